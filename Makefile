@@ -1,0 +1,47 @@
+# make demo     the main job: seven workers, two kills, one result
+# make test     lint, types, tests, docs
+# make lint     ruff and mypy alone
+# make worlds   many seeded worlds in the simulator (SEEDS=1000)
+# make clean    remove what these made
+PYTHON ?= python3
+SEEDS ?= 1000
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint types docs worlds clean
+
+demo: .venv/demo.stamp
+	$(BIN)/swimstream demo
+
+test: lint types
+	$(BIN)/python -m pytest
+	$(MAKE) docs
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev.stamp
+	$(BIN)/mypy
+
+docs: .venv/dev.stamp
+	$(BIN)/python -m sphinx -W -q -b html docs docs/_build/html
+
+worlds: .venv/dev.stamp
+	$(BIN)/python -m pytest tests/worlds --worlds $(SEEDS)
+
+# Stamps, so that a second call starts at once. `dev` holds everything that `demo` needs as well.
+.venv/dev.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@ .venv/demo.stamp
+
+.venv/demo.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable '.[cli]'
+	touch $@
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "swimstream needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+
+clean:
+	rm -rf .venv build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
