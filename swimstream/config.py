@@ -1,0 +1,145 @@
+"""Every knob: meaning, unit, bounds, how to choose, source. Validated when built.
+
+`Timing` is the protocol's pace, with the presets `LOCAL`, `LAN` and `WAN`. `NodeConfig` is what a node
+knows about itself and is all that the core reads. What a user writes is `WorkerConfig` in `worker.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from swimstream.errors import UsageError
+from swimstream.model.identity import Address, check_name
+from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+FRAME_BYTES_MAX = 4 * 1024 * 1024
+MEMBERS_MAX = 8_192
+
+
+def _between(low: float, high: float, unit: str = "") -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise UsageError(f"{attribute.name}: expected {low} to {high}{unit}, got {value!r}")
+
+    return check
+
+
+@attrs.frozen(kw_only=True)
+class Timing:
+    """The pace of the protocol. Seconds end in `_s`. Defaults are those of a data centre (`LAN`)."""
+
+    probe_interval_s: float = attrs.field(default=1.0, validator=_between(0.01, 60, " s"))
+    """One member is probed every interval (SWIM §4.1). Shorter finds a death sooner and costs more packets."""
+    probe_timeout_s: float = attrs.field(default=0.5, validator=_between(0.005, 60, " s"))
+    """A direct ack is awaited so long before relays are asked. Above the 99th percentile of the round trip."""
+    indirect_probes: int = attrs.field(default=3, validator=_between(0, 16))
+    """How many relays are asked to probe for us (SWIM §4.1, k)."""
+    health_max: int = attrs.field(default=8, validator=_between(0, 16))
+    """Ceiling of the local health score; intervals stretch up to 1 + this (Lifeguard, LHA-Probe)."""
+    suspicion_mult: float = attrs.field(default=4.0, validator=_between(1, 64))
+    """Shortest suspicion = mult * max(1, log10 n) * probe interval. Smaller is faster and wrong more often."""
+    suspicion_max_mult: float = attrs.field(default=6.0, validator=_between(1, 64))
+    """A suspicion that nobody confirms lasts this many times longer (Lifeguard, LHA-Suspicion)."""
+    suspicion_confirmations: int = attrs.field(default=3, validator=_between(0, 16))
+    """Independent accusers, beyond the first, that bring a suspicion to its shortest (Lifeguard, K)."""
+    gossip_interval_s: float = attrs.field(default=0.2, validator=_between(0.01, 60, " s"))
+    """Queued updates leave at this pace even when no probe carries them."""
+    gossip_fanout: int = attrs.field(default=3, validator=_between(1, 16))
+    """To how many random members a gossip tick goes."""
+    retransmit_mult: int = attrs.field(default=4, validator=_between(1, 16))
+    """An update is sent mult * ceil(log10(n + 1)) times (SWIM §4.1, lambda log n)."""
+    sync_interval_s: float = attrs.field(default=15.0, validator=_between(0.1, 3600, " s"))
+    """Digests are compared with one random member every interval; repairs whatever gossip lost."""
+    reconnect_interval_s: float = attrs.field(default=10.0, validator=_between(0.1, 3600, " s"))
+    """One random dead member (or seed) is tried again every interval, so that partitions heal by themselves."""
+    tombstone_s: float = attrs.field(default=86_400.0, validator=_between(1, 604_800, " s"))
+    """How long a dead or left member is remembered. Longer than any partition that should heal by itself."""
+    heartbeat_interval_s: float = attrs.field(default=0.5, validator=_between(0.01, 60, " s"))
+    """The leader's heartbeat to the council. At least twice the 99th percentile of the round trip."""
+    election_heartbeats: float = attrs.field(default=6.0, validator=_between(3, 100))
+    """A voter waits for this many to twice this many heartbeat intervals before it campaigns (Raft §5.2)."""
+    status_interval_s: float = attrs.field(default=1.0, validator=_between(0.01, 60, " s"))
+    """Progress of an instance is told at most once per interval; changes of state are told at once."""
+    accept_timeout_s: float = attrs.field(default=10.0, validator=_between(0.1, 3600, " s"))
+    """An assignment that its worker has not taken up after so long is decided again."""
+    packet_bytes_max: int = attrs.field(default=1_200, validator=_between(512, 65_000, " B"))
+    """Largest datagram; 1,200 fits any path. Larger messages go by stream."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.probe_timeout_s >= self.probe_interval_s:
+            raise UsageError(
+                f"probe_timeout_s: expected less than probe_interval_s ({self.probe_interval_s} s), "
+                f"got {self.probe_timeout_s} s"
+            )
+
+    @property
+    def election_timeout_s_min(self) -> float:
+        """Return the shortest silence of a leader after which a voter may campaign."""
+        return self.election_heartbeats * self.heartbeat_interval_s
+
+
+LAN = Timing()
+LOCAL = Timing(
+    probe_interval_s=0.25,
+    probe_timeout_s=0.12,
+    gossip_interval_s=0.1,
+    sync_interval_s=5.0,
+    reconnect_interval_s=2.0,
+    heartbeat_interval_s=0.2,
+    status_interval_s=0.25,
+    accept_timeout_s=5.0,
+)
+WAN = Timing(
+    probe_interval_s=2.0,
+    probe_timeout_s=1.0,
+    suspicion_mult=5.0,
+    gossip_interval_s=0.5,
+    gossip_fanout=4,
+    sync_interval_s=60.0,
+    reconnect_interval_s=30.0,
+    heartbeat_interval_s=0.6,
+    status_interval_s=2.0,
+    accept_timeout_s=30.0,
+)
+PRESETS = {"local": LOCAL, "lan": LAN, "wan": WAN}
+
+
+def _check_kinds(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    if len(value) > KINDS_MAX:
+        raise UsageError(f"{attribute.name}: expected at most {KINDS_MAX}, got {len(value)}")
+    for kind in value:
+        check_name(attribute.name, kind)
+
+
+def _check_name(_: object, attribute: attrs.Attribute[Any], value: str) -> None:
+    check_name(attribute.name, value)
+
+
+def _sorted_names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
+
+
+@attrs.frozen(kw_only=True)
+class NodeConfig:
+    """What a node knows about itself; all that the core reads of the configuration."""
+
+    name: str = attrs.field(validator=_check_name)
+    """Unique among the live workers of the cluster."""
+    advertise: Address
+    """Where others reach this worker: an IP literal and the real port."""
+    site: str = attrs.field(default="default", validator=_check_name)
+    """Label for a place whose workers fail and are near together."""
+    kinds: tuple[str, ...] = attrs.field(default=(), converter=_sorted_names, validator=_check_kinds)
+    """Kinds of operators that this worker can run."""
+    capacity: int = attrs.field(default=64, validator=_between(0, CAPACITY_MAX))
+    """How many instances it takes at a time; 0 for a worker that only watches and votes."""
+    expect: int = attrs.field(default=1, validator=_between(1, EXPECT_MAX))
+    """The cluster is founded once so many workers that say the same number see each other (Consul's habit)."""
+    seeds: tuple[Address, ...] = ()
+    """Peers to ask at the start; one that answers is enough. Empty: this worker waits to be found."""
+    timing: Timing = LAN

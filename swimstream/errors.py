@@ -1,0 +1,32 @@
+"""Who broke the rule, and whether anything changed.
+
+`UsageError` is the caller's fault and leaves every state as it was. `WireError` is a
+peer's or a stranger's fault: the packet is dropped and counted, nothing else happens.
+`JoinFailed` and `WorkerStopped` are the world's. Bugs of our own raise `AssertionError`.
+"""
+
+from __future__ import annotations
+
+
+class SwimstreamError(Exception):
+    """Everything that swimstream raises on purpose."""
+
+
+class UsageError(SwimstreamError, ValueError):
+    """The caller asked for something impossible; the message names the field and what was expected."""
+
+
+class WireError(SwimstreamError):
+    """Bytes from the network that are not what they claim to be. Raised only by functions ending in `_untrusted`."""
+
+
+class JoinFailed(SwimstreamError):
+    """The worker could not become a member: its name is taken by a live worker, or it met a foreign cluster."""
+
+
+class StorageError(SwimstreamError):
+    """The state directory cannot be read or written; the message says which file and what to do."""
+
+
+class WorkerStopped(SwimstreamError):
+    """The worker has stopped (or was never started), so the command cannot be carried out."""

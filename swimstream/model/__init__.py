@@ -1,0 +1,1 @@
+"""Frozen values that every room shares: identities, members, jobs, statuses, the plan."""

@@ -1,0 +1,57 @@
+"""What peers hold about a worker (SWIM §4.2: alive, suspect, dead; Serf's left)."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from swimstream.model.identity import Address, Run
+
+KINDS_MAX = 64
+CAPACITY_MAX = 1_024
+EXPECT_MAX = 10_000
+
+
+class MemberState(enum.IntEnum):
+    """The order is the precedence between claims of one boot and one incarnation."""
+
+    ALIVE = 0
+    SUSPECT = 1
+    DEAD = 2
+    LEFT = 3
+
+    @property
+    def is_gone(self) -> bool:
+        """Return whether the claim ends the run's membership (a higher incarnation still revives a dead one)."""
+        return self in (MemberState.DEAD, MemberState.LEFT)
+
+
+@attrs.frozen(kw_only=True)
+class Profile:
+    """What a worker says about itself. It changes only with its incarnation."""
+
+    address: Address
+    site: str = "default"
+    kinds: tuple[str, ...] = ()
+    """Kinds of operators that it can run, sorted, at most `KINDS_MAX`."""
+    capacity: int = 64
+    """How many instances it takes at a time, 0 to `CAPACITY_MAX`."""
+    expect: int = 1
+    """How many workers it waits for before a cluster is founded."""
+    voter: int = 0
+    """Identity of its vote's memory: the boot of the first run that wrote its state directory."""
+
+
+@attrs.frozen(kw_only=True)
+class Member:
+    """One peer's view of one worker: evidence, never authority."""
+
+    run: Run
+    incarnation: int
+    state: MemberState
+    profile: Profile
+    since: float
+    """When this peer entered the state, on this peer's clock (seconds)."""
+    accusers: tuple[str, ...] = ()
+    """Names of the members that reported the suspicion or the death, sorted; empty when alive or left."""

@@ -1,0 +1,213 @@
+"""The plan: the committed table of who decides and what runs where. Authority; evidence lives elsewhere.
+
+The plan is the state machine of Raft (§5.3): equal entries applied in order give equal plans.
+Every change has an index; the index of an assignment is its epoch, the operator's fencing token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from swimstream.model.identity import InstanceId, Run
+from swimstream.model.job import JobSpec
+
+DECISIONS_KEPT = 256
+EVIDENCE_ITEMS_MAX = 16
+COUNCIL_SIZES = (1, 3, 5, 7)
+
+
+@attrs.frozen(order=True)
+class Seat:
+    """A vote: a worker's name and the identity of the memory behind its vote (`Profile.voter`)."""
+
+    name: str
+    voter: int
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    """The cluster begins. Entry 1 of every log."""
+
+    cluster_id: int
+    council: tuple[Seat, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Noop:
+    """A new leader's first entry (Raft §5.4.2: an own-term entry must commit before older ones count)."""
+
+
+@attrs.frozen(kw_only=True)
+class SubmitJob:
+    """A job is accepted; assignments follow as changes of their own."""
+
+    job: JobSpec
+
+
+@attrs.frozen(kw_only=True)
+class Assign:
+    """`instance` belongs to `run` from here on; the entry's index is the epoch."""
+
+    instance: InstanceId
+    run: Run
+    failures: int
+    """How often the operator itself has failed so far; deaths of workers do not count."""
+    resume_from: bytes
+    reason: str
+    evidence: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Evict:
+    """`run`, and every earlier run of its name, is gone for good."""
+
+    run: Run
+    reason: str
+    evidence: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Conclude:
+    """`instance` has finished in `epoch` and is never executed again."""
+
+    instance: InstanceId
+    epoch: int
+
+
+Change = Found | Noop | SubmitJob | Assign | Evict | Conclude
+
+
+@attrs.frozen(kw_only=True)
+class Entry:
+    """One change at its place in the log."""
+
+    index: int
+    term: int
+    change: Change
+
+
+@attrs.frozen(kw_only=True)
+class Assignment:
+    """Where an instance belongs. Only a live run of that exact boot may act on it."""
+
+    instance: InstanceId
+    run: Run
+    epoch: int
+    failures: int = 0
+    resume_from: bytes = b""
+    finished: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Decision:
+    """One line of the history that every live worker can show."""
+
+    index: int
+    term: int
+    what: str
+    reason: str
+    evidence: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class PlanMark:
+    """How far somebody's plan has come; rides on every ping and ack."""
+
+    term: int
+    leader: str
+    """Name of the leader of `term`, or empty if not known."""
+    index: int
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """The committed state after entry `index`. A snapshot of the log is this value."""
+
+    index: int = 0
+    term: int = 0
+    """Term of entry `index`."""
+    cluster_id: int = 0
+    council: tuple[Seat, ...] = ()
+    jobs: Mapping[str, JobSpec] = attrs.field(factory=dict)
+    assignments: Mapping[InstanceId, Assignment] = attrs.field(factory=dict)
+    evicted: Mapping[str, int] = attrs.field(factory=dict)
+    """Name → the highest boot of that name that is gone for good."""
+    decisions: tuple[Decision, ...] = ()
+    """The newest `DECISIONS_KEPT`, oldest first."""
+
+    def is_evicted(self, run: Run) -> bool:
+        """Return whether `run` was declared gone for good."""
+        return self.evicted.get(run.name, -1) >= run.boot
+
+    def is_finished(self, job: str) -> bool:
+        """Return whether every instance of the job has finished."""
+        spec = self.jobs[job]
+        return all(
+            (held := self.assignments.get(instance)) is not None and held.finished for instance in spec.instances()
+        )
+
+    def advance(self, entries: Iterable[Entry]) -> Plan:
+        """Return the plan after `entries`, which must follow on `index` without a gap."""
+        jobs = dict(self.jobs)
+        assignments = dict(self.assignments)
+        evicted = dict(self.evicted)
+        decisions = list(self.decisions)
+        plan = self
+        for entry in entries:
+            assert entry.index == plan.index + 1, "entries are applied in order, without a gap"
+            plan = attrs.evolve(plan, index=entry.index, term=entry.term)
+            match entry.change:
+                case Found() as found:
+                    plan = attrs.evolve(plan, cluster_id=found.cluster_id, council=found.council)
+                case Noop():
+                    pass
+                case SubmitJob(job=job):
+                    jobs.setdefault(job.name, job)
+                case Assign() as made:
+                    if made.instance.job in jobs and jobs[made.instance.job].has(made.instance):
+                        assignments[made.instance] = _assignment(made, entry.index)
+                case Evict(run=run):
+                    evicted[run.name] = max(run.boot, evicted.get(run.name, -1))
+                case Conclude(instance=instance, epoch=epoch):
+                    held = assignments.get(instance)
+                    if held is not None and held.epoch == epoch:
+                        assignments[instance] = attrs.evolve(held, finished=True)
+            decisions.append(describe(entry))
+        return attrs.evolve(
+            plan,
+            jobs=jobs,
+            assignments=assignments,
+            evicted=evicted,
+            decisions=tuple(decisions[-DECISIONS_KEPT:]),
+        )
+
+
+def _assignment(made: Assign, epoch: int) -> Assignment:
+    return Assignment(
+        instance=made.instance, run=made.run, epoch=epoch, failures=made.failures, resume_from=made.resume_from
+    )
+
+
+def describe(entry: Entry) -> Decision:
+    """Return the line of history for one entry."""
+    reason = ""
+    evidence: tuple[str, ...] = ()
+    match entry.change:
+        case Found(council=council):
+            what = f"found the cluster; council: {', '.join(seat.name for seat in council)}"
+        case Noop():
+            what = "a new leader takes over"
+        case SubmitJob(job=job):
+            what = f"accept job {job.name}"
+        case Assign() as made:
+            what = f"assign {made.instance} to {made.run}"
+            reason, evidence = made.reason, made.evidence
+        case Evict() as gone:
+            what = f"evict {gone.run}"
+            reason, evidence = gone.reason, gone.evidence
+        case Conclude() as done:
+            what = f"conclude {done.instance}"
+            reason = f"finished in epoch {done.epoch}"
+    return Decision(index=entry.index, term=entry.term, what=what, reason=reason, evidence=evidence)

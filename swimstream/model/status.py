@@ -1,0 +1,59 @@
+"""What a worker says of one of its instances (states after Flink's ExecutionState)."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from swimstream.model.identity import InstanceId, Run
+
+CAUSE_BYTES_MAX = 96
+CHECKPOINT_BYTES_MAX = 64
+ENDPOINT_CHARS_MAX = 64
+STATUS_BYTES_MAX = 512
+INSTANCES_PER_WORKER_MAX = 1_024
+STATUSES_MAX = 100_000
+
+
+class InstanceState(enum.IntEnum):
+    """STARTING → RUNNING → STOPPING → STOPPED; from any live state FINISHED or FAILED."""
+
+    STARTING = 1
+    RUNNING = 2
+    STOPPING = 3
+    STOPPED = 4
+    FINISHED = 5
+    FAILED = 6
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether this copy of the instance has ended for good."""
+        return self in (InstanceState.STOPPED, InstanceState.FINISHED, InstanceState.FAILED)
+
+
+@attrs.frozen(kw_only=True)
+class InstanceStatus:
+    """Written only by the worker that holds `epoch`; merges by the higher `(epoch, seq)`, like a member record."""
+
+    instance: InstanceId
+    epoch: int
+    run: Run
+    seq: int
+    """Rises with each change that the worker makes to this record."""
+    state: InstanceState
+    since_ms: int
+    """When the state was entered, by the worker's own calendar: for people, never for decisions."""
+    progress: int = 0
+    """A counter of the operator's own choosing that never falls within an epoch."""
+    checkpoint: bytes = b""
+    """Opaque resume handle, at most `CHECKPOINT_BYTES_MAX`; empty means none yet."""
+    endpoint: str = ""
+    """`host:port` where the instance serves its neighbours; empty means not yet."""
+    cause: str = ""
+    """Why it failed or stopped, at most `CAUSE_BYTES_MAX` of UTF-8."""
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Return what decides between two records of one instance."""
+        return (self.epoch, self.seq)
