@@ -1,0 +1,178 @@
+"""Messages ⇄ bytes. Hostile input ends here: what comes out of `decode_packet_untrusted` is within every limit.
+
+A packet is the version byte, then a CBOR sequence (RFC 8742): the header `[cluster_id, name, boot]`, then one array
+`[kind, field, ...]` for each message. Fields stand flat and in the order of `_fields`: an array inside an
+array costs more than the fields it holds. A message is encoded once and spliced into every packet that carries it.
+
+Old and new peers talk: unknown kinds are skipped and counted, and fields after the known ones are ignored. A
+changed meaning takes a new kind; only a changed frame takes a new version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from swimstream.config import FRAME_BYTES_MAX
+from swimstream.errors import WireError
+from swimstream.model.status import CAUSE_BYTES_MAX, CHECKPOINT_BYTES_MAX, InstanceStatus
+from swimstream.wire import checks
+from swimstream.wire.cbor import decode_sequence_untrusted, encode_item
+from swimstream.wire.message_reader import Kind, read_message
+from swimstream.wire.messages import (
+    Accusation,
+    Ack,
+    Alive,
+    Append,
+    AppendReply,
+    DigestEntry,
+    FoundReply,
+    FoundRequest,
+    Header,
+    Message,
+    Nack,
+    Packet,
+    Ping,
+    PingRequest,
+    PlanEntries,
+    PlanPull,
+    Propose,
+    ProposeReply,
+    Snapshot,
+    StatusUpdate,
+    SyncDigest,
+    SyncWant,
+    VoteReply,
+    VoteRequest,
+)
+from swimstream.wire.plan_codec import entry_item, job_item, plan_item
+
+WIRE_VERSION = 1
+MESSAGES_MAX = 65_536
+"""Messages in a packet, those of unknown kind included."""
+
+_VERSION_BYTE = bytes([WIRE_VERSION])
+
+
+# --- values → bytes -------------------------------------------------------------------------------
+
+
+def encode_header(header: Header) -> bytes:
+    """Return the start of a packet, version byte included; a packet is this and its fragments, nothing more."""
+    return _VERSION_BYTE + encode_item([header.cluster_id, header.sender.name, header.sender.boot])
+
+
+def encode_message(message: Message) -> bytes:
+    """Return the fragment of one message, to be spliced into any number of packets."""
+    return encode_item(_fields(message))
+
+
+def encode_packet(header: Header, fragments: Iterable[bytes]) -> bytes:
+    """Return the packet of fragments made by `encode_message`."""
+    return encode_header(header) + b"".join(fragments)
+
+
+def _fields(message: Message) -> list[object]:
+    match message:
+        case Ping(target=run, mark=mark):
+            return [Kind.PING, message.seq, run.name, run.boot, mark.term, mark.leader, mark.index]
+        case Ack(mark=mark):
+            return [Kind.ACK, message.seq, mark.term, mark.leader, mark.index]
+        case PingRequest(target=run, address=address):
+            return [Kind.PING_REQUEST, message.seq, run.name, run.boot, address.host, address.port]
+        case Nack():
+            return [Kind.NACK, message.seq]
+        case Alive():
+            return _alive_fields(message)
+        case Accusation(run=run):
+            return [Kind.ACCUSATION, run.name, run.boot, message.incarnation, int(message.state), message.accuser]
+        case StatusUpdate():
+            return _status_fields(message.status)
+        case SyncDigest():
+            return [Kind.SYNC_DIGEST, [_digest_item(entry) for entry in message.entries]]
+        case SyncWant():
+            return [Kind.SYNC_WANT, list(message.names)]
+        case PlanPull():
+            return [Kind.PLAN_PULL, message.index]
+        case PlanEntries():
+            return [Kind.PLAN_ENTRIES, [entry_item(entry) for entry in message.entries]]
+        case Propose():
+            return [Kind.PROPOSE, message.request, job_item(message.change.job)]
+        case ProposeReply():
+            return [Kind.PROPOSE_REPLY, message.request, message.error]
+        case _:
+            return _council_fields(message)
+
+
+def _council_fields(
+    message: FoundRequest | FoundReply | VoteRequest | VoteReply | Append | AppendReply | Snapshot,
+) -> list[object]:
+    match message:
+        case FoundRequest():
+            return [Kind.FOUND_REQUEST, [[run.name, run.boot] for run in message.runs]]
+        case FoundReply():
+            return [Kind.FOUND_REPLY, [[run.name, run.boot] for run in message.runs], message.agrees]
+        case VoteRequest(term=term, voter=voter):
+            return [Kind.VOTE_REQUEST, term, voter, message.last_index, message.last_term, message.pre]
+        case VoteReply(term=term, voter=voter):
+            return [Kind.VOTE_REPLY, term, voter, message.granted, message.pre]
+        case Append(term=term, voter=voter):
+            place = (message.round, message.prev_index, message.prev_term, message.commit)
+            return [Kind.APPEND, term, voter, *place, [entry_item(entry) for entry in message.entries]]
+        case AppendReply(term=term, voter=voter):
+            return [Kind.APPEND_REPLY, term, voter, message.round, message.success, message.index]
+        case Snapshot(term=term, voter=voter):
+            return [Kind.SNAPSHOT, term, voter, message.round, plan_item(message.plan)]
+        case _:
+            assert_never(message)
+
+
+def _alive_fields(alive: Alive) -> list[object]:
+    run, profile = alive.run, alive.profile
+    return [
+        *(Kind.ALIVE, run.name, run.boot, alive.incarnation, profile.address.host, profile.address.port),
+        *(profile.site, list(profile.kinds), profile.capacity, profile.expect, profile.voter),
+    ]
+
+
+def _status_fields(status: InstanceStatus) -> list[object]:
+    # Peers refuse the whole packet for one field that is too long, so it must be cut before it comes here.
+    assert len(status.checkpoint) <= CHECKPOINT_BYTES_MAX, "the checkpoint is bounded when it is reported"
+    assert len(status.cause.encode()) <= CAUSE_BYTES_MAX, "the cause is cut when it is reported"
+    assert checks.ENDPOINT_PATTERN.fullmatch(status.endpoint), "the endpoint is checked when it is reported"
+    instance, run = status.instance, status.run
+    return [
+        *(Kind.STATUS_UPDATE, instance.job, instance.operator, instance.index, status.epoch, run.name, run.boot),
+        *(status.seq, int(status.state), status.since_ms, status.progress),
+        *(status.checkpoint, status.endpoint, status.cause),
+    ]
+
+
+def _digest_item(entry: DigestEntry) -> list[object]:
+    return [entry.run.name, entry.run.boot, entry.incarnation, int(entry.state), entry.statuses]
+
+
+# --- bytes → values -------------------------------------------------------------------------------
+
+
+def decode_packet_untrusted(data: bytes) -> Packet:
+    """Return the packet that a datagram or a frame holds; raise `WireError` if any part of it is not sound."""
+    if not 1 <= len(data) <= FRAME_BYTES_MAX:
+        raise WireError(f"packet: expected 1 to {FRAME_BYTES_MAX} bytes, got {len(data)}")
+    if data[0] != WIRE_VERSION:
+        raise WireError(f"version: expected {WIRE_VERSION}, got {data[0]}")
+    sequence = decode_sequence_untrusted(data, start=1, items_max=1 + MESSAGES_MAX)
+    cluster_id, name, boot, *_ = checks.record(next(sequence, None), "Header", length=3)
+    header = Header(
+        checks.integer(cluster_id, "Header.cluster_id", high=checks.HASH_MAX),
+        checks.run(name, boot, "Header.sender"),
+    )
+    messages: list[Message] = []
+    skipped = 0
+    for item in sequence:
+        message = read_message(item)
+        if message is None:
+            skipped += 1
+        else:
+            messages.append(message)
+    return Packet(header=header, messages=tuple(messages), skipped=skipped)

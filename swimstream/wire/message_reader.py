@@ -1,0 +1,301 @@
+"""CBOR items → messages: what each field of each kind may hold. A new kind of message enters the table at the end.
+
+Newer peers may append fields to a message, but not to what it carries of the plan (see `plan_codec.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from swimstream.config import MEMBERS_MAX
+from swimstream.errors import WireError
+from swimstream.model.identity import Run
+from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, MemberState, Profile
+from swimstream.model.plan import Entry, PlanMark, SubmitJob
+from swimstream.model.status import CAUSE_BYTES_MAX, InstanceState, InstanceStatus
+from swimstream.wire import checks
+from swimstream.wire.messages import (
+    ERROR_BYTES_MAX,
+    Accusation,
+    Ack,
+    Alive,
+    Append,
+    AppendReply,
+    DigestEntry,
+    FoundReply,
+    FoundRequest,
+    Message,
+    Nack,
+    Ping,
+    PingRequest,
+    PlanEntries,
+    PlanPull,
+    Propose,
+    ProposeReply,
+    Snapshot,
+    StatusUpdate,
+    SyncDigest,
+    SyncWant,
+    VoteReply,
+    VoteRequest,
+)
+from swimstream.wire.plan_codec import read_entry, read_job, read_plan
+
+ENTRIES_MAX = 65_536
+"""Log entries in a message."""
+"""Limit of the reason for which a proposal was refused."""
+
+
+class Kind:
+    """First item of a message. Numbers are never used again."""
+
+    PING = 1
+    ACK = 2
+    PING_REQUEST = 3
+    NACK = 4
+    ALIVE = 5
+    ACCUSATION = 6
+    STATUS_UPDATE = 7
+    SYNC_DIGEST = 8
+    SYNC_WANT = 9
+    FOUND_REQUEST = 10
+    FOUND_REPLY = 11
+    VOTE_REQUEST = 12
+    VOTE_REPLY = 13
+    APPEND = 14
+    APPEND_REPLY = 15
+    SNAPSHOT = 16
+    PLAN_PULL = 17
+    PLAN_ENTRIES = 18
+    PROPOSE = 19
+    PROPOSE_REPLY = 20
+
+
+def read_message(item: object) -> Message | None:
+    """Return the message of an item, or `None` if its kind is unknown; raise `WireError` if it is not sound."""
+    fields = checks.record(item, "message", length=1)
+    kind = checks.integer(fields[0], "message.kind")
+    known = _READERS.get(kind)
+    if known is None:
+        return None
+    length, read = known
+    if len(fields) < length:
+        raise WireError(f"message of kind {kind}: expected {length} items or more, got {len(fields)}")
+    return read(fields)
+
+
+def _read_mark(term: object, leader: object, index: object, field: str) -> PlanMark:
+    return PlanMark(
+        term=checks.integer(term, field), leader=checks.name_or_empty(leader, field), index=checks.integer(index, field)
+    )
+
+
+def _read_ping(item: list[object]) -> Ping:
+    return Ping(
+        seq=checks.integer(item[1], "Ping.seq"),
+        target=checks.run(item[2], item[3], "Ping.target"),
+        mark=_read_mark(item[4], item[5], item[6], "Ping.mark"),
+    )
+
+
+def _read_ack(item: list[object]) -> Ack:
+    return Ack(seq=checks.integer(item[1], "Ack.seq"), mark=_read_mark(item[2], item[3], item[4], "Ack.mark"))
+
+
+def _read_ping_request(item: list[object]) -> PingRequest:
+    return PingRequest(
+        seq=checks.integer(item[1], "PingRequest.seq"),
+        target=checks.run(item[2], item[3], "PingRequest.target"),
+        address=checks.address(item[4], item[5], "PingRequest.address"),
+    )
+
+
+def _read_nack(item: list[object]) -> Nack:
+    return Nack(seq=checks.integer(item[1], "Nack.seq"))
+
+
+def _read_alive(item: list[object]) -> Alive:
+    return Alive(
+        run=checks.run(item[1], item[2], "Alive.run"),
+        incarnation=checks.integer(item[3], "Alive.incarnation"),
+        profile=Profile(
+            address=checks.address(item[4], item[5], "Alive.address"),
+            site=checks.name(item[6], "Alive.site"),
+            kinds=checks.names(item[7], "Alive.kinds", high=KINDS_MAX),
+            capacity=checks.integer(item[8], "Alive.capacity", high=CAPACITY_MAX),
+            expect=checks.integer(item[9], "Alive.expect", low=1, high=EXPECT_MAX),
+            voter=checks.integer(item[10], "Alive.voter"),
+        ),
+    )
+
+
+def _read_accusation(item: list[object]) -> Accusation:
+    return Accusation(
+        run=checks.run(item[1], item[2], "Accusation.run"),
+        incarnation=checks.integer(item[3], "Accusation.incarnation"),
+        state=checks.member_state(item[4], "Accusation.state", low=MemberState.SUSPECT),
+        accuser=checks.name(item[5], "Accusation.accuser"),
+    )
+
+
+def _read_status_update(item: list[object]) -> StatusUpdate:
+    state = checks.integer(item[8], "Status.state", low=InstanceState.STARTING, high=InstanceState.FAILED)
+    return StatusUpdate(
+        status=InstanceStatus(
+            instance=checks.instance(item[1], item[2], item[3], "Status.instance"),
+            epoch=checks.integer(item[4], "Status.epoch"),
+            run=checks.run(item[5], item[6], "Status.run"),
+            seq=checks.integer(item[7], "Status.seq"),
+            state=InstanceState(state),
+            since_ms=checks.integer(item[9], "Status.since_ms"),
+            progress=checks.integer(item[10], "Status.progress"),
+            checkpoint=checks.checkpoint(item[11], "Status.checkpoint"),
+            endpoint=checks.endpoint(item[12], "Status.endpoint"),
+            cause=checks.text(item[13], "Status.cause", bytes_max=CAUSE_BYTES_MAX),
+        )
+    )
+
+
+def _read_sync_digest(item: list[object]) -> SyncDigest:
+    entries = tuple(_read_digest_entry(each) for each in checks.items(item[1], "SyncDigest.entries", high=MEMBERS_MAX))
+    checks.unique(tuple(entry.run.name for entry in entries), "SyncDigest.entries")
+    return SyncDigest(entries=entries)
+
+
+def _read_digest_entry(item: object) -> DigestEntry:
+    name, boot, incarnation, state, statuses, *_ = checks.record(item, "DigestEntry", length=5)
+    return DigestEntry(
+        run=checks.run(name, boot, "DigestEntry.run"),
+        incarnation=checks.integer(incarnation, "DigestEntry.incarnation"),
+        state=checks.member_state(state, "DigestEntry.state"),
+        statuses=checks.integer(statuses, "DigestEntry.statuses", high=checks.HASH_MAX),
+    )
+
+
+def _read_sync_want(item: list[object]) -> SyncWant:
+    return SyncWant(names=checks.names(item[1], "SyncWant.names", high=MEMBERS_MAX))
+
+
+def _read_runs(item: object, field: str) -> tuple[Run, ...]:
+    runs = tuple(
+        checks.run(name, boot, field)
+        for name, boot, *_ in (
+            checks.record(each, field, length=2) for each in checks.items(item, field, low=1, high=EXPECT_MAX)
+        )
+    )
+    checks.unique(tuple(run.name for run in runs), field)
+    return runs
+
+
+def _read_found_request(item: list[object]) -> FoundRequest:
+    return FoundRequest(runs=_read_runs(item[1], "FoundRequest.runs"))
+
+
+def _read_found_reply(item: list[object]) -> FoundReply:
+    return FoundReply(runs=_read_runs(item[1], "FoundReply.runs"), agrees=checks.boolean(item[2], "FoundReply.agrees"))
+
+
+def _read_vote_request(item: list[object]) -> VoteRequest:
+    return VoteRequest(
+        term=checks.integer(item[1], "VoteRequest.term"),
+        voter=checks.integer(item[2], "VoteRequest.voter"),
+        last_index=checks.integer(item[3], "VoteRequest.last_index"),
+        last_term=checks.integer(item[4], "VoteRequest.last_term"),
+        pre=checks.boolean(item[5], "VoteRequest.pre"),
+    )
+
+
+def _read_vote_reply(item: list[object]) -> VoteReply:
+    return VoteReply(
+        term=checks.integer(item[1], "VoteReply.term"),
+        voter=checks.integer(item[2], "VoteReply.voter"),
+        granted=checks.boolean(item[3], "VoteReply.granted"),
+        pre=checks.boolean(item[4], "VoteReply.pre"),
+    )
+
+
+def _read_append(item: list[object]) -> Append:
+    prev_index = checks.integer(item[4], "Append.prev_index")
+    prev_term = checks.integer(item[5], "Append.prev_term")
+    return Append(
+        term=checks.integer(item[1], "Append.term"),
+        voter=checks.integer(item[2], "Append.voter"),
+        round=checks.integer(item[3], "Append.round"),
+        prev_index=prev_index,
+        prev_term=prev_term,
+        commit=checks.integer(item[6], "Append.commit"),
+        entries=_read_entries(item[7], "Append.entries", after=(prev_index, prev_term)),
+    )
+
+
+def _read_entries(item: object, field: str, *, after: tuple[int, int] | None = None) -> tuple[Entry, ...]:
+    """Return entries that follow each other, and `after` (index, term) if given, without a gap."""
+    entries = tuple(read_entry(each) for each in checks.items(item, field, high=ENTRIES_MAX))
+    for entry in entries:
+        if after is not None and not (entry.index == after[0] + 1 and entry.term >= after[1]):
+            raise WireError(f"{field}: expected rising indices without a gap and terms that never fall")
+        after = (entry.index, entry.term)
+    return entries
+
+
+def _read_append_reply(item: list[object]) -> AppendReply:
+    return AppendReply(
+        term=checks.integer(item[1], "AppendReply.term"),
+        voter=checks.integer(item[2], "AppendReply.voter"),
+        round=checks.integer(item[3], "AppendReply.round"),
+        success=checks.boolean(item[4], "AppendReply.success"),
+        index=checks.integer(item[5], "AppendReply.index"),
+    )
+
+
+def _read_snapshot(item: list[object]) -> Snapshot:
+    return Snapshot(
+        term=checks.integer(item[1], "Snapshot.term"),
+        voter=checks.integer(item[2], "Snapshot.voter"),
+        round=checks.integer(item[3], "Snapshot.round"),
+        plan=read_plan(item[4]),
+    )
+
+
+def _read_plan_pull(item: list[object]) -> PlanPull:
+    return PlanPull(index=checks.integer(item[1], "PlanPull.index"))
+
+
+def _read_plan_entries(item: list[object]) -> PlanEntries:
+    return PlanEntries(entries=_read_entries(item[1], "PlanEntries.entries"))
+
+
+def _read_propose(item: list[object]) -> Propose:
+    return Propose(request=checks.integer(item[1], "Propose.request"), change=SubmitJob(job=read_job(item[2])))
+
+
+def _read_propose_reply(item: list[object]) -> ProposeReply:
+    return ProposeReply(
+        request=checks.integer(item[1], "ProposeReply.request"),
+        error=checks.text(item[2], "ProposeReply.error", bytes_max=ERROR_BYTES_MAX),
+    )
+
+
+_READERS: Mapping[int, tuple[int, Callable[[list[object]], Message]]] = {
+    Kind.PING: (7, _read_ping),
+    Kind.ACK: (5, _read_ack),
+    Kind.PING_REQUEST: (6, _read_ping_request),
+    Kind.NACK: (2, _read_nack),
+    Kind.ALIVE: (11, _read_alive),
+    Kind.ACCUSATION: (6, _read_accusation),
+    Kind.STATUS_UPDATE: (14, _read_status_update),
+    Kind.SYNC_DIGEST: (2, _read_sync_digest),
+    Kind.SYNC_WANT: (2, _read_sync_want),
+    Kind.FOUND_REQUEST: (2, _read_found_request),
+    Kind.FOUND_REPLY: (3, _read_found_reply),
+    Kind.VOTE_REQUEST: (6, _read_vote_request),
+    Kind.VOTE_REPLY: (5, _read_vote_reply),
+    Kind.APPEND: (8, _read_append),
+    Kind.APPEND_REPLY: (6, _read_append_reply),
+    Kind.SNAPSHOT: (5, _read_snapshot),
+    Kind.PLAN_PULL: (2, _read_plan_pull),
+    Kind.PLAN_ENTRIES: (2, _read_plan_entries),
+    Kind.PROPOSE: (3, _read_propose),
+    Kind.PROPOSE_REPLY: (3, _read_propose_reply),
+}
+"""Kind → (length of the array at least, how to read it)."""

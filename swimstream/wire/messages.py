@@ -1,0 +1,255 @@
+"""Every message that peers exchange. Values only; `codec.py` turns them into bytes and back.
+
+A packet, by datagram or as one frame of a stream, is a header and some messages. Any message may travel
+either way: what does not fit a datagram goes by stream.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from swimstream.model.identity import Address, Run
+from swimstream.model.member import MemberState, Profile
+from swimstream.model.plan import Entry, Plan, PlanMark, SubmitJob
+from swimstream.model.status import InstanceStatus
+
+ERROR_BYTES_MAX = 4_096
+"""Longest text of a refusal, UTF-8."""
+
+
+@attrs.frozen
+class Header:
+    """Who sends. `cluster_id` is 0 while the sender belongs to no founded cluster."""
+
+    cluster_id: int
+    sender: Run
+
+
+# --- probing (SWIM §4.1, Lifeguard) ---------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Ping:
+    """Are you there? Dropped by any run other than `target`."""
+
+    seq: int
+    target: Run
+    mark: PlanMark
+
+
+@attrs.frozen(kw_only=True)
+class Ack:
+    """I am here, or: the target of your `PingRequest` answered."""
+
+    seq: int
+    mark: PlanMark
+
+
+@attrs.frozen(kw_only=True)
+class PingRequest:
+    """Please ping `target` for me; send a `Nack` if it stays silent."""
+
+    seq: int
+    target: Run
+    address: Address
+
+
+@attrs.frozen(kw_only=True)
+class Nack:
+    """I am here, but the target of your `PingRequest` has not answered me so far (Lifeguard, LHA-Probe)."""
+
+    seq: int
+
+
+# --- updates: encoded once, spliced into packets, merged by (boot, incarnation, state) ------------
+
+
+@attrs.frozen(kw_only=True)
+class Alive:
+    """`run` lives; only its owner raises the incarnation."""
+
+    run: Run
+    incarnation: int
+    profile: Profile
+
+
+@attrs.frozen(kw_only=True)
+class Accusation:
+    """`accuser` holds `run` suspect or dead; with state LEFT, `run` itself says goodbye."""
+
+    run: Run
+    incarnation: int
+    state: MemberState
+    accuser: str
+
+
+@attrs.frozen(kw_only=True)
+class StatusUpdate:
+    """How an instance fares, by the worker that holds its epoch."""
+
+    status: InstanceStatus
+
+
+# --- anti-entropy, by stream ----------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class DigestEntry:
+    """What one peer holds of one worker, short enough to compare. `statuses` hashes its status records."""
+
+    run: Run
+    incarnation: int
+    state: MemberState
+    statuses: int
+
+
+@attrs.frozen(kw_only=True)
+class SyncDigest:
+    """Opens a sync. A peer that is no member yet sends no entries: it only wants to read."""
+
+    entries: tuple[DigestEntry, ...]
+
+
+@attrs.frozen(kw_only=True)
+class SyncWant:
+    """Answers a digest, together with the updates that the asker lacks: tell me of these names."""
+
+    names: tuple[str, ...]
+
+
+# --- council (Raft §5, §7; Ongaro's thesis §9.6 for the pre-vote) ---------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class FoundRequest:
+    """Do you, too, see exactly these workers as the lowest `expect` names, and no cluster?"""
+
+    runs: tuple[Run, ...]
+
+
+@attrs.frozen(kw_only=True)
+class FoundReply:
+    """`agrees` promises not to agree with another founder for a while."""
+
+    runs: tuple[Run, ...]
+    agrees: bool
+
+
+@attrs.frozen(kw_only=True)
+class VoteRequest:
+    """RequestVote; with `pre` only a question that changes nothing."""
+
+    term: int
+    voter: int
+    last_index: int
+    last_term: int
+    pre: bool
+
+
+@attrs.frozen(kw_only=True)
+class VoteReply:
+    """The answer; a refusal carries the refuser's own term."""
+
+    term: int
+    voter: int
+    granted: bool
+    pre: bool
+
+
+@attrs.frozen(kw_only=True)
+class Append:
+    """AppendEntries. `round` numbers the leader's heartbeats and comes back in the reply."""
+
+    term: int
+    voter: int
+    round: int
+    prev_index: int
+    prev_term: int
+    commit: int
+    entries: tuple[Entry, ...]
+
+
+@attrs.frozen(kw_only=True)
+class AppendReply:
+    """`index` is the last entry known to match, or after a refusal the highest that may match."""
+
+    term: int
+    voter: int
+    round: int
+    success: bool
+    index: int
+
+
+@attrs.frozen(kw_only=True)
+class Snapshot:
+    """InstallSnapshot: the plan is the snapshot. Also answers a `PlanPull` from too far behind."""
+
+    term: int
+    voter: int
+    round: int
+    plan: Plan
+
+
+# --- the plan, to everyone ------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class PlanPull:
+    """My plan ends at `index`: give me what was committed after it."""
+
+    index: int
+
+
+@attrs.frozen(kw_only=True)
+class PlanEntries:
+    """Committed entries in order, without a gap."""
+
+    entries: tuple[Entry, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Propose:
+    """A worker asks the leader to commit a job. Asked again until answered; accepting twice is harmless."""
+
+    request: int
+    change: SubmitJob
+
+
+@attrs.frozen(kw_only=True)
+class ProposeReply:
+    """The leader refuses a job. What it accepts, the asker finds in the plan."""
+
+    request: int
+    error: str
+
+
+Update = Alive | Accusation | StatusUpdate
+Message = (
+    Ping
+    | Ack
+    | PingRequest
+    | Nack
+    | Update
+    | SyncDigest
+    | SyncWant
+    | FoundRequest
+    | FoundReply
+    | VoteRequest
+    | VoteReply
+    | Append
+    | AppendReply
+    | Snapshot
+    | PlanPull
+    | PlanEntries
+    | Propose
+    | ProposeReply
+)
+
+
+@attrs.frozen(kw_only=True)
+class Packet:
+    """One datagram or frame, decoded. `skipped` counts messages of unknown kind."""
+
+    header: Header
+    messages: tuple[Message, ...]
+    skipped: int

@@ -1,0 +1,295 @@
+"""Hypothesis strategies for every value that goes over the wire or to disk, within the limits of the model."""
+
+from __future__ import annotations
+
+import string
+
+from hypothesis import strategies as st
+
+from swimstream.model.identity import Address, InstanceId, Run
+from swimstream.model.job import PARALLELISM_MAX, JobSpec, OperatorSpec, Parameter
+from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, MemberState, Profile
+from swimstream.model.plan import (
+    EVIDENCE_ITEMS_MAX,
+    Assign,
+    Assignment,
+    Change,
+    Conclude,
+    Decision,
+    Entry,
+    Evict,
+    Found,
+    Noop,
+    Plan,
+    PlanMark,
+    Seat,
+    SubmitJob,
+)
+from swimstream.model.status import (
+    CAUSE_BYTES_MAX,
+    CHECKPOINT_BYTES_MAX,
+    ENDPOINT_CHARS_MAX,
+    InstanceState,
+    InstanceStatus,
+)
+from swimstream.wire.messages import (
+    Accusation,
+    Ack,
+    Alive,
+    Append,
+    AppendReply,
+    DigestEntry,
+    FoundReply,
+    FoundRequest,
+    Header,
+    Message,
+    Nack,
+    Ping,
+    PingRequest,
+    PlanEntries,
+    PlanPull,
+    Propose,
+    ProposeReply,
+    Snapshot,
+    StatusUpdate,
+    SyncDigest,
+    SyncWant,
+    VoteReply,
+    VoteRequest,
+)
+
+LETTERS_AND_DIGITS = string.ascii_letters + string.digits
+
+counters = st.one_of(st.integers(0, 30), st.integers(0, 2**63 - 1))
+hashes = st.integers(0, 2**64 - 1)
+booleans = st.booleans()
+names = st.builds(
+    str.__add__,
+    st.sampled_from(LETTERS_AND_DIGITS),
+    st.one_of(st.text(LETTERS_AND_DIGITS + "._-", max_size=4), st.just("x" * 63)),
+)
+
+
+def texts(*, bytes_max: int) -> st.SearchStrategy[str]:
+    """Return text of at most `bytes_max` bytes of UTF-8, of any characters."""
+    return st.one_of(
+        st.text(st.characters(codec="utf-8"), max_size=bytes_max // 4), st.text("ab\n", max_size=bytes_max)
+    )
+
+
+hosts = st.one_of(
+    st.ip_addresses().map(str), st.sampled_from(["localhost", "worker-1.site_2.example.org", "fe80::1%eth0"])
+)
+addresses = st.builds(Address, hosts, st.integers(1, 65_535))
+runs = st.builds(Run, names, counters)
+instances = st.builds(InstanceId, names, names, st.integers(0, PARALLELISM_MAX - 1))
+checkpoints = st.binary(max_size=CHECKPOINT_BYTES_MAX)
+marks = st.builds(PlanMark, term=counters, leader=st.one_of(st.just(""), names), index=counters)
+headers = st.builds(Header, hashes, runs)
+statuses = st.builds(
+    InstanceStatus,
+    instance=instances,
+    epoch=counters,
+    run=runs,
+    seq=counters,
+    state=st.sampled_from(InstanceState),
+    since_ms=counters,
+    progress=counters,
+    checkpoint=checkpoints,
+    endpoint=st.text([chr(code) for code in range(33, 127)], max_size=ENDPOINT_CHARS_MAX),
+    cause=texts(bytes_max=CAUSE_BYTES_MAX),
+)
+profiles = st.builds(
+    Profile,
+    address=addresses,
+    site=names,
+    kinds=st.lists(names, max_size=5, unique=True).map(lambda kinds: tuple(sorted(kinds[:KINDS_MAX]))),
+    capacity=st.integers(0, CAPACITY_MAX),
+    expect=st.integers(1, EXPECT_MAX),
+    voter=counters,
+)
+
+# --- jobs and the plan ----------------------------------------------------------------------------
+
+_scalars = st.one_of(
+    st.text(st.characters(codec="utf-8"), max_size=8),
+    st.integers(-(2**63), 2**64 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    booleans,
+)
+_keys = st.text(st.characters(codec="utf-8"), max_size=4)
+
+
+def _tables(depth: int) -> st.SearchStrategy[dict[str, Parameter]]:
+    if depth == 0:
+        return st.dictionaries(_keys, _scalars, max_size=2)
+    inner = st.one_of(_scalars, st.lists(_scalars, max_size=3).map(tuple), _tables(depth - 1))
+    return st.dictionaries(_keys, st.one_of(inner, st.lists(inner, max_size=2).map(tuple)), max_size=3)
+
+
+parameters = _tables(1)
+"""In canonical form: sequences are tuples."""
+
+
+@st.composite
+def jobs(draw: st.DrawFn, job_names: st.SearchStrategy[str] = names) -> JobSpec:
+    """Draw a well-formed job; inputs point backwards, so there is no cycle."""
+    labels = draw(st.lists(names, min_size=1, max_size=4, unique=True))
+    return JobSpec(
+        name=draw(job_names),
+        operators=tuple(
+            OperatorSpec(
+                name=label,
+                kind=draw(names),
+                parallelism=draw(st.integers(1, PARALLELISM_MAX)),
+                inputs=tuple(draw(st.lists(st.sampled_from(labels[:position]), max_size=3, unique=True))) if position else (),
+                prefer_site=draw(st.one_of(st.just(""), names)),
+                parameters=draw(parameters),
+            )
+            for position, label in enumerate(labels)
+        ),
+    )
+
+
+evidence = st.lists(texts(bytes_max=40), max_size=3).map(lambda lines: tuple(lines[:EVIDENCE_ITEMS_MAX]))
+seats = st.builds(Seat, names, counters)
+
+
+def councils(*, size_min: int = 1) -> st.SearchStrategy[tuple[Seat, ...]]:
+    """Return seats of different names."""
+    return st.lists(seats, min_size=size_min, max_size=7, unique_by=lambda seat: seat.name).map(tuple)
+
+
+foundings = st.builds(Found, cluster_id=st.integers(1, 2**64 - 1), council=councils())
+later_changes: st.SearchStrategy[Change] = st.one_of(
+    st.just(Noop()),
+    st.builds(SubmitJob, job=jobs()),
+    st.builds(
+        Assign,
+        instance=instances,
+        run=runs,
+        failures=counters,
+        resume_from=checkpoints,
+        reason=texts(bytes_max=80),
+        evidence=evidence,
+    ),
+    st.builds(Evict, run=runs, reason=texts(bytes_max=80), evidence=evidence),
+    st.builds(Conclude, instance=instances, epoch=counters),
+)
+
+
+@st.composite
+def entry_lists(
+    draw: st.DrawFn, *, after: tuple[int, int] = (0, 0), size_min: int = 0, size_max: int = 4
+) -> tuple[Entry, ...]:
+    """Draw entries that follow `after` (index, term) without a gap, with terms that never fall."""
+    index, term = after
+    made: list[Entry] = []
+    for _ in range(draw(st.integers(size_min, size_max))):
+        index, term = index + 1, term + draw(st.integers(0, 2))
+        founding = index == 1 and draw(booleans)
+        made.append(Entry(index=index, term=term, change=draw(foundings if founding else later_changes)))
+    return tuple(made)
+
+
+entries = st.integers(0, 2**62).flatmap(
+    lambda index: entry_lists(after=(index, 3), size_min=1, size_max=1).map(lambda made: made[0])
+)
+grown_plans = entry_lists(size_max=6).map(lambda made: Plan().advance(made))
+"""Plans as they come about: by entries."""
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    """Draw a plan with every part filled at random."""
+    index = draw(counters)
+    assignments = st.builds(
+        Assignment,
+        instance=instances,
+        run=runs,
+        epoch=st.integers(0, index),
+        failures=counters,
+        resume_from=checkpoints,
+        finished=booleans,
+    )
+    lines = st.builds(
+        Decision,
+        index=st.integers(1, 2**63 - 1),
+        term=counters,
+        what=texts(bytes_max=80),
+        reason=texts(bytes_max=80),
+        evidence=evidence,
+    )
+    return Plan(
+        index=index,
+        term=draw(counters),
+        cluster_id=draw(hashes),
+        council=draw(councils(size_min=0)),
+        jobs={job.name: job for job in draw(st.lists(jobs(), max_size=2))},
+        assignments={held.instance: held for held in draw(st.lists(assignments, max_size=3))},
+        evicted=draw(st.dictionaries(names, counters, max_size=3)),
+        decisions=tuple(draw(st.lists(lines, max_size=2))),
+    )
+
+
+# --- messages -------------------------------------------------------------------------------------
+
+_distinct_runs = st.lists(runs, min_size=1, max_size=4, unique_by=lambda run: run.name).map(tuple)
+_digest_entries = st.builds(
+    DigestEntry, run=runs, incarnation=counters, state=st.sampled_from(MemberState), statuses=hashes
+)
+
+
+@st.composite
+def appends(draw: st.DrawFn) -> Append:
+    """Draw an Append whose entries follow on `prev_index`."""
+    after = (draw(st.integers(0, 2**62)), draw(st.integers(0, 2**62)))
+    return Append(
+        term=draw(counters),
+        voter=draw(counters),
+        round=draw(counters),
+        prev_index=after[0],
+        prev_term=after[1],
+        commit=draw(counters),
+        entries=draw(entry_lists(after=after, size_max=3)),
+    )
+
+
+BY_TYPE: dict[type[Message], st.SearchStrategy[Message]] = {
+    Ping: st.builds(Ping, seq=counters, target=runs, mark=marks),
+    Ack: st.builds(Ack, seq=counters, mark=marks),
+    PingRequest: st.builds(PingRequest, seq=counters, target=runs, address=addresses),
+    Nack: st.builds(Nack, seq=counters),
+    Alive: st.builds(Alive, run=runs, incarnation=counters, profile=profiles),
+    Accusation: st.builds(
+        Accusation,
+        run=runs,
+        incarnation=counters,
+        state=st.sampled_from([MemberState.SUSPECT, MemberState.DEAD, MemberState.LEFT]),
+        accuser=names,
+    ),
+    StatusUpdate: st.builds(StatusUpdate, status=statuses),
+    SyncDigest: st.builds(
+        SyncDigest,
+        entries=st.lists(_digest_entries, max_size=4, unique_by=lambda entry: entry.run.name).map(tuple),
+    ),
+    SyncWant: st.builds(SyncWant, names=st.lists(names, max_size=4, unique=True).map(tuple)),
+    FoundRequest: st.builds(FoundRequest, runs=_distinct_runs),
+    FoundReply: st.builds(FoundReply, runs=_distinct_runs, agrees=booleans),
+    VoteRequest: st.builds(
+        VoteRequest, term=counters, voter=counters, last_index=counters, last_term=counters, pre=booleans
+    ),
+    VoteReply: st.builds(VoteReply, term=counters, voter=counters, granted=booleans, pre=booleans),
+    Append: appends(),
+    AppendReply: st.builds(
+        AppendReply, term=counters, voter=counters, round=counters, success=booleans, index=counters
+    ),
+    Snapshot: st.builds(Snapshot, term=counters, voter=counters, round=counters, plan=st.one_of(plans(), grown_plans)),
+    PlanPull: st.builds(PlanPull, index=counters),
+    PlanEntries: st.builds(
+        PlanEntries, entries=st.integers(0, 2**62).flatmap(lambda index: entry_lists(after=(index, 2)))
+    ),
+    Propose: st.builds(Propose, request=counters, change=st.builds(SubmitJob, job=jobs())),
+    ProposeReply: st.builds(ProposeReply, request=counters, error=texts(bytes_max=400)),
+}
+messages: st.SearchStrategy[Message] = st.one_of(*BY_TYPE.values())
