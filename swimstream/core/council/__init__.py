@@ -1,0 +1,1 @@
+"""Who decides: Raft over a small log of plan changes."""

@@ -1,0 +1,140 @@
+"""What a leader does for its term: send entries, count who holds them, notice when it has lost its majority.
+
+Raft §5.3 and §5.4.2 (an older entry commits only along with one of the leader's own term); Ongaro's thesis §6.2
+(a leader that hears no majority for an election time-out steps down).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from swimstream.model.plan import Entry, Seat
+from swimstream.wire.messages import Append, AppendReply, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from swimstream.config import Timing
+    from swimstream.core.council.log import Log
+    from swimstream.model.plan import Change
+    from swimstream.wire.messages import Message
+
+ENTRIES_PER_MESSAGE_MAX = 256
+ROUNDS_KEPT = 64
+
+
+@attrs.define(kw_only=True)
+class Progress:
+    """One follower, as its leader knows it. Invariant: `0 <= match < next`."""
+
+    next: int
+    """Index of the next entry to send."""
+    match: int = 0
+    """Index up to which its log is known to agree with the leader's."""
+    round_acked_at: float = float("-inf")
+    """When the newest heartbeat round that it acked was *sent*, on the leader's clock."""
+    probing: bool = True
+    """Whether the point of agreement is still looked for: then `next` moves only with an answer."""
+
+
+class Leadership:
+    """One term of one leader. `tell(name, message)` sends to a seat."""
+
+    def __init__(
+        self, seat: Seat, term: int, log: Log, tell: Callable[[str, Message], None], *, timing: Timing, now: float
+    ) -> None:
+        """Take office; nothing is sent before the first `append` or `beat`."""
+        self.heartbeat_at = now + timing.heartbeat_interval_s
+        self._seat = seat
+        self._term = term
+        self._log = log
+        self._tell = tell
+        self._timing = timing
+        self._since = now
+        self._round = 1
+        self._rounds = {1: now}
+        self._progress = {other: Progress(next=log.last_index + 1) for other in log.council if other != seat}
+
+    def append(self, changes: Iterable[Change]) -> None:
+        """Put changes at the end of the log; `send_entries` lets them go once the log is on disk."""
+        first = self._log.last_index + 1
+        self._log.append(Entry(index=first + i, term=self._term, change=change) for i, change in enumerate(changes))
+
+    def send_entries(self) -> None:
+        """Send every follower what it lacks."""
+        for seat in self._progress:
+            self._replicate(seat)
+
+    def beat(self, now: float) -> None:
+        """Send a heartbeat round."""
+        self.heartbeat_at = now + self._timing.heartbeat_interval_s
+        self._round += 1
+        self._rounds[self._round] = now
+        self._rounds.pop(self._round - ROUNDS_KEPT, None)
+        self.send_entries()
+
+    def has_quorum(self, now: float) -> bool:
+        """Return whether a majority has acked a heartbeat that was sent within the last election time-out."""
+        acked = [progress.round_acked_at for progress in self._progress.values()]
+        quorum_at = reached_by_majority([now, *acked], seats=len(self._log.council))
+        return now - max(quorum_at, self._since) <= self._timing.election_timeout_s_min
+
+    def receive_reply(self, seat: Seat, reply: AppendReply) -> None:
+        """Learn how far a follower has come, and send on what it lacks."""
+        progress = self._progress.get(seat)
+        if progress is None:
+            return
+        sent_at = self._rounds.get(reply.round)
+        if sent_at is not None:
+            progress.round_acked_at = max(progress.round_acked_at, sent_at)
+        index = min(reply.index, self._log.last_index)
+        if reply.success:
+            progress.probing = False
+            progress.match = max(progress.match, index)
+            progress.next = max(progress.next, progress.match + 1)
+            wants_more = progress.next <= self._log.last_index
+        else:
+            back = max(progress.match + 1, min(index + 1, progress.next - 1))
+            wants_more = back < progress.next
+            progress.next, progress.probing = back, True
+        if wants_more:
+            self._replicate(seat)
+
+    def committable(self) -> int:
+        """Return the highest index that may be committed: held by a majority, and of the leader's own term."""
+        matches = [float(progress.match) for progress in self._progress.values()]
+        own = [float(self._log.last_index)] if self._seat in self._log.council else []
+        index = reached_by_majority([*own, *matches], seats=len(self._log.council))
+        if index > self._log.commit and self._log.term_at(int(index)) == self._term:
+            return int(index)
+        return self._log.commit
+
+    def _replicate(self, seat: Seat) -> None:
+        progress = self._progress[seat]
+        prev_term = self._log.term_at(progress.next - 1)
+        if prev_term is None:
+            snapshot = Snapshot(term=self._term, voter=self._seat.voter, round=self._round, plan=self._log.plan)
+            self._tell(seat.name, snapshot)
+            progress.probing = True
+            return
+        entries = self._log.entries_from(progress.next, upto=self._log.last_index, count=ENTRIES_PER_MESSAGE_MAX)
+        append = Append(
+            term=self._term,
+            voter=self._seat.voter,
+            round=self._round,
+            prev_index=progress.next - 1,
+            prev_term=prev_term,
+            commit=self._log.commit,
+            entries=entries,
+        )
+        if not progress.probing:
+            progress.next += len(entries)
+        self._tell(seat.name, append)
+
+
+def reached_by_majority(values: Iterable[float], *, seats: int) -> float:
+    """Return the highest value that a majority of `seats` has reached; `values` holds at most one for each seat."""
+    ranked = sorted(values, reverse=True)
+    return ranked[seats // 2] if len(ranked) > seats // 2 else float("-inf")

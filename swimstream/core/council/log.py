@@ -1,0 +1,124 @@
+"""The log of plan changes: a snapshot and what follows it (Raft §5.3, §7).
+
+The plan itself is the snapshot. Entries up to `commit` are applied to `plan` and never change again; a tail of
+them is kept, so that a follower that is a little behind gets entries and not the whole plan.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swimstream.core.effects import EntriesRecord, SnapshotRecord
+from swimstream.model.plan import Found
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from swimstream.core.effects import Record, Saved
+    from swimstream.model.plan import Entry, Plan, Seat
+
+COMPACT_AFTER = 1_024
+TAIL_KEPT = 256
+
+
+class Log:
+    """Entries `base.index + 1` to `last_index`. `records` lists what must be made durable, in order.
+
+    Invariant: `base.index <= commit <= last_index`, and `plan.index == commit`.
+    """
+
+    def __init__(self, saved: Saved) -> None:
+        """Build the log that a state directory held. What follows the snapshot counts as uncommitted until told."""
+        self.base: Plan = saved.plan
+        self.plan: Plan = saved.plan
+        self.records: list[Record] = []
+        self._entries: list[Entry] = list(saved.entries)
+        self._council: tuple[Seat, ...] | None = None
+        assert all(entry.index == self.base.index + 1 + i for i, entry in enumerate(self._entries)), "no gaps on disk"
+
+    @property
+    def commit(self) -> int:
+        """Return the index up to which entries are committed and applied."""
+        return self.plan.index
+
+    @property
+    def last_index(self) -> int:
+        """Return the index of the newest entry, committed or not."""
+        return self.base.index + len(self._entries)
+
+    @property
+    def last_term(self) -> int:
+        """Return the term of the newest entry."""
+        return self._entries[-1].term if self._entries else self.base.term
+
+    @property
+    def council(self) -> tuple[Seat, ...]:
+        """Return the newest council in the log, committed or not (Ongaro's thesis §4.1)."""
+        if self._council is None:
+            councils = [entry.change.council for entry in self._entries if isinstance(entry.change, Found)]
+            self._council = councils[-1] if councils else self.base.council
+        return self._council
+
+    def term_at(self, index: int) -> int | None:
+        """Return the term of an entry, or None if it is compacted away or not there yet."""
+        if index == self.base.index:
+            return self.base.term
+        position = index - self.base.index - 1
+        return self._entries[position].term if 0 <= position < len(self._entries) else None
+
+    def entries_from(self, first: int, *, upto: int, count: int) -> tuple[Entry, ...]:
+        """Return at most `count` entries from `first` to `upto`, which must not be compacted away."""
+        assert first > self.base.index, "older entries are in the snapshot"
+        start = first - self.base.index - 1
+        return tuple(self._entries[start : min(start + count, upto - self.base.index)])
+
+    def is_up_to_date(self, last_index: int, last_term: int) -> bool:
+        """Return whether a candidate's log is at least as new as this one (Raft §5.4.1)."""
+        return (last_term, last_index) >= (self.last_term, self.last_index)
+
+    def append(self, entries: Iterable[Entry]) -> None:
+        """Add entries that follow on the newest one."""
+        added = tuple(entries)
+        assert added[0].index == self.last_index + 1, "the log has no gaps"
+        self._entries += added
+        self._council = None
+        self.records.append(EntriesRecord(added[0].index, added))
+
+    def merge(self, entries: Iterable[Entry]) -> None:
+        """Take a leader's entries: keep those that agree, drop what conflicts and all after it, add the rest (§5.3)."""
+        for position, entry in enumerate(given := tuple(entries)):
+            if entry.index <= self.base.index or self.term_at(entry.index) == entry.term:
+                continue
+            assert entry.index > self.commit, "a committed entry never changes"
+            del self._entries[entry.index - self.base.index - 1 :]
+            self._council = None
+            self.append(given[position:])
+            return
+
+    def commit_to(self, index: int) -> None:
+        """Apply entries up to `index`, as far as they are here, to the plan."""
+        index = min(index, self.last_index)
+        if index <= self.commit:
+            return
+        entries = self.entries_from(self.commit + 1, upto=index, count=index - self.commit)
+        self.plan = self.plan.advance(entries)
+        if self.commit - self.base.index > COMPACT_AFTER:
+            self._compact()
+
+    def install(self, plan: Plan) -> None:
+        """Replace everything up to `plan.index` by a committed snapshot; drop what follows unless it agrees (§7)."""
+        assert plan.index > self.commit
+        keeps_tail = self.term_at(plan.index) == plan.term
+        self._entries = self._entries[plan.index - self.base.index :] if keeps_tail else []
+        self.base = self.plan = plan
+        self._council = None
+        self.records.append(SnapshotRecord(plan))
+        if not keeps_tail:
+            self.records.append(EntriesRecord(plan.index + 1, ()))
+
+    def _compact(self) -> None:
+        upto = self.commit - TAIL_KEPT
+        count = upto - self.base.index
+        self.base = self.base.advance(self._entries[:count])
+        del self._entries[:count]
+        self.records.append(SnapshotRecord(self.base))

@@ -1,0 +1,130 @@
+"""What a node asks of its driver, in order. The driver carries out each effect before the next.
+
+A `Persist` is on disk before any later effect of the list leaves.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from swimstream.events import Event
+from swimstream.model.identity import Address, InstanceId
+from swimstream.model.job import OperatorSpec
+from swimstream.model.plan import Entry, Plan
+
+
+@attrs.frozen
+class SendPacket:
+    """Send one datagram; failures are silent."""
+
+    to: Address
+    payload: bytes
+
+
+@attrs.frozen
+class OpenStream:
+    """Connect to `to` and send `frame` first. On failure the driver calls `Node.stream_closed(stream)`."""
+
+    stream: int
+    to: Address
+    frame: bytes
+
+
+@attrs.frozen
+class SendFrame:
+    """Send one frame on an open stream, whoever opened it. A closed stream swallows it."""
+
+    stream: int
+    frame: bytes
+
+
+@attrs.frozen
+class CloseStream:
+    """Close after everything sent so far has left. No `stream_closed` follows."""
+
+    stream: int
+
+
+@attrs.frozen
+class VoteRecord:
+    """Raft's hard state."""
+
+    term: int
+    voted_for: str
+    """Name of the candidate, or empty."""
+
+
+@attrs.frozen
+class EntriesRecord:
+    """Drop every stored entry from `first` on, then append `entries` (which start at `first`)."""
+
+    first: int
+    entries: tuple[Entry, ...]
+
+
+@attrs.frozen
+class SnapshotRecord:
+    """Replace the stored snapshot and drop stored entries up to and including `plan.index`."""
+
+    plan: Plan
+
+
+Record = VoteRecord | EntriesRecord | SnapshotRecord
+
+
+@attrs.frozen
+class Persist:
+    """Make a record durable."""
+
+    record: Record
+
+
+@attrs.frozen(kw_only=True)
+class StartInstance:
+    """Run this instance under this epoch. An older copy of it on this worker is stopped first."""
+
+    instance: InstanceId
+    epoch: int
+    spec: OperatorSpec
+    inputs: tuple[InstanceId, ...]
+    """All instances of the operator's inputs, in the order of the spec."""
+    resume_from: bytes
+
+
+@attrs.frozen
+class StopInstance:
+    """Stop the copy of `instance` that runs under `epoch`, if it still does."""
+
+    instance: InstanceId
+    epoch: int
+
+
+@attrs.frozen
+class Answer:
+    """A command is done; `error` is empty on success."""
+
+    request: int
+    error: str
+
+
+@attrs.frozen
+class Notify:
+    """Tell the application."""
+
+    event: Event
+
+
+Effect = SendPacket | OpenStream | SendFrame | CloseStream | Persist | StartInstance | StopInstance | Answer | Notify
+
+
+@attrs.frozen(kw_only=True)
+class Saved:
+    """What a state directory held at the start of a process; the default is an empty one."""
+
+    voter: int
+    """Identity of this memory: the boot of the run that created it."""
+    vote: VoteRecord = VoteRecord(0, "")
+    plan: Plan = attrs.field(factory=Plan)
+    """The snapshot."""
+    entries: tuple[Entry, ...] = ()
+    """What follows the snapshot, in order, without a gap."""

@@ -1,0 +1,216 @@
+"""Probe rounds: ping, ask relays, judge; and answer for others (SWIM §4.1, Lifeguard §IV)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swimstream.core.membership.membership import accusation_of
+from swimstream.core.membership.probing import NACK_SHARE, Errand, Errands, Probe, choose_relays
+from swimstream.model.member import MemberState
+from swimstream.wire.messages import Ack, Nack, Ping, PingRequest
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable
+    from random import Random
+
+    from swimstream.config import Timing
+    from swimstream.core.membership.membership import Membership
+    from swimstream.core.outbox import Outbox
+    from swimstream.model.identity import Run
+    from swimstream.model.member import Member
+    from swimstream.model.plan import PlanMark
+
+GOSSIP_TO_DEAD_INTERVALS = 30
+"""The newly dead still get gossip for so many probe intervals, so that one who lives hears of it and refutes."""
+
+
+class Detector:
+    """The prober of one node. `mark` is asked for at every ping and ack: how far the plan here has come."""
+
+    def __init__(
+        self,
+        membership: Membership,
+        outbox: Outbox,
+        *,
+        timing: Timing,
+        rng: Random,
+        counters: Counter[str],
+        mark: Callable[[], PlanMark],
+    ) -> None:
+        """Build a detector that probes nobody until `start`."""
+        self._membership = membership
+        self._outbox = outbox
+        self._timing = timing
+        self._rng = rng
+        self._counters = counters
+        self._mark = mark
+        self._seq = 0
+        self._probe: Probe | None = None
+        self._errands = Errands(counters)
+        self._acquainted: dict[str, int] = {}
+        """Who has answered a ping of this run, and with which boot: they know that this run lives."""
+        self._round_at = float("inf")
+        self._gossip_at = float("inf")
+
+    def start(self, now: float) -> None:
+        """Begin to probe, at a random moment within the first interval, so that peers do not beat in step."""
+        self._round_at = now + self._rng.random() * self._timing.probe_interval_s
+        self._gossip_at = now + self._rng.random() * self._timing.gossip_interval_s
+
+    def stop(self) -> None:
+        """Probe nobody any more."""
+        self._round_at = self._gossip_at = float("inf")
+        self._probe = None
+
+    def forget_acquaintances(self) -> None:
+        """Introduce this node to everybody again: it goes on under another run."""
+        self._acquainted.clear()
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    def receive_ping(self, sender: Run, ping: Ping) -> None:
+        """Answer a ping that means this very run, if its sender is a known member.
+
+        The answer goes to the member's own address, never to where the datagram seems to come from.
+        """
+        member = self._membership.table.get_run(sender)
+        if ping.target != self._membership.run or member is None:
+            self._counters["pings_ignored"] += 1
+            return
+        self._outbox.send(member.profile.address, Ack(seq=ping.seq, mark=self._mark()))
+
+    def receive_ping_request(self, sender: Run, request: PingRequest, now: float) -> None:
+        """Probe another member for `sender`."""
+        if self._membership.table.get_run(sender) is None:
+            self._counters["pings_ignored"] += 1
+            return
+        timing = self._timing
+        patience_s = min(timing.probe_timeout_s, timing.probe_interval_s - timing.probe_timeout_s)
+        errand = Errand(
+            requester=sender,
+            seq=request.seq,
+            target=request.target,
+            nack_at=now + NACK_SHARE * patience_s,
+            ends_at=now + timing.probe_interval_s,
+        )
+        seq = self._next_seq()
+        if self._errands.add(seq, errand):
+            self._outbox.send(request.address, Ping(seq=seq, target=request.target, mark=self._mark()))
+
+    def receive_ack(self, sender: Run, ack: Ack) -> None:
+        """Take an answer: to the probe under way, or to one made for somebody else. Late ones change nothing."""
+        probe = self._probe
+        if probe is not None and ack.seq == probe.seq:
+            probe.acked = True
+            if sender == probe.target:
+                self._acquainted[sender.name] = sender.boot
+            return
+        errand = self._errands.finish(ack.seq, sender)
+        if errand is None:
+            self._counters["acks_ignored"] += 1
+            return
+        requester = self._membership.table.get_run(errand.requester)
+        if requester is not None:
+            self._outbox.send(requester.profile.address, Ack(seq=errand.seq, mark=ack.mark))
+
+    def receive_nack(self, sender: Run, nack: Nack) -> None:
+        """Note that a relay is there although the target is silent."""
+        probe = self._probe
+        if probe is not None and nack.seq == probe.seq and sender.name in probe.relays:
+            probe.nacked_by |= {sender.name}
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float:
+        """Return when `fire_timers` wants to be called next."""
+        probe = self._probe
+        indirect_at = probe.indirect_at if probe is not None and not probe.asked else float("inf")
+        return min(self._round_at, self._gossip_at, indirect_at, self._errands.next_deadline())
+
+    def fire_timers(self, now: float) -> None:
+        """Send nacks, ask relays, end the round and begin the next, gossip; whatever is due."""
+        for errand in self._errands.due(now):
+            requester = self._membership.table.get_run(errand.requester)
+            if requester is not None:
+                self._outbox.send(requester.profile.address, Nack(seq=errand.seq))
+        probe = self._probe
+        if probe is not None and not probe.asked and probe.indirect_at <= now:
+            self._ask_relays(probe)
+        if self._round_at <= now:
+            self._end_round(now)
+            self._begin_round(now)
+        if self._gossip_at <= now:
+            self._gossip_at = now + self._timing.gossip_interval_s
+            self._spread_gossip(now)
+
+    def _begin_round(self, now: float) -> None:
+        stretch = self._membership.health.stretch
+        self._round_at = now + self._timing.probe_interval_s * stretch
+        target = self._next_target()
+        if target is None:
+            return
+        self._probe = Probe(
+            seq=self._next_seq(),
+            target=target.run,
+            indirect_at=now + self._timing.probe_timeout_s * stretch,
+            ends_at=self._round_at,
+        )
+        ping = Ping(seq=self._probe.seq, target=target.run, mark=self._mark())
+        self._outbox.send(target.profile.address, ping, updates=self._introduction(target))
+
+    def _end_round(self, now: float) -> None:
+        probe, self._probe = self._probe, None
+        if probe is None:
+            return
+        if probe.acked:
+            self._membership.health = self._membership.health.after_success()
+            return
+        self._counters["probes_failed"] += 1
+        self._membership.health = self._membership.health.after_failure(
+            nacks_expected=len(probe.relays), nacks_received=len(probe.nacked_by)
+        )
+        self._membership.accuse(probe.target, now)
+
+    def _ask_relays(self, probe: Probe) -> None:
+        probe.asked = True
+        target = self._membership.table.get_run(probe.target)
+        if probe.acked or target is None:
+            return
+        others = [member for member in self._membership.table.live() if member.run != self._membership.run]
+        relays = choose_relays(others, target=probe.target, count=self._timing.indirect_probes, rng=self._rng)
+        probe.relays = frozenset(relay.run.name for relay in relays)
+        request = PingRequest(seq=probe.seq, target=probe.target, address=target.profile.address)
+        for relay in relays:
+            self._outbox.send(relay.profile.address, request)
+
+    def _next_target(self) -> Member | None:
+        name = self._membership.ring.next()
+        return self._membership.table.get(name) if name is not None else None
+
+    def _introduction(self, target: Member) -> list[bytes]:
+        """Return what a ping's target must hear first: who we are, and that it is suspected (Lifeguard's buddy)."""
+        updates = []
+        if self._acquainted.get(target.run.name) != target.run.boot:
+            updates.append(self._membership.own_alive())
+        if target.state is MemberState.SUSPECT:
+            signer = target.accusers[0] if target.accusers else target.run.name
+            updates.append(accusation_of(target, MemberState.SUSPECT, signer))
+        return updates
+
+    def _spread_gossip(self, now: float) -> None:
+        if not len(self._membership.gossip):
+            return
+        dead_since = now - GOSSIP_TO_DEAD_INTERVALS * self._timing.probe_interval_s
+        listeners = [
+            member
+            for member in self._membership.table
+            if member.run != self._membership.run
+            and (not member.state.is_gone or (member.state is MemberState.DEAD and member.since >= dead_since))
+        ]
+        for member in self._rng.sample(listeners, min(self._timing.gossip_fanout, len(listeners))):
+            self._outbox.gossip(member.profile.address)
+
+    def _next_seq(self) -> int:
+        self._seq += 1
+        return self._seq

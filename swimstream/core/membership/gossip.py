@@ -1,0 +1,102 @@
+"""Which updates ride on the next packet.
+
+SWIM §4.1: an update is sent lambda * log n times and then forgotten; those sent least go first, so that news
+travels fastest. One entry a subject: newer news of a subject replaces older. Updates are kept encoded, so
+sending costs no encoding.
+
+Two lanes: what changes the view of the world (members, states of instances) goes ahead of mere progress.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterator
+
+SUBJECTS_MAX = 16_384
+URGENT, ROUTINE = 0, 1
+
+
+@attrs.define
+class Rumour:
+    """One encoded update on its way."""
+
+    subject: str
+    fragment: bytes
+    lane: int
+    sent: int = 0
+
+
+class GossipQueue:
+    """At most `SUBJECTS_MAX` rumours; beyond that the one sent most goes (counted as `gossip_dropped`)."""
+
+    def __init__(self, *, retransmit_mult: int, counters: Counter[str]) -> None:
+        """Build an empty queue."""
+        self._retransmit_mult = retransmit_mult
+        self._counters = counters
+        self._rumours: dict[str, Rumour] = {}
+        # (lane, times sent) → subjects, oldest first: a dict keeps the order and removes in constant time
+        self._ranks: dict[tuple[int, int], dict[str, Rumour]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rumours)
+
+    def push(self, subject: str, fragment: bytes, *, lane: int = URGENT) -> None:
+        """Queue news of `subject`, in place of any older news of it. Urgent news keeps its lane when updated."""
+        older = self._rumours.pop(subject, None)
+        if older is not None:
+            self._unrank(older)
+            if older.sent == 0:
+                lane = min(lane, older.lane)
+        if len(self._rumours) >= SUBJECTS_MAX:
+            self._drop_most_sent()
+        self._enrank(Rumour(subject, fragment, lane))
+
+    def discard(self, subject: str) -> None:
+        """Forget a subject."""
+        rumour = self._rumours.pop(subject, None)
+        if rumour is not None:
+            self._unrank(rumour)
+
+    def take(self, budget: int, *, members: int) -> list[bytes]:
+        """Return updates that fit into `budget` bytes together, and count them as sent once more."""
+        if not self._rumours or budget <= 0:
+            return []
+        sends_max = self._retransmit_mult * math.ceil(math.log10(members + 1))
+        chosen: list[Rumour] = []
+        for rumour in self._least_sent_first():
+            if len(rumour.fragment) <= budget:
+                budget -= len(rumour.fragment)
+                chosen.append(rumour)
+        for rumour in chosen:
+            self._unrank(rumour)
+            rumour.sent += 1
+            if rumour.sent >= sends_max:
+                del self._rumours[rumour.subject]
+            else:
+                self._enrank(rumour)
+        return [rumour.fragment for rumour in chosen]
+
+    def _least_sent_first(self) -> Iterator[Rumour]:
+        for rank in sorted(self._ranks):
+            yield from reversed(self._ranks[rank].values())
+
+    def _enrank(self, rumour: Rumour) -> None:
+        self._rumours[rumour.subject] = rumour
+        self._ranks.setdefault((rumour.lane, rumour.sent), {})[rumour.subject] = rumour
+
+    def _unrank(self, rumour: Rumour) -> None:
+        rank = (rumour.lane, rumour.sent)
+        del self._ranks[rank][rumour.subject]
+        if not self._ranks[rank]:
+            del self._ranks[rank]
+
+    def _drop_most_sent(self) -> None:
+        rank = self._ranks[max(self._ranks)]
+        self.discard(next(iter(rank)))
+        self._counters["gossip_dropped"] += 1

@@ -1,0 +1,139 @@
+"""One member is probed every round; who stays silent is suspected.
+
+SWIM §4.1 and §4.3: targets come from a shuffled list that is walked to its end, so that every member is probed
+within 2n - 1 rounds; newcomers enter it at a random place. A target that does not answer in time is probed
+again through k relays, so that one bad path accuses nobody. Lifeguard: a relay that gets no answer sends a
+nack, so that the prober can tell a dead target from its own deafness.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from swimstream.model.identity import Run
+from swimstream.model.member import MemberState
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Sequence
+    from random import Random
+
+    from swimstream.model.member import Member
+
+RELAYS_MAX = 1_024
+NACK_SHARE = 0.8
+"""A relay answers no later than this share of the time the prober has left (Lifeguard: 80 %)."""
+
+
+class ProbeRing:
+    """The order in which members are probed."""
+
+    def __init__(self, rng: Random) -> None:
+        """Build an empty ring."""
+        self._rng = rng
+        self._names: list[str] = []
+        self._next = 0
+
+    def add(self, name: str) -> None:
+        """Insert a newcomer at a random place; twice is once."""
+        if name not in self._names:
+            position = self._rng.randint(0, len(self._names))
+            self._names.insert(position, name)
+            self._next += position < self._next
+
+    def remove(self, name: str) -> None:
+        """Take a member out."""
+        if name in self._names:
+            position = self._names.index(name)
+            del self._names[position]
+            self._next -= position < self._next
+
+    def next(self) -> str | None:
+        """Return whom to probe next; shuffle anew after each full walk."""
+        if not self._names:
+            return None
+        if self._next >= len(self._names):
+            self._next = 0
+            self._rng.shuffle(self._names)
+        name = self._names[self._next]
+        self._next += 1
+        return name
+
+
+@attrs.define(kw_only=True)
+class Probe:
+    """The probe under way. Times are absolute."""
+
+    seq: int
+    target: Run
+    indirect_at: float
+    ends_at: float
+    acked: bool = False
+    asked: bool = False
+    """Whether the relays have been asked."""
+    relays: frozenset[str] = frozenset()
+    nacked_by: frozenset[str] = frozenset()
+
+
+@attrs.frozen(kw_only=True)
+class Errand:
+    """A probe that this node makes for another one."""
+
+    requester: Run
+    seq: int
+    """The requester's own number for it."""
+    target: Run
+    nack_at: float
+    ends_at: float
+    nacked: bool = False
+
+
+class Errands:
+    """Probes made for others, by our own sequence number; at most `RELAYS_MAX` (`relays_refused` counts the rest)."""
+
+    def __init__(self, counters: Counter[str]) -> None:
+        """Build an empty table."""
+        self._counters = counters
+        self._errands: dict[int, Errand] = {}
+
+    def add(self, seq: int, errand: Errand) -> bool:
+        """Accept an errand; return whether there was room."""
+        if len(self._errands) >= RELAYS_MAX:
+            self._counters["relays_refused"] += 1
+            return False
+        self._errands[seq] = errand
+        return True
+
+    def finish(self, seq: int, target: Run) -> Errand | None:
+        """Return and forget the errand that an ack by `target` answers."""
+        errand = self._errands.get(seq)
+        if errand is None or errand.target != target:
+            return None
+        del self._errands[seq]
+        return errand
+
+    def due(self, now: float) -> list[Errand]:
+        """Return the errands whose requester is owed a nack now, and forget those that are over."""
+        owed = []
+        for seq, errand in list(self._errands.items()):
+            if not errand.nacked and errand.nack_at <= now:
+                owed.append(errand)
+                self._errands[seq] = attrs.evolve(errand, nacked=True)
+            if errand.ends_at <= now:
+                del self._errands[seq]
+        return owed
+
+    def next_deadline(self) -> float:
+        """Return when `due` wants to be called next."""
+        return min(
+            (errand.ends_at if errand.nacked else errand.nack_at for errand in self._errands.values()),
+            default=float("inf"),
+        )
+
+
+def choose_relays(members: Sequence[Member], *, target: Run, count: int, rng: Random) -> list[Member]:
+    """Return up to `count` random alive members other than the target, to probe it for us."""
+    able = [member for member in members if member.state is MemberState.ALIVE and member.run.name != target.name]
+    return rng.sample(able, min(count, len(able)))

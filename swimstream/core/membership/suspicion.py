@@ -1,0 +1,61 @@
+"""How long a suspected member may stay silent before we declare it dead.
+
+SWIM §4.2 uses one fixed time-out. Lifeguard (§IV-B, LHA-Suspicion) starts high and lowers it as independent
+members confirm, so that one slow observer cannot kill a healthy peer alone. Pure arithmetic: no clock, no
+timers; see `membership.py` for the caller.
+
+Refused: counting a confirmation of a *newer* incarnation towards the old timer (memberlist does). The newer
+incarnation proves that the member refuted in between, so it gets a fresh timer.
+"""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Suspicion:
+    """One open suspicion. Times are seconds on the driver's monotonic clock."""
+
+    started_at: float
+    timeout_s_min: float
+    timeout_s_max: float
+    confirmations_max: int
+    reporters: frozenset[str] = frozenset()
+    """Names of the accusers. Empty after a merge: hearsay from a sync accuses without signing."""
+
+    @property
+    def confirmations(self) -> int:
+        """Return how many independent accusers there are beyond the first."""
+        return max(0, min(len(self.reporters) - 1, self.confirmations_max))
+
+    @property
+    def wants_more(self) -> bool:
+        """Return whether one more accuser would still bring the deadline nearer."""
+        return len(self.reporters) <= self.confirmations_max
+
+    def confirm(self, accuser: str) -> Suspicion:
+        """Return the suspicion with one more accuser; the same one twice counts once."""
+        return attrs.evolve(self, reporters=self.reporters | {accuser})
+
+    def deadline(self) -> float:
+        """Return when silence becomes death: an absolute time, never a duration."""
+        assert 0 < self.timeout_s_min <= self.timeout_s_max
+        if self.confirmations_max == 0:
+            return self.started_at + self.timeout_s_min
+        share = math.log1p(self.confirmations) / math.log1p(self.confirmations_max)
+        span_s = self.timeout_s_max - self.timeout_s_min
+        return self.started_at + self.timeout_s_max - share * span_s
+
+
+def timeouts_s(*, members: int, probe_interval_s: float, mult: float, max_mult: float) -> tuple[float, float]:
+    """Return the shortest and the longest suspicion, seconds, in a cluster of so many live members."""
+    shortest_s = mult * max(1.0, math.log10(max(1, members))) * probe_interval_s
+    return shortest_s, shortest_s * max_mult
+
+
+def confirmations_max(*, members: int, wanted: int) -> int:
+    """Return how many confirmations are possible: everyone but the suspect and the first accuser."""
+    return max(0, min(wanted, members - 2))

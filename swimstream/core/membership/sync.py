@@ -1,0 +1,167 @@
+"""Anti-entropy: two peers compare digests over a stream and send each other only what is missing.
+
+Demers et al. 1987 (push-pull) with digests per owner, as in Scuttlebutt (van Renesse et al. 2008). Repairs
+whatever gossip lost, heals partitions, and is how a newcomer learns everything at once:
+
+    asker → digest → answerer → what the asker lacks, and names it wants → asker → those names → end
+
+Where Scuttlebutt compares version numbers we compare a hash of the owner's status records: gossip delivers
+out of order, so a highest version seen says nothing about the ones below it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swimstream.model.member import MemberState
+from swimstream.wire.codec import encode_message
+from swimstream.wire.messages import DigestEntry, SyncDigest, SyncWant
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterable
+    from random import Random
+
+    from swimstream.config import Timing
+    from swimstream.core.membership.membership import Membership
+    from swimstream.core.outbox import Outbox
+    from swimstream.model.identity import Address
+    from swimstream.model.member import Member
+
+SYNCS_MAX = 64
+SYNC_DEADLINE_S = 10.0
+
+
+class Syncer:
+    """The syncs of one node: at most `SYNCS_MAX` open at once (`syncs_refused` counts the rest).
+
+    `status_hash(owner)` and `status_fragments(owner)` speak for the status table.
+    """
+
+    def __init__(
+        self,
+        membership: Membership,
+        outbox: Outbox,
+        *,
+        timing: Timing,
+        rng: Random,
+        counters: Counter[str],
+        status_hash: Callable[[str], int],
+        status_fragments: Callable[[str], list[bytes]],
+    ) -> None:
+        """Build a syncer that starts nothing by itself until `start`."""
+        self._membership = membership
+        self._outbox = outbox
+        self._timing = timing
+        self._rng = rng
+        self._counters = counters
+        self._status_hash = status_hash
+        self._status_fragments = status_fragments
+        self._open: dict[int, float] = {}
+        """Streams that this node opened, and when to give them up."""
+        self._sync_at = float("inf")
+        self._reconnect_at = float("inf")
+
+    def start(self, now: float) -> None:
+        """Begin to sync regularly."""
+        self._sync_at = now + self._rng.random() * self._timing.sync_interval_s
+        self._reconnect_at = now + self._rng.random() * self._timing.reconnect_interval_s
+
+    def stop(self) -> None:
+        """Start no sync any more."""
+        self._sync_at = self._reconnect_at = float("inf")
+
+    def ask(self, address: Address, now: float, *, joining: bool = False) -> int | None:
+        """Open a sync with whoever is at `address`; return its stream, or None when too many are open."""
+        if len(self._open) >= SYNCS_MAX:
+            self._counters["syncs_refused"] += 1
+            return None
+        entries = () if joining else tuple(self._entry(member) for member in self._membership.table)
+        stream = self._outbox.open_stream(address, [encode_message(SyncDigest(entries=entries))])
+        self._open[stream] = now + SYNC_DEADLINE_S
+        return stream
+
+    def receive_digest(self, stream: int, digest: SyncDigest) -> None:
+        """Answer a peer that opened a sync: what it lacks, and of whom this node lacks something."""
+        theirs = {entry.run.name: entry for entry in digest.entries}
+        fragments: list[bytes] = []
+        wanted = []
+        for member in self._membership.table:
+            entry = theirs.pop(member.run.name, None)
+            fragments += self._missing(member, entry)
+            if entry is not None and self._is_behind(member, entry):
+                wanted.append(member.run.name)
+        wanted += sorted(name for name, entry in theirs.items() if not entry.state.is_gone)
+        self._outbox.send_frame(stream, [encode_message(SyncWant(names=tuple(wanted))), *fragments])
+
+    def receive_want(self, stream: int, want: SyncWant) -> None:
+        """Finish a sync that this node opened: tell what the other side asked for."""
+        if self._open.pop(stream, None) is None:
+            return
+        fragments: list[bytes] = []
+        for name in want.names:
+            member = self._membership.table.get(name)
+            if member is not None:
+                fragments += self._everything(member)
+        if fragments:
+            self._outbox.send_frame(stream, fragments)
+        self._outbox.close_stream(stream)
+
+    def stream_closed(self, stream: int) -> None:
+        """Forget a sync that broke."""
+        if self._open.pop(stream, None) is not None:
+            self._counters["syncs_failed"] += 1
+
+    def fire_timers(self, now: float, *, seeds: Iterable[Address]) -> None:
+        """Sync with a random live member; try again one that is dead, or a seed that is not a live member."""
+        for stream in sorted(stream for stream, ends_at in self._open.items() if ends_at <= now):
+            self.stream_closed(stream)
+            self._outbox.close_stream(stream)
+        others = [member for member in self._membership.table if member.run != self._membership.run]
+        if self._sync_at <= now:
+            self._sync_at = now + self._timing.sync_interval_s * (0.75 + self._rng.random() / 2)
+            alive = [member.profile.address for member in others if member.state is MemberState.ALIVE]
+            if alive:
+                self.ask(self._rng.choice(alive), now)
+        if self._reconnect_at <= now:
+            self._reconnect_at = now + self._timing.reconnect_interval_s * (0.75 + self._rng.random() / 2)
+            live = {member.profile.address for member in others if not member.state.is_gone}
+            lost = {member.profile.address for member in others if member.state is MemberState.DEAD} | set(seeds)
+            lost -= live | {self._membership.profile.address}
+            if lost:
+                self.ask(self._rng.choice(sorted(lost)), now)
+
+    def next_deadline(self) -> float:
+        """Return when `fire_timers` wants to be called next."""
+        return min(self._sync_at, self._reconnect_at, min(self._open.values(), default=float("inf")))
+
+    # --- comparing --------------------------------------------------------------------------------
+
+    def _entry(self, member: Member) -> DigestEntry:
+        return DigestEntry(
+            run=member.run,
+            incarnation=member.incarnation,
+            state=member.state,
+            statuses=self._status_hash(member.run.name),
+        )
+
+    def _missing(self, member: Member, entry: DigestEntry | None) -> list[bytes]:
+        """Return what the holder of `entry` lacks about `member`."""
+        if entry is None:
+            return self._everything(member)
+        fragments = []
+        if _version(self._entry(member)) > _version(entry):
+            fragments += self._membership.claims_of(member)
+        if self._status_hash(member.run.name) != entry.statuses:
+            fragments += self._status_fragments(member.run.name)
+        return fragments
+
+    def _is_behind(self, member: Member, entry: DigestEntry) -> bool:
+        return _version(entry) > _version(self._entry(member)) or self._status_hash(member.run.name) != entry.statuses
+
+    def _everything(self, member: Member) -> list[bytes]:
+        return self._membership.claims_of(member) + self._status_fragments(member.run.name)
+
+
+def _version(entry: DigestEntry) -> tuple[int, int, int]:
+    return (entry.run.boot, entry.incarnation, entry.state)

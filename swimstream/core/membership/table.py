@@ -1,0 +1,98 @@
+"""Which claim about a member wins (SWIM §4.2, with restarts and goodbyes).
+
+Evidence is ordered by `(boot, incarnation, state)`:
+
+- A higher boot replaces whatever was held: it is another run, the old one is gone. A lower boot says nothing.
+- Alive wins with a higher incarnation only. Equal is no news, so gossip can never clear a suspicion; only the
+  owner can, by raising its incarnation.
+- Suspect wins over alive at the same or a higher incarnation, and over suspect at a higher one.
+- Dead and left win over alive and suspect at the same or a higher incarnation. (SWIM lets a death override any
+  incarnation; then a refuted rumour that arrives late kills a live member.)
+- The stored incarnation never falls, even when the state stays: else a delayed alive revives the dead.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swimstream.model.member import MemberState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from swimstream.model.identity import Run
+    from swimstream.model.member import Member
+
+INCARNATION_JUMP_MAX = 2**20
+"""Evidence that raises an incarnation by more is refused: one forged packet must not exhaust the counter."""
+
+
+def alive_wins(*, boot: int, incarnation: int, held: Member) -> bool:
+    """Return whether an alive claim changes what is held."""
+    if boot != held.run.boot:
+        return boot > held.run.boot
+    return incarnation > held.incarnation and held.state is not MemberState.LEFT
+
+
+def accusation_wins(*, incarnation: int, state: MemberState, held: Member) -> bool:
+    """Return whether a suspect, dead or left claim about the held run changes its state."""
+    assert state is not MemberState.ALIVE
+    if incarnation < held.incarnation:
+        return False
+    if state is MemberState.SUSPECT and held.state is MemberState.SUSPECT:
+        return incarnation > held.incarnation
+    return state > held.state
+
+
+def jumps_too_far(*, incarnation: int, held: Member) -> bool:
+    """Return whether a claim raises the incarnation of one run further than any honest owner would."""
+    return incarnation - held.incarnation > INCARNATION_JUMP_MAX
+
+
+class MemberTable:
+    """Records by name. The bound on their number is the caller's to check; see `Membership`."""
+
+    def __init__(self) -> None:
+        """Build an empty table."""
+        self._members: dict[str, Member] = {}
+        self._live: tuple[Member, ...] | None = ()
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[Member]:
+        """Yield all records, sorted by name."""
+        return iter([self._members[name] for name in sorted(self._members)])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    @property
+    def live_count(self) -> int:
+        """Return how many members are alive or suspect."""
+        return len(self.live())
+
+    def get(self, name: str) -> Member | None:
+        """Return what is held under `name`."""
+        return self._members.get(name)
+
+    def get_run(self, run: Run) -> Member | None:
+        """Return what is held of exactly this run."""
+        member = self._members.get(run.name)
+        return member if member is not None and member.run == run else None
+
+    def put(self, member: Member) -> None:
+        """Store a record in place of any older one of its name."""
+        self._live = None
+        self._members[member.run.name] = member
+
+    def remove(self, name: str) -> None:
+        """Forget a name."""
+        self._live = None
+        self._members.pop(name, None)
+
+    def live(self) -> tuple[Member, ...]:
+        """Return the alive and suspect members, sorted by name."""
+        if self._live is None:
+            self._live = tuple(member for member in self if not member.state.is_gone)
+        return self._live

@@ -1,0 +1,348 @@
+"""One participant: packets, commands and `now` in; effects out. Read this file first.
+
+The node joins the rooms of the core, which do not know each other: membership (who is alive), status (what
+runs where), council (who decides) and recovery (what to do). It never blocks, reads no clock, opens no socket.
+Two nodes built from equal arguments and fed equal inputs emit equal effects.
+
+Every input ends in `_settle`, which lets each room see what the others have changed: a death brings an election
+forward, a committed assignment starts an instance, a failed instance makes the leader decide.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swimstream.core.effects import Answer, Effect, Notify, StartInstance, StopInstance
+from swimstream.core.membership.joining import JoinState
+from swimstream.core.reception import Reception
+from swimstream.core.recovery.recovery import Patience, Recovery, Situation, pending
+from swimstream.core.rooms import open_rooms
+from swimstream.events import Decided, Event, LeaderChanged, MemberChanged, Superseded
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from swimstream.config import NodeConfig
+    from swimstream.core.effects import Saved
+    from swimstream.model.identity import Address, InstanceId, Run
+    from swimstream.model.job import JobSpec
+    from swimstream.model.member import Member
+    from swimstream.model.plan import Plan, PlanMark
+    from swimstream.model.status import InstanceState, InstanceStatus
+
+FOREVER = float("inf")
+
+
+class Node:
+    """One participant. Not thread-safe: one driver calls it, and calls `take_effects` after every input."""
+
+    def __init__(self, config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now: float) -> None:
+        """Build a node that is not yet a member. `boot` is the calendar time of the start in ms."""
+        self._config = config
+        self._now = now
+        self._rooms = open_rooms(config, boot=boot, saved=saved, rng=rng, now=now)
+        self._reception = Reception(self._rooms)
+        self._recovery: Recovery | None = None
+        """The decisions of this node's leadership; None while it does not lead."""
+        self._join_request = 0
+        self._leave_request = 0
+        self._leave_at = FOREVER
+        self._seen_plan = self.plan
+        self._seen_leader = ("", 0)
+        self._is_stopped = False
+        if self.plan.is_evicted(self.run):
+            self._begin_new_run(self.plan.evicted[config.name] + 1)
+        self._rooms.outbox.identify(self.run, self.plan.cluster_id)
+
+    # --- inputs -----------------------------------------------------------------------------------
+
+    def receive_packet(self, data: bytes, *, source: Address, now: float) -> None:
+        """Take one datagram. Hostile bytes are dropped and counted, never raised.
+
+        Where it seems to come from is not asked: answers go to the addresses that members give themselves.
+        """
+        self._receive(data, None, now)
+
+    def receive_frame(self, stream: int, data: bytes, *, now: float) -> None:
+        """Take one frame. Streams that the node opened are positive; the driver numbers incoming ones from -1 down."""
+        self._receive(data, stream, now)
+
+    def stream_closed(self, stream: int, *, now: float) -> None:
+        """The other side closed, the connection broke, or it could never be made."""
+        self._advance(now)
+        self._rooms.syncer.stream_closed(stream)
+        self._rooms.joining.stream_closed(stream, now)
+        self._settle()
+
+    def fire_timers(self, *, now: float) -> None:
+        """Act on every timer due by `now`. Calling late is safe; early is a no-op."""
+        self._advance(now)
+        if self._is_stopped:
+            return
+        self._rooms.joining.fire_timers(now)
+        self._rooms.membership.fire_timers(now)
+        self._rooms.detector.fire_timers(now)
+        self._rooms.syncer.fire_timers(now, seeds=self._config.seeds)
+        self._rooms.council.fire_timers(now)
+        self._rooms.founding.consider(self._rooms.membership.table.live(), now)
+        for status in self._rooms.local.fire_timers(now):
+            self._rooms.tell_status(status)
+        self._rooms.submissions.fire_timers(now)
+        if self._recovery is not None and self._recovery.next_deadline() <= now:
+            self._rooms.must_decide = True
+        if self._leave_at <= now:
+            self._leave_at = FOREVER
+            self._stop()
+            self._rooms.outbox.put(Answer(self._leave_request, ""))
+        self._settle()
+
+    def next_deadline(self) -> float:
+        """Return when `fire_timers` wants to be called next, on the clock of `now`."""
+        if self._is_stopped:
+            return FOREVER
+        return min(
+            self._rooms.joining.next_deadline(),
+            self._rooms.membership.next_deadline(),
+            self._rooms.detector.next_deadline(),
+            self._rooms.syncer.next_deadline(),
+            self._rooms.council.next_deadline(),
+            self._rooms.founding.next_deadline(),
+            self._rooms.local.next_deadline(),
+            self._rooms.submissions.next_deadline(),
+            self._recovery.next_deadline() if self._recovery is not None else FOREVER,
+            self._leave_at,
+        )
+
+    def take_effects(self) -> list[Effect]:
+        """Return, and forget, the effects since the last call. The caller owns the list; order matters."""
+        return self._rooms.outbox.take()
+
+    # --- commands ---------------------------------------------------------------------------------
+
+    def join(self, request: int, *, now: float) -> None:
+        """Become a member. Answered when a seed has answered (or there is none), or with why it was refused."""
+        self._advance(now)
+        self._join_request = request
+        self._rooms.joining.start(now)
+        self._settle()
+
+    def submit(self, request: int, job: JobSpec, *, now: float) -> None:
+        """Have `job` committed. Answered once it is in the plan here, or with why it was refused. Idempotent."""
+        self._advance(now)
+        self._rooms.submissions.add(request, job, now)
+        self._settle()
+
+    def leave(self, request: int, *, now: float) -> None:
+        """Say goodbye. Answered when enough live members were told; then the driver may stop."""
+        self._advance(now)
+        if self._is_stopped or not self._rooms.membership.is_announced or self._rooms.membership.is_leaving:
+            self._rooms.outbox.put(Answer(request, ""))
+            return
+        self._leave_request = request
+        listeners = [member for member in self._rooms.membership.table.live() if member.run != self.run]
+        self._rooms.council.step_down(now)
+        self._rooms.membership.say_goodbye(now)
+        for member in listeners:
+            self._rooms.outbox.gossip(member.profile.address)
+        self._leave_at = now + 4 * self._config.timing.gossip_interval_s if listeners else now
+        self._settle()
+
+    def report(
+        self,
+        instance: InstanceId,
+        epoch: int,
+        *,
+        now: float,
+        state: InstanceState | None = None,
+        progress: int | None = None,
+        checkpoint: bytes | None = None,
+        endpoint: str | None = None,
+        cause: str | None = None,
+    ) -> None:
+        """Say how an instance on this worker fares; what is None stays. Ignored for an epoch not held here."""
+        self._advance(now)
+        status = self._rooms.local.report(
+            instance,
+            epoch,
+            now,
+            state=state,
+            progress=progress,
+            checkpoint=checkpoint,
+            endpoint=endpoint,
+            cause=cause,
+        )
+        if status is not None:
+            self._rooms.tell_status(status)
+        self._settle()
+
+    # --- views: immutable values, cheap to take ---------------------------------------------------
+
+    @property
+    def run(self) -> Run:
+        """Return which run this node is; its boot is raised when the old run was evicted."""
+        return self._rooms.membership.run
+
+    @property
+    def plan(self) -> Plan:
+        """Return the committed plan as far as this node knows it."""
+        return self._rooms.council.plan
+
+    @property
+    def mark(self) -> PlanMark:
+        """Return term, leader (empty if unknown) and index of the plan here."""
+        return self._rooms.council.mark
+
+    @property
+    def is_leader(self) -> bool:
+        """Return whether this node leads its term."""
+        return self._rooms.council.is_leader
+
+    def members(self) -> tuple[Member, ...]:
+        """Return all members that are remembered, itself included, sorted by name."""
+        return tuple(self._rooms.membership.table)
+
+    def statuses(self) -> tuple[InstanceStatus, ...]:
+        """Return the newest status of every instance, sorted by instance."""
+        return self._rooms.statuses.all()
+
+    def pending(self) -> dict[InstanceId, str]:
+        """Return the instances that belong nowhere at present, and why."""
+        return pending(self.plan, self._rooms.members_by_name())
+
+    def counters(self) -> dict[str, int]:
+        """Return what was dropped, sent and received so far, by name."""
+        return dict(self._rooms.counters)
+
+    # --- joining the rooms ------------------------------------------------------------------------
+
+    def _advance(self, now: float) -> None:
+        assert now >= self._now, "the clock may stall but must not go back"
+        self._now = now
+
+    def _receive(self, data: bytes, stream: int | None, now: float) -> None:
+        self._advance(now)
+        if not self._is_stopped:
+            self._reception.receive(data, stream, now)
+            self._settle()
+
+    def _settle(self) -> None:
+        """Let every room see what the others have changed, until nothing changes any more."""
+        while not self._is_stopped:
+            self._settle_join()
+            self._settle_members()
+            self._settle_leader()
+            if not self._settle_plan() and not self._decide():
+                break
+
+    def _settle_join(self) -> None:
+        if self._rooms.joining.state is JoinState.REFUSED:
+            self._rooms.outbox.put(Answer(self._join_request, self._rooms.joining.refusal))
+            self._stop()
+        elif self._rooms.joining.state is JoinState.JOINED and not self._rooms.membership.is_announced:
+            self._rooms.outbox.identify(self.run, self.plan.cluster_id)
+            self._rooms.membership.announce(self._now)
+            self._rooms.detector.start(self._now)
+            self._rooms.syncer.start(self._now)
+            if self._rooms.joining.seed is not None:
+                self._rooms.syncer.ask(self._rooms.joining.seed, self._now)
+            grace_s = 2 * self._config.timing.probe_interval_s if self._rooms.joining.seed is not None else 0.0
+            self._rooms.founding.begin_new_run(self.run)
+            self._rooms.founding.start(self._now + grace_s)
+            self._rooms.outbox.put(Answer(self._join_request, ""))
+
+    def _settle_members(self) -> None:
+        changes, self._rooms.membership.changes = self._rooms.membership.changes, []
+        for member in changes:
+            self._notify(MemberChanged(member))
+            self._rooms.must_decide = True
+            if member.state.is_gone:
+                self._rooms.council.leader_is_gone(member.run.name, self._now)
+        later = self._rooms.membership.superseded_by
+        if later is not None:
+            self._notify(Superseded(later.run, later.profile.address))
+            self._stop()
+
+    def _settle_leader(self) -> None:
+        mark = self.mark
+        if (mark.leader, mark.term) != self._seen_leader:
+            self._seen_leader = (mark.leader, mark.term)
+            self._notify(LeaderChanged(mark.leader, mark.term))
+        if self.is_leader and self._recovery is None:
+            self._recovery = Recovery(self._patience())
+            self._rooms.must_decide = True
+        elif not self.is_leader:
+            self._recovery = None
+
+    def _settle_plan(self) -> bool:
+        """Follow the plan if it has changed; return whether it has."""
+        plan = self.plan
+        if plan is self._seen_plan:
+            return False
+        for decision in plan.decisions:
+            if decision.index > self._seen_plan.index:
+                self._notify(Decided(decision))
+        self._seen_plan = plan
+        self._rooms.must_decide = True
+        if plan.is_evicted(self.run):
+            self._begin_new_run(plan.evicted[self.run.name] + 1)
+        self._rooms.outbox.identify(self.run, plan.cluster_id)
+        self._follow_plan()
+        self._rooms.submissions.look_at(plan)
+        return True
+
+    def _follow_plan(self) -> None:
+        """Start what the plan gives to this run, stop what it does not."""
+        assignments = {} if self._is_stopped else self.plan.assignments
+        to_start, to_stop, news = self._rooms.local.follow_plan(self.run, assignments, self._now)
+        for status in to_stop:
+            self._rooms.outbox.put(StopInstance(status.instance, status.epoch))
+        for status in news:
+            self._rooms.tell_status(status)
+        for assigned in to_start:
+            job = self.plan.jobs[assigned.instance.job]
+            self._rooms.outbox.put(
+                StartInstance(
+                    instance=assigned.instance,
+                    epoch=assigned.epoch,
+                    spec=job.operator(assigned.instance.operator),
+                    inputs=job.inputs_of(assigned.instance.operator),
+                    resume_from=assigned.resume_from,
+                )
+            )
+
+    def _begin_new_run(self, boot: int) -> None:
+        """Go on as a later run: this one was declared gone for good, and what it held is given to others."""
+        self._rooms.membership.begin_new_run(boot, self._now)
+        self._rooms.detector.forget_acquaintances()
+        self._rooms.founding.begin_new_run(self.run)
+
+    def _decide(self) -> bool:
+        """As leader, with nothing left to commit, propose what recovery finds; return whether it found anything."""
+        if self._recovery is None or not self._rooms.must_decide or not self._rooms.council.is_settled:
+            return False
+        self._rooms.must_decide = False
+        situation = Situation(
+            plan=self.plan,
+            members=self._rooms.members_by_name(),
+            statuses=self._rooms.statuses.by_instance(),
+            now=self._now,
+        )
+        changes = self._recovery.decide(situation)
+        if changes:
+            self._rooms.council.propose(changes, self._now)
+        return bool(changes)
+
+    def _patience(self) -> Patience:
+        timing = self._config.timing
+        longest_s = timing.suspicion_mult * timing.suspicion_max_mult * timing.probe_interval_s
+        return Patience(accept_s=timing.accept_timeout_s, absence_s=2 * longest_s + timing.sync_interval_s)
+
+    def _stop(self) -> None:
+        """Take part no more: refused, superseded or gone. What runs here is stopped."""
+        self._rooms.council.step_down(self._now)
+        self._recovery = None
+        self._is_stopped = True
+        self._follow_plan()
+
+    def _notify(self, event: Event) -> None:
+        self._rooms.outbox.put(Notify(event))

@@ -1,0 +1,161 @@
+"""Bytes from outside: decoded, checked for the cluster, and each message handed to its room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swimstream.core.effects import Notify
+from swimstream.errors import WireError
+from swimstream.events import ForeignCluster
+from swimstream.wire.codec import decode_packet_untrusted, encode_message
+from swimstream.wire.messages import (
+    Accusation,
+    Ack,
+    Alive,
+    Append,
+    AppendReply,
+    FoundReply,
+    FoundRequest,
+    Header,
+    Message,
+    Nack,
+    Packet,
+    Ping,
+    PingRequest,
+    PlanEntries,
+    PlanPull,
+    Propose,
+    ProposeReply,
+    Snapshot,
+    StatusUpdate,
+    SyncDigest,
+    SyncWant,
+    Update,
+    VoteReply,
+    VoteRequest,
+)
+
+if TYPE_CHECKING:
+    from swimstream.core.rooms import Rooms
+    from swimstream.model.identity import Run
+
+FOREIGNERS_TOLD_MAX = 256
+"""So many peers of other clusters are named in an event; the rest are only counted."""
+
+
+class Reception:
+    """The entrance of one node. Hostile bytes end here, or in the codec."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        """Receive for these rooms."""
+        self._rooms = rooms
+        self._foreigners: set[Run] = set()
+        self._now = 0.0
+        """The time of the packet that is being received."""
+
+    def receive(self, data: bytes, stream: int | None, now: float) -> None:
+        """Take one datagram (`stream` is None) or one frame. Drops and counts what is malformed or foreign."""
+        self._now = now
+        try:
+            packet = decode_packet_untrusted(data)
+        except WireError:
+            self._rooms.counters["packets_malformed"] += 1
+            return
+        self._rooms.counters["packets_received"] += 1
+        self._rooms.counters["messages_skipped"] += packet.skipped
+        if packet.header.sender == self._rooms.membership.run:
+            self._rooms.counters["packets_from_oneself"] += 1
+        elif self._is_foreign(packet.header):
+            self._refuse_foreigner(packet, stream)
+        elif self._rooms.membership.is_announced or stream is not None:
+            self._dispatch(packet, stream)
+
+    def _dispatch(self, packet: Packet, stream: int | None) -> None:
+        """Merge the updates first: they may say who the sender is and where it lives."""
+        sender = packet.header.sender
+        if packet.header.cluster_id:
+            self._rooms.founding.meet_cluster()
+        for message in packet.messages:
+            if isinstance(message, Update):
+                self._hear(message, by_sync=stream is not None)
+        for message in packet.messages:
+            if isinstance(message, SyncDigest | SyncWant):
+                self._receive_sync(packet.header, message, stream)
+            elif not isinstance(message, Update):
+                self._receive_message(sender, message)
+
+    def _hear(self, update: Update, *, by_sync: bool) -> None:
+        match update:
+            case Alive():
+                self._rooms.membership.hear_alive(update, self._now)
+            case Accusation():
+                self._rooms.membership.hear_accusation(update, self._now, by_sync=by_sync)
+            case StatusUpdate(status=status):
+                self._rooms.tell_status(status)
+
+    def _receive_sync(self, header: Header, message: SyncDigest | SyncWant, stream: int | None) -> None:
+        if stream is None:
+            self._rooms.counters["syncs_by_datagram"] += 1
+            return
+        match message:
+            case SyncDigest():
+                self._rooms.syncer.receive_digest(stream, message)
+            case SyncWant():
+                self._rooms.syncer.receive_want(stream, message)
+                self._rooms.joining.receive_answer(stream, header, self._rooms.council.plan.cluster_id, self._now)
+
+    def _receive_message(self, sender: Run, message: Message) -> None:
+        """Hand a message to its room."""
+        now = self._now
+        match message:
+            case Ping():
+                self._rooms.council.hear_mark(sender, message.mark, now)
+                self._rooms.detector.receive_ping(sender, message)
+            case Ack():
+                self._rooms.council.hear_mark(sender, message.mark, now)
+                self._rooms.detector.receive_ack(sender, message)
+            case PingRequest():
+                self._rooms.detector.receive_ping_request(sender, message, now)
+            case Nack():
+                self._rooms.detector.receive_nack(sender, message)
+            case FoundRequest():
+                self._rooms.founding.receive_request(sender, message, self._rooms.membership.table.live(), now)
+            case FoundReply():
+                self._rooms.founding.receive_reply(sender, message, self._rooms.membership.table.live(), now)
+            case VoteRequest():
+                self._rooms.council.receive_vote_request(sender, message, now)
+            case VoteReply():
+                self._rooms.council.receive_vote_reply(sender, message, now)
+            case Append():
+                self._rooms.council.receive_append(sender, message, now)
+            case AppendReply():
+                self._rooms.council.receive_append_reply(sender, message, now)
+            case Snapshot():
+                self._rooms.council.receive_snapshot(sender, message, now)
+            case PlanPull():
+                self._rooms.council.receive_pull(sender, message)
+            case PlanEntries():
+                self._rooms.council.receive_plan_entries(message, now)
+            case Propose():
+                self._rooms.submissions.receive_proposal(sender, message, now)
+            case ProposeReply():
+                self._rooms.submissions.receive_refusal(message)
+            case Alive() | Accusation() | StatusUpdate() | SyncDigest() | SyncWant():
+                raise AssertionError("handled before")
+
+    def _is_foreign(self, header: Header) -> bool:
+        own = self._rooms.council.plan.cluster_id
+        return header.cluster_id != 0 and own not in (0, header.cluster_id)
+
+    def _refuse_foreigner(self, packet: Packet, stream: int | None) -> None:
+        """Drop what another cluster sends, but let a newcomer that asks know whom it met."""
+        self._rooms.counters["packets_foreign"] += 1
+        header = packet.header
+        for message in packet.messages:
+            if stream is not None and isinstance(message, SyncDigest):
+                self._rooms.outbox.send_frame(stream, [encode_message(SyncWant(names=()))])
+            elif stream is not None and isinstance(message, SyncWant):
+                self._receive_sync(header, SyncWant(names=()), stream)
+        if header.sender not in self._foreigners and len(self._foreigners) < FOREIGNERS_TOLD_MAX:
+            self._foreigners.add(header.sender)
+            self._rooms.outbox.put(Notify(ForeignCluster(header.sender, header.cluster_id)))

@@ -1,0 +1,123 @@
+"""The rooms of one node, built and wired. They do not import each other; what passes between them passes here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import attrs
+
+from swimstream.core.council.council import Council
+from swimstream.core.council.founding import Founding
+from swimstream.core.effects import Notify
+from swimstream.core.membership.detector import Detector
+from swimstream.core.membership.gossip import ROUTINE, URGENT
+from swimstream.core.membership.joining import Joining
+from swimstream.core.membership.membership import Membership
+from swimstream.core.membership.sync import Syncer
+from swimstream.core.outbox import Outbox
+from swimstream.core.status.local import LocalInstances
+from swimstream.core.status.table import StatusTable
+from swimstream.core.submissions import Submissions
+from swimstream.events import InstanceChanged
+from swimstream.model.identity import Run
+from swimstream.model.member import Profile
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from swimstream.config import NodeConfig
+    from swimstream.core.effects import Saved
+    from swimstream.model.identity import Address
+    from swimstream.model.member import Member
+    from swimstream.model.status import InstanceStatus
+
+
+@attrs.define(kw_only=True)
+class Rooms:
+    """Everything that one node consists of."""
+
+    counters: Counter[str]
+    outbox: Outbox
+    membership: Membership
+    detector: Detector
+    syncer: Syncer
+    joining: Joining
+    statuses: StatusTable
+    local: LocalInstances
+    council: Council
+    founding: Founding
+    submissions: Submissions
+    must_decide: bool = False
+    """Whether something has changed on which a leader may have to act."""
+
+    def tell_status(self, status: InstanceStatus) -> None:
+        """Merge a status, one's own or heard, and spread it if it is news: a change of state ahead of progress."""
+        before = self.statuses.get(status.instance)
+        fragment = self.statuses.merge(status)
+        if fragment is None:
+            return
+        changed = before is None or (before.epoch, before.state, before.endpoint) != (
+            status.epoch,
+            status.state,
+            status.endpoint,
+        )
+        self.membership.gossip.push(f"s/{status.instance}", fragment, lane=URGENT if changed else ROUTINE)
+        if changed:
+            self.must_decide = True
+            self.outbox.put(Notify(InstanceChanged(status)))
+
+    def members_by_name(self) -> dict[str, Member]:
+        """Return what is held of every member, gone ones included."""
+        return {member.run.name: member for member in self.membership.table}
+
+
+def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now: float) -> Rooms:
+    """Build the rooms of a node that is not yet a member."""
+    timing = config.timing
+    counters: Counter[str] = Counter()
+    profile = Profile(
+        address=config.advertise,
+        site=config.site,
+        kinds=config.kinds,
+        capacity=config.capacity,
+        expect=config.expect,
+        voter=saved.voter,
+    )
+    membership = Membership(Run(config.name, boot), profile, timing=timing, rng=rng, counters=counters)
+
+    def piggyback(budget: int) -> list[bytes]:
+        return membership.gossip.take(budget, members=membership.table.live_count)
+
+    def address_of(name: str) -> Address | None:
+        member = membership.table.get(name)
+        return member.profile.address if member is not None else None
+
+    outbox = Outbox(packet_bytes_max=timing.packet_bytes_max, piggyback=piggyback, counters=counters)
+    statuses = StatusTable(counters)
+    council = Council(
+        config.name, saved, outbox, timing=timing, rng=rng, counters=counters, address_of=address_of, now=now
+    )
+    detector = Detector(membership, outbox, timing=timing, rng=rng, counters=counters, mark=lambda: council.mark)
+    syncer = Syncer(
+        membership,
+        outbox,
+        timing=timing,
+        rng=rng,
+        counters=counters,
+        status_hash=statuses.hash_of,
+        status_fragments=statuses.fragments_of,
+    )
+    return Rooms(
+        counters=counters,
+        outbox=outbox,
+        membership=membership,
+        detector=detector,
+        syncer=syncer,
+        joining=Joining(membership, syncer, config, rng),
+        statuses=statuses,
+        local=LocalInstances(status_interval_s=timing.status_interval_s, since_ms=boot, now=now),
+        council=council,
+        founding=Founding(membership.run, council, outbox, timing=timing, rng=rng, expect=config.expect),
+        submissions=Submissions(membership, council, outbox),
+    )

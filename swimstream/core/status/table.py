@@ -1,0 +1,80 @@
+"""What runs where, in which state, how far it has come: everybody's view of every instance.
+
+Only the worker that holds an epoch writes its status, and `(epoch, seq)` rises with every change, so records
+merge like member records: the higher version wins, order and repetition do not matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from swimstream.model.status import STATUSES_MAX
+from swimstream.wire.codec import encode_message
+from swimstream.wire.messages import StatusUpdate
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from swimstream.model.identity import InstanceId
+    from swimstream.model.status import InstanceStatus
+
+
+class StatusTable:
+    """At most `STATUSES_MAX` records (`statuses_refused` counts the rest), each kept with its encoded update."""
+
+    def __init__(self, counters: Counter[str]) -> None:
+        """Build an empty table."""
+        self._counters = counters
+        self._records: dict[InstanceId, tuple[InstanceStatus, bytes]] = {}
+        self._owned: dict[str, set[InstanceId]] = {}
+        self._hashes: dict[str, int] = {}
+
+    def get(self, instance: InstanceId) -> InstanceStatus | None:
+        """Return the newest status of an instance."""
+        held = self._records.get(instance)
+        return held[0] if held is not None else None
+
+    def by_instance(self) -> dict[InstanceId, InstanceStatus]:
+        """Return every status, by instance."""
+        return {instance: held[0] for instance, held in self._records.items()}
+
+    def all(self) -> tuple[InstanceStatus, ...]:
+        """Return every status, sorted by instance."""
+        return tuple(self._records[instance][0] for instance in sorted(self._records))
+
+    def merge(self, status: InstanceStatus) -> bytes | None:
+        """Take a status; return its encoded update if it was news, else None."""
+        held = self._records.get(status.instance)
+        if held is not None:
+            if status.version <= held[0].version:
+                return None
+            self._forget(*held)
+        elif len(self._records) >= STATUSES_MAX:
+            self._counters["statuses_refused"] += 1
+            return None
+        fragment = encode_message(StatusUpdate(status=status))
+        self._records[status.instance] = (status, fragment)
+        self._owned.setdefault(status.run.name, set()).add(status.instance)
+        self._hashes[status.run.name] = self._hashes.get(status.run.name, 0) ^ _hash(fragment)
+        return fragment
+
+    def hash_of(self, owner: str) -> int:
+        """Return a hash over the statuses that a worker wrote, 0 if none; equal sets have equal hashes."""
+        return self._hashes.get(owner, 0)
+
+    def fragments_of(self, owner: str) -> list[bytes]:
+        """Return the encoded statuses that a worker wrote, sorted by instance."""
+        return [self._records[instance][1] for instance in sorted(self._owned.get(owner, ()))]
+
+    def _forget(self, status: InstanceStatus, fragment: bytes) -> None:
+        owner = status.run.name
+        self._owned[owner].discard(status.instance)
+        self._hashes[owner] ^= _hash(fragment)
+        if not self._owned[owner]:
+            del self._owned[owner], self._hashes[owner]
+
+
+def _hash(fragment: bytes) -> int:
+    """Return 62 bits, so that the XOR of many stays within what the wire calls an integer."""
+    return int.from_bytes(hashlib.blake2b(fragment, digest_size=8).digest()) >> 2

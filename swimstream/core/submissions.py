@@ -1,0 +1,140 @@
+"""Jobs that this worker wants committed: asked of the leader again and again until the plan has the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from swimstream.core.effects import Answer
+from swimstream.model.job import JobSpec
+from swimstream.model.plan import SubmitJob
+from swimstream.wire.codec import encode_message
+from swimstream.wire.messages import ERROR_BYTES_MAX, Propose, ProposeReply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from swimstream.core.council.council import Council
+    from swimstream.core.membership.membership import Membership
+    from swimstream.core.outbox import Outbox
+    from swimstream.model.identity import Run
+    from swimstream.model.member import Member
+    from swimstream.model.plan import Plan
+
+SUBMISSIONS_MAX = 256
+JOBS_MAX = 1_024
+JOB_BYTES_MAX = 256 * 1_024
+RETRY_S = 1.0
+
+
+@attrs.define
+class Submission:
+    """One job that waits for its place in the plan."""
+
+    job: JobSpec
+    ask_at: float
+
+
+class Submissions:
+    """What this worker wants committed, and, while it leads, what others want.
+
+    At most `SUBMISSIONS_MAX` of its own wait at a time; more are refused with an error.
+    """
+
+    def __init__(self, membership: Membership, council: Council, outbox: Outbox) -> None:
+        """Begin with none."""
+        self._membership = membership
+        self._council = council
+        self._outbox = outbox
+        self._waiting: dict[int, Submission] = {}
+
+    # --- the asking side --------------------------------------------------------------------------
+
+    def add(self, request: int, job: JobSpec, now: float) -> None:
+        """Take a job of this worker's own; `request` is answered once the plan has it or the leader refuses it."""
+        size = len(encode_message(Propose(request=request, change=SubmitJob(job=job))))
+        if size > JOB_BYTES_MAX:
+            self._outbox.put(Answer(request, f"job: expected at most {JOB_BYTES_MAX} B when encoded, got {size} B"))
+        elif len(self._waiting) >= SUBMISSIONS_MAX:
+            self._outbox.put(Answer(request, f"job: expected at most {SUBMISSIONS_MAX} submissions at a time"))
+        else:
+            self._waiting[request] = Submission(job, ask_at=now)
+
+    def fire_timers(self, now: float) -> None:
+        """Ask the leader, whoever it is now, for everything that is due."""
+        for request, waiting in sorted(self._waiting.items()):
+            if waiting.ask_at <= now:
+                waiting.ask_at = now + RETRY_S
+                self._ask_leader(request, waiting.job, now)
+
+    def next_deadline(self) -> float:
+        """Return when `fire_timers` wants to be called next."""
+        return min((waiting.ask_at for waiting in self._waiting.values()), default=float("inf"))
+
+    def look_at(self, plan: Plan) -> None:
+        """Answer whatever the plan has an answer to."""
+        for request, waiting in sorted(self._waiting.items()):
+            if waiting.job.name in plan.jobs:
+                self._answer(request, conflict(waiting.job, plan))
+
+    def receive_refusal(self, reply: ProposeReply) -> None:
+        """Take the leader's no."""
+        if reply.request in self._waiting:
+            self._answer(reply.request, reply.error)
+
+    def _ask_leader(self, request: int, job: JobSpec, now: float) -> None:
+        if self._council.is_leader:
+            error = self._accept(job, now)
+            if error:
+                self._answer(request, error)
+            return
+        leader = self._membership.table.get(self._council.mark.leader)
+        if leader is not None:
+            self._outbox.send(leader.profile.address, Propose(request=request, change=SubmitJob(job=job)))
+
+    def _answer(self, request: int, error: str) -> None:
+        del self._waiting[request]
+        self._outbox.put(Answer(request, error))
+
+    # --- the leader's side ------------------------------------------------------------------------
+
+    def receive_proposal(self, sender: Run, proposal: Propose, now: float) -> None:
+        """Take a job as leader; anyone else stays silent, and the asker asks again."""
+        asker = self._membership.table.get_run(sender)
+        if self._council.is_leader and asker is not None:
+            error = self._accept(proposal.change.job, now)
+            if error:
+                self._outbox.send(asker.profile.address, ProposeReply(request=proposal.request, error=error))
+
+    def _accept(self, job: JobSpec, now: float) -> str:
+        """Propose a job, or return why not. While older changes wait to be committed it waits to be asked again."""
+        error = faults(job, self._council.plan, self._membership.table.live())
+        if not error and job.name not in self._council.plan.jobs and self._council.is_settled:
+            self._council.propose([SubmitJob(job=job)], now)
+        return error
+
+
+def conflict(job: JobSpec, plan: Plan) -> str:
+    """Return why `job` cannot join the jobs of the plan, or nothing."""
+    known = plan.jobs.get(job.name)
+    if known is not None and known != job:
+        return f"name: another job is named {job.name!r} already, with other operators"
+    if known is None and len(plan.jobs) >= JOBS_MAX:
+        return f"job: the cluster holds {JOBS_MAX} jobs already, which is the most it takes"
+    return ""
+
+
+def faults(job: JobSpec, plan: Plan, members: Iterable[Member]) -> str:
+    """Return why a leader refuses `job`: it conflicts with the plan, or no live worker runs one of its kinds."""
+    error = conflict(job, plan)
+    if error:
+        return error
+    kinds = {kind for member in members for kind in member.profile.kinds}
+    known = ", ".join(sorted(kinds)) or "none"
+    error = "\n".join(
+        f"operators[{position}].kind: no live worker runs kind {spec.kind!r} (known kinds: {known})"
+        for position, spec in enumerate(job.operators)
+        if spec.kind not in kinds
+    )
+    return error if len(error.encode()) <= ERROR_BYTES_MAX else error[: ERROR_BYTES_MAX // 4] + " …"
