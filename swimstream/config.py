@@ -65,8 +65,9 @@ class Timing:
     """A voter waits for this many to twice this many heartbeat intervals before it campaigns (Raft §5.2)."""
     status_interval_s: float = attrs.field(default=1.0, validator=_between(0.01, 60, " s"))
     """Progress of an instance is told at most once per interval; changes of state are told at once."""
-    accept_timeout_s: float = attrs.field(default=10.0, validator=_between(0.1, 3600, " s"))
-    """An assignment that its worker has not taken up after so long is decided again."""
+    accept_timeout_s: float = attrs.field(default=20.0, validator=_between(0.1, 3600, " s"))
+    """An assignment that its worker has not taken up after so long is decided again. Above the sync interval, so that
+    a status that gossip lost has been repaired by then."""
     packet_bytes_max: int = attrs.field(default=1_200, validator=_between(512, 65_000, " B"))
     """Largest datagram; 1,200 fits any path. Larger messages go by stream."""
 
@@ -92,7 +93,7 @@ LOCAL = Timing(
     reconnect_interval_s=2.0,
     heartbeat_interval_s=0.2,
     status_interval_s=0.25,
-    accept_timeout_s=5.0,
+    accept_timeout_s=8.0,
 )
 WAN = Timing(
     probe_interval_s=2.0,
@@ -104,7 +105,7 @@ WAN = Timing(
     reconnect_interval_s=30.0,
     heartbeat_interval_s=0.6,
     status_interval_s=2.0,
-    accept_timeout_s=30.0,
+    accept_timeout_s=90.0,
 )
 PRESETS = {"local": LOCAL, "lan": LAN, "wan": WAN}
 

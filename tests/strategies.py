@@ -142,7 +142,9 @@ def jobs(draw: st.DrawFn, job_names: st.SearchStrategy[str] = names) -> JobSpec:
                 name=label,
                 kind=draw(names),
                 parallelism=draw(st.integers(1, PARALLELISM_MAX)),
-                inputs=tuple(draw(st.lists(st.sampled_from(labels[:position]), max_size=3, unique=True))) if position else (),
+                inputs=tuple(draw(st.lists(st.sampled_from(labels[:position]), max_size=3, unique=True)))
+                if position
+                else (),
                 prefer_site=draw(st.one_of(st.just(""), names)),
                 parameters=draw(parameters),
             )
@@ -274,8 +276,8 @@ BY_TYPE: dict[type[Message], st.SearchStrategy[Message]] = {
         entries=st.lists(_digest_entries, max_size=4, unique_by=lambda entry: entry.run.name).map(tuple),
     ),
     SyncWant: st.builds(SyncWant, names=st.lists(names, max_size=4, unique=True).map(tuple)),
-    FoundRequest: st.builds(FoundRequest, runs=_distinct_runs),
-    FoundReply: st.builds(FoundReply, runs=_distinct_runs, agrees=booleans),
+    FoundRequest: st.builds(FoundRequest, round=counters, runs=_distinct_runs),
+    FoundReply: st.builds(FoundReply, round=counters, runs=_distinct_runs, agrees=booleans),
     VoteRequest: st.builds(
         VoteRequest, term=counters, voter=counters, last_index=counters, last_term=counters, pre=booleans
     ),

@@ -64,9 +64,13 @@ class EntriesRecord:
 
 @attrs.frozen
 class SnapshotRecord:
-    """Replace the stored snapshot and drop stored entries up to and including `plan.index`."""
+    """Replace the stored snapshot and drop stored entries: up to and including `plan.index`, or else all.
+
+    One record, so that no crash leaves a tail behind that belongs to another history.
+    """
 
     plan: Plan
+    keeps_tail: bool
 
 
 Record = VoteRecord | EntriesRecord | SnapshotRecord

@@ -17,7 +17,9 @@ from swimstream.core.membership.joining import JoinState
 from swimstream.core.reception import Reception
 from swimstream.core.recovery.recovery import Patience, Recovery, Situation, pending
 from swimstream.core.rooms import open_rooms
+from swimstream.core.status.local import check_report
 from swimstream.events import Decided, Event, LeaderChanged, MemberChanged, Superseded
+from swimstream.model.status import cut_cause
 
 if TYPE_CHECKING:
     from random import Random
@@ -37,7 +39,10 @@ class Node:
     """One participant. Not thread-safe: one driver calls it, and calls `take_effects` after every input."""
 
     def __init__(self, config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now: float) -> None:
-        """Build a node that is not yet a member. `boot` is the calendar time of the start in ms."""
+        """Build a node that is not yet a member. `boot` is the calendar time of the start in ms.
+
+        Raise `UsageError` when the worker's kinds are too many to be told in one datagram.
+        """
         self._config = config
         self._now = now
         self._rooms = open_rooms(config, boot=boot, saved=saved, rng=rng, now=now)
@@ -56,10 +61,10 @@ class Node:
 
     # --- inputs -----------------------------------------------------------------------------------
 
-    def receive_packet(self, data: bytes, *, source: Address, now: float) -> None:
+    def receive_packet(self, data: bytes, *, source: Address, now: float) -> None:  # noqa: ARG002  # see below
         """Take one datagram. Hostile bytes are dropped and counted, never raised.
 
-        Where it seems to come from is not asked: answers go to the addresses that members give themselves.
+        Nothing is sent to `source`, which can be forged: answers go to the addresses that members give themselves.
         """
         self._receive(data, None, now)
 
@@ -88,12 +93,10 @@ class Node:
         for status in self._rooms.local.fire_timers(now):
             self._rooms.tell_status(status)
         self._rooms.submissions.fire_timers(now)
-        if self._recovery is not None and self._recovery.next_deadline() <= now:
+        if self._review_at() <= now:
             self._rooms.must_decide = True
         if self._leave_at <= now:
-            self._leave_at = FOREVER
             self._stop()
-            self._rooms.outbox.put(Answer(self._leave_request, ""))
         self._settle()
 
     def next_deadline(self) -> float:
@@ -109,7 +112,7 @@ class Node:
             self._rooms.founding.next_deadline(),
             self._rooms.local.next_deadline(),
             self._rooms.submissions.next_deadline(),
-            self._recovery.next_deadline() if self._recovery is not None else FOREVER,
+            self._review_at(),
             self._leave_at,
         )
 
@@ -130,6 +133,8 @@ class Node:
         """Have `job` committed. Answered once it is in the plan here, or with why it was refused. Idempotent."""
         self._advance(now)
         self._rooms.submissions.add(request, job, now)
+        if self._is_stopped:
+            self._rooms.submissions.give_up()
         self._settle()
 
     def leave(self, request: int, *, now: float) -> None:
@@ -159,7 +164,11 @@ class Node:
         endpoint: str | None = None,
         cause: str | None = None,
     ) -> None:
-        """Say how an instance on this worker fares; what is None stays. Ignored for an epoch not held here."""
+        """Say how an instance on this worker fares; what is None stays. Ignored for an epoch not held here.
+
+        Raise `UsageError` for a value that a status cannot hold. A cause is cut to `CAUSE_BYTES_MAX`.
+        """
+        check_report(progress=progress, checkpoint=checkpoint, endpoint=endpoint)
         self._advance(now)
         status = self._rooms.local.report(
             instance,
@@ -169,7 +178,7 @@ class Node:
             progress=progress,
             checkpoint=checkpoint,
             endpoint=endpoint,
-            cause=cause,
+            cause=cut_cause(cause) if cause is not None else None,
         )
         if status is not None:
             self._rooms.tell_status(status)
@@ -255,8 +264,11 @@ class Node:
         for member in changes:
             self._notify(MemberChanged(member))
             self._rooms.must_decide = True
-            if member.state.is_gone:
+            if member.state.is_gone or member.run.name in self._rooms.membership.replaced:
                 self._rooms.council.leader_is_gone(member.run.name, self._now)
+        self._rooms.membership.replaced.clear()
+        if self._rooms.membership.outlived_boot > self.run.boot:
+            self._begin_new_run(self._rooms.membership.outlived_boot + 1)
         later = self._rooms.membership.superseded_by
         if later is not None:
             self._notify(Superseded(later.run, later.profile.address))
@@ -313,8 +325,10 @@ class Node:
     def _begin_new_run(self, boot: int) -> None:
         """Go on as a later run: this one was declared gone for good, and what it held is given to others."""
         self._rooms.membership.begin_new_run(boot, self._now)
+        self._rooms.outbox.identify(self.run, self.plan.cluster_id)
         self._rooms.detector.forget_acquaintances()
         self._rooms.founding.begin_new_run(self.run)
+        self._follow_plan()
 
     def _decide(self) -> bool:
         """As leader, with nothing left to commit, propose what recovery finds; return whether it found anything."""
@@ -332,6 +346,12 @@ class Node:
             self._rooms.council.propose(changes, self._now)
         return bool(changes)
 
+    def _review_at(self) -> float:
+        """Return when a leader must look again though nothing has changed; what it must look at anyway waits."""
+        if self._recovery is None or self._rooms.must_decide:
+            return FOREVER
+        return self._recovery.next_deadline()
+
     def _patience(self) -> Patience:
         timing = self._config.timing
         longest_s = timing.suspicion_mult * timing.suspicion_max_mult * timing.probe_interval_s
@@ -343,6 +363,9 @@ class Node:
         self._recovery = None
         self._is_stopped = True
         self._follow_plan()
+        self._rooms.submissions.give_up()
+        if self._leave_request:
+            self._rooms.outbox.put(Answer(self._leave_request, ""))
 
     def _notify(self, event: Event) -> None:
         self._rooms.outbox.put(Notify(event))

@@ -73,23 +73,25 @@ class Reception:
     def _dispatch(self, packet: Packet, stream: int | None) -> None:
         """Merge the updates first: they may say who the sender is and where it lives."""
         sender = packet.header.sender
+        teller = self._rooms.membership.table.get_run(sender)
+        is_hearsay = stream is not None or teller is None or teller.state.is_gone
         if packet.header.cluster_id:
-            self._rooms.founding.meet_cluster()
+            self._rooms.founding.meet_cluster(self._now)
         for message in packet.messages:
             if isinstance(message, Update):
-                self._hear(message, by_sync=stream is not None)
+                self._hear(message, is_hearsay=is_hearsay)
         for message in packet.messages:
             if isinstance(message, SyncDigest | SyncWant):
                 self._receive_sync(packet.header, message, stream)
             elif not isinstance(message, Update):
                 self._receive_message(sender, message)
 
-    def _hear(self, update: Update, *, by_sync: bool) -> None:
+    def _hear(self, update: Update, *, is_hearsay: bool) -> None:
         match update:
             case Alive():
                 self._rooms.membership.hear_alive(update, self._now)
             case Accusation():
-                self._rooms.membership.hear_accusation(update, self._now, by_sync=by_sync)
+                self._rooms.membership.hear_accusation(update, self._now, is_hearsay=is_hearsay)
             case StatusUpdate(status=status):
                 self._rooms.tell_status(status)
 
@@ -99,7 +101,7 @@ class Reception:
             return
         match message:
             case SyncDigest():
-                self._rooms.syncer.receive_digest(stream, message)
+                self._rooms.syncer.receive_digest(stream, header.sender.name, message)
             case SyncWant():
                 self._rooms.syncer.receive_want(stream, message)
                 self._rooms.joining.receive_answer(stream, header, self._rooms.council.plan.cluster_id, self._now)
@@ -107,6 +109,8 @@ class Reception:
     def _receive_message(self, sender: Run, message: Message) -> None:
         """Hand a message to its room."""
         now = self._now
+        if not self._rooms.council.is_believable(_term_of(message)):
+            return
         match message:
             case Ping():
                 self._rooms.council.hear_mark(sender, message.mark, now)
@@ -159,3 +163,16 @@ class Reception:
         if header.sender not in self._foreigners and len(self._foreigners) < FOREIGNERS_TOLD_MAX:
             self._foreigners.add(header.sender)
             self._rooms.outbox.put(Notify(ForeignCluster(header.sender, header.cluster_id)))
+
+
+def _term_of(message: Message) -> int:
+    """Return the highest term that a message would make its reader take up."""
+    match message:
+        case VoteRequest() | VoteReply() | Append() | AppendReply():
+            return message.term
+        case Snapshot():
+            return max(message.term, message.plan.term)
+        case PlanEntries():
+            return message.entries[-1].term if message.entries else 0
+        case _:
+            return 0

@@ -19,9 +19,12 @@ from swimstream.core.outbox import Outbox
 from swimstream.core.status.local import LocalInstances
 from swimstream.core.status.table import StatusTable
 from swimstream.core.submissions import Submissions
+from swimstream.errors import UsageError
 from swimstream.events import InstanceChanged
-from swimstream.model.identity import Run
+from swimstream.model.identity import BOOT_MAX, Run
 from swimstream.model.member import Profile
+from swimstream.wire.codec import encode_message
+from swimstream.wire.messages import Alive
 
 if TYPE_CHECKING:
     from random import Random
@@ -72,6 +75,16 @@ class Rooms:
         return {member.run.name: member for member in self.membership.table}
 
 
+def _check_fits_a_datagram(profile: Profile, config: NodeConfig) -> None:
+    """Refuse a profile that could not ride on a ping: its owner could never refute a suspicion in time."""
+    size = len(encode_message(Alive(run=Run(config.name, BOOT_MAX), incarnation=BOOT_MAX, profile=profile)))
+    if size > config.timing.packet_bytes_max // 2:
+        raise UsageError(
+            f"kinds: name, site and kinds take {size} B together, expected at most half of "
+            f"packet_bytes_max ({config.timing.packet_bytes_max} B)"
+        )
+
+
 def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now: float) -> Rooms:
     """Build the rooms of a node that is not yet a member."""
     timing = config.timing
@@ -84,6 +97,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         expect=config.expect,
         voter=saved.voter,
     )
+    _check_fits_a_datagram(profile, config)
     membership = Membership(Run(config.name, boot), profile, timing=timing, rng=rng, counters=counters)
 
     def piggyback(budget: int) -> list[bytes]:
@@ -114,7 +128,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         membership=membership,
         detector=detector,
         syncer=syncer,
-        joining=Joining(membership, syncer, config, rng),
+        joining=Joining(membership, syncer, config, rng=rng, knows_cluster=council.log.last_index > 0),
         statuses=statuses,
         local=LocalInstances(status_interval_s=timing.status_interval_s, since_ms=boot, now=now),
         council=council,

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.config import FRAME_BYTES_MAX
 from swimstream.core.effects import Answer
 from swimstream.model.job import JobSpec
-from swimstream.model.plan import SubmitJob
+from swimstream.model.plan import INSTANCES_MAX, SubmitJob
 from swimstream.wire.codec import encode_message
 from swimstream.wire.messages import ERROR_BYTES_MAX, Propose, ProposeReply
+from swimstream.wire.plan_codec import encode_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 SUBMISSIONS_MAX = 256
 JOBS_MAX = 1_024
 JOB_BYTES_MAX = 256 * 1_024
+PLAN_BYTES_MAX = FRAME_BYTES_MAX // 2
+"""At a submission; what is added by assignments and decisions afterwards fits the other half of a frame."""
 RETRY_S = 1.0
 
 
@@ -60,6 +64,7 @@ class Submissions:
             self._outbox.put(Answer(request, f"job: expected at most {SUBMISSIONS_MAX} submissions at a time"))
         else:
             self._waiting[request] = Submission(job, ask_at=now)
+            self.look_at(self._council.plan)
 
     def fire_timers(self, now: float) -> None:
         """Ask the leader, whoever it is now, for everything that is due."""
@@ -97,6 +102,11 @@ class Submissions:
         del self._waiting[request]
         self._outbox.put(Answer(request, error))
 
+    def give_up(self) -> None:
+        """Answer everything: this worker takes part no more."""
+        for request in sorted(self._waiting):
+            self._answer(request, "job: this worker takes part no more")
+
     # --- the leader's side ------------------------------------------------------------------------
 
     def receive_proposal(self, sender: Run, proposal: Propose, now: float) -> None:
@@ -110,9 +120,13 @@ class Submissions:
     def _accept(self, job: JobSpec, now: float) -> str:
         """Propose a job, or return why not. While older changes wait to be committed it waits to be asked again."""
         error = faults(job, self._council.plan, self._membership.table.live())
-        if not error and job.name not in self._council.plan.jobs and self._council.is_settled:
-            self._council.propose([SubmitJob(job=job)], now)
-        return error
+        if error or job.name in self._council.plan.jobs or not self._council.is_settled:
+            return error
+        size = len(encode_plan(self._council.plan)) + len(encode_message(Propose(request=0, change=SubmitJob(job=job))))
+        if size > PLAN_BYTES_MAX:
+            return f"job: the plan would take {size} B, it may take at most {PLAN_BYTES_MAX} B"
+        self._council.propose([SubmitJob(job=job)], now)
+        return ""
 
 
 def conflict(job: JobSpec, plan: Plan) -> str:
@@ -122,6 +136,10 @@ def conflict(job: JobSpec, plan: Plan) -> str:
         return f"name: another job is named {job.name!r} already, with other operators"
     if known is None and len(plan.jobs) >= JOBS_MAX:
         return f"job: the cluster holds {JOBS_MAX} jobs already, which is the most it takes"
+    jobs = [*plan.jobs.values(), *([job] if known is None else [])]
+    instances = sum(spec.parallelism for each in jobs for spec in each.operators)
+    if known is None and instances > INSTANCES_MAX:
+        return f"job: the cluster would have {instances} instances, it takes at most {INSTANCES_MAX}"
     return ""
 
 

@@ -14,6 +14,9 @@ from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import JobSpec
 
 DECISIONS_KEPT = 256
+EVICTED_KEPT = 8_192
+INSTANCES_MAX = 20_000
+"""So many instances in all jobs together, so that the plan fits one frame."""
 EVIDENCE_ITEMS_MAX = 16
 COUNCIL_SIZES = (1, 3, 5, 7)
 
@@ -170,6 +173,9 @@ class Plan:
                         assignments[made.instance] = _assignment(made, entry.index)
                 case Evict(run=run):
                     evicted[run.name] = max(run.boot, evicted.get(run.name, -1))
+                    if len(evicted) > EVICTED_KEPT:
+                        # the oldest run; by value and not by order, which a snapshot does not keep
+                        del evicted[min(evicted, key=lambda name: (evicted[name], name))]
                 case Conclude(instance=instance, epoch=epoch):
                     held = assignments.get(instance)
                     if held is not None and held.epoch == epoch:

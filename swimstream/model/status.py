@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 
 import attrs
 
@@ -11,6 +12,9 @@ from swimstream.model.identity import InstanceId, Run
 CAUSE_BYTES_MAX = 96
 CHECKPOINT_BYTES_MAX = 64
 ENDPOINT_CHARS_MAX = 64
+ENDPOINT_PATTERN = re.compile(rf"[!-~]{{0,{ENDPOINT_CHARS_MAX}}}")
+"""Visible ASCII, so that a status has a known size and a terminal shows nothing but text."""
+PROGRESS_MAX = 2**63 - 1
 STATUS_BYTES_MAX = 512
 INSTANCES_PER_WORKER_MAX = 1_024
 STATUSES_MAX = 100_000
@@ -57,3 +61,8 @@ class InstanceStatus:
     def version(self) -> tuple[int, int]:
         """Return what decides between two records of one instance."""
         return (self.epoch, self.seq)
+
+
+def cut_cause(cause: str) -> str:
+    """Return `cause` in at most `CAUSE_BYTES_MAX` bytes of UTF-8, cut between characters."""
+    return cause.encode("utf-8", "replace")[:CAUSE_BYTES_MAX].decode("utf-8", "ignore")

@@ -60,7 +60,7 @@ def decode_sequence_untrusted(data: bytes, *, start: int, items_max: int) -> Ite
         yield item
 
 
-def _refuse_tag(_decoder: object, _immutable: bool, /) -> NoReturn:
+def _refuse_tag(_decoder: object, _immutable: bool, /) -> NoReturn:  # noqa: FBT001  # cbor2 calls it
     raise WireError("tags are not used on this wire")
 
 

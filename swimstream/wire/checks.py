@@ -13,14 +13,11 @@ from swimstream.errors import WireError
 from swimstream.model.identity import NAME_PATTERN, Address, InstanceId, Run
 from swimstream.model.job import PARALLELISM_MAX
 from swimstream.model.member import MemberState
-from swimstream.model.status import CHECKPOINT_BYTES_MAX, ENDPOINT_CHARS_MAX
+from swimstream.model.status import CHECKPOINT_BYTES_MAX, ENDPOINT_CHARS_MAX, ENDPOINT_PATTERN
 
 INT_MAX = 2**63 - 1
 HASH_MAX = 2**64 - 1
 HOST_CHARS_MAX = 253
-
-ENDPOINT_PATTERN = re.compile(rf"[!-~]{{0,{ENDPOINT_CHARS_MAX}}}")
-"""Visible ASCII, so that a status has a known size and a terminal shows nothing but text."""
 
 _LABELS_PATTERN = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*")
 _OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"

@@ -10,12 +10,11 @@ changed meaning takes a new kind; only a changed frame takes a new version.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from swimstream.config import FRAME_BYTES_MAX
 from swimstream.errors import WireError
-from swimstream.model.status import CAUSE_BYTES_MAX, CHECKPOINT_BYTES_MAX, InstanceStatus
+from swimstream.model.status import CAUSE_BYTES_MAX, CHECKPOINT_BYTES_MAX, ENDPOINT_PATTERN, InstanceStatus
 from swimstream.wire import checks
 from swimstream.wire.cbor import decode_sequence_untrusted, encode_item
 from swimstream.wire.message_reader import Kind, read_message
@@ -46,6 +45,9 @@ from swimstream.wire.messages import (
     VoteRequest,
 )
 from swimstream.wire.plan_codec import entry_item, job_item, plan_item
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 WIRE_VERSION = 1
 MESSAGES_MAX = 65_536
@@ -109,9 +111,9 @@ def _council_fields(
 ) -> list[object]:
     match message:
         case FoundRequest():
-            return [Kind.FOUND_REQUEST, [[run.name, run.boot] for run in message.runs]]
+            return [Kind.FOUND_REQUEST, message.round, [[run.name, run.boot] for run in message.runs]]
         case FoundReply():
-            return [Kind.FOUND_REPLY, [[run.name, run.boot] for run in message.runs], message.agrees]
+            return [Kind.FOUND_REPLY, message.round, [[run.name, run.boot] for run in message.runs], message.agrees]
         case VoteRequest(term=term, voter=voter):
             return [Kind.VOTE_REQUEST, term, voter, message.last_index, message.last_term, message.pre]
         case VoteReply(term=term, voter=voter):
@@ -139,7 +141,7 @@ def _status_fields(status: InstanceStatus) -> list[object]:
     # Peers refuse the whole packet for one field that is too long, so it must be cut before it comes here.
     assert len(status.checkpoint) <= CHECKPOINT_BYTES_MAX, "the checkpoint is bounded when it is reported"
     assert len(status.cause.encode()) <= CAUSE_BYTES_MAX, "the cause is cut when it is reported"
-    assert checks.ENDPOINT_PATTERN.fullmatch(status.endpoint), "the endpoint is checked when it is reported"
+    assert ENDPOINT_PATTERN.fullmatch(status.endpoint), "the endpoint is checked when it is reported"
     instance, run = status.instance, status.run
     return [
         *(Kind.STATUS_UPDATE, instance.job, instance.operator, instance.index, status.epoch, run.name, run.boot),

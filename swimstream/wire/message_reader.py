@@ -5,11 +5,10 @@ Newer peers may append fields to a message, but not to what it carries of the pl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from swimstream.config import MEMBERS_MAX
 from swimstream.errors import WireError
-from swimstream.model.identity import Run
 from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, MemberState, Profile
 from swimstream.model.plan import Entry, PlanMark, SubmitJob
 from swimstream.model.status import CAUSE_BYTES_MAX, InstanceState, InstanceStatus
@@ -40,6 +39,11 @@ from swimstream.wire.messages import (
     VoteRequest,
 )
 from swimstream.wire.plan_codec import read_entry, read_job, read_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from swimstream.model.identity import Run
 
 ENTRIES_MAX = 65_536
 """Log entries in a message."""
@@ -188,11 +192,17 @@ def _read_runs(item: object, field: str) -> tuple[Run, ...]:
 
 
 def _read_found_request(item: list[object]) -> FoundRequest:
-    return FoundRequest(runs=_read_runs(item[1], "FoundRequest.runs"))
+    return FoundRequest(
+        round=checks.integer(item[1], "FoundRequest.round"), runs=_read_runs(item[2], "FoundRequest.runs")
+    )
 
 
 def _read_found_reply(item: list[object]) -> FoundReply:
-    return FoundReply(runs=_read_runs(item[1], "FoundReply.runs"), agrees=checks.boolean(item[2], "FoundReply.agrees"))
+    return FoundReply(
+        round=checks.integer(item[1], "FoundReply.round"),
+        runs=_read_runs(item[2], "FoundReply.runs"),
+        agrees=checks.boolean(item[3], "FoundReply.agrees"),
+    )
 
 
 def _read_vote_request(item: list[object]) -> VoteRequest:
@@ -286,8 +296,8 @@ _READERS: Mapping[int, tuple[int, Callable[[list[object]], Message]]] = {
     Kind.STATUS_UPDATE: (14, _read_status_update),
     Kind.SYNC_DIGEST: (2, _read_sync_digest),
     Kind.SYNC_WANT: (2, _read_sync_want),
-    Kind.FOUND_REQUEST: (2, _read_found_request),
-    Kind.FOUND_REPLY: (3, _read_found_reply),
+    Kind.FOUND_REQUEST: (3, _read_found_request),
+    Kind.FOUND_REPLY: (4, _read_found_reply),
     Kind.VOTE_REQUEST: (6, _read_vote_request),
     Kind.VOTE_REPLY: (5, _read_vote_reply),
     Kind.APPEND: (8, _read_append),

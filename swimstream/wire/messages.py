@@ -124,13 +124,15 @@ class SyncWant:
 class FoundRequest:
     """Do you, too, see exactly these workers as the lowest `expect` names, and no cluster?"""
 
+    round: int
     runs: tuple[Run, ...]
 
 
 @attrs.frozen(kw_only=True)
 class FoundReply:
-    """`agrees` promises not to agree with another founder for a while."""
+    """`agrees` promises not to agree with another founder for a while. `round` is that of the question."""
 
+    round: int
     runs: tuple[Run, ...]
     agrees: bool
 

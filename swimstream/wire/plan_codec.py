@@ -287,12 +287,16 @@ def read_plan(item: object) -> Plan:
     _check_ascending([spec.name for spec in specs], "Plan.jobs")
     _check_ascending([each.instance for each in held], "Plan.assignments")
     _check_ascending([each.name for each in gone], "Plan.evicted")
+    jobs_by_name = {spec.name: spec for spec in specs}
+    for each in held:
+        if each.instance.job not in jobs_by_name or not jobs_by_name[each.instance.job].has(each.instance):
+            raise WireError(f"Plan.assignments: {each.instance} belongs to no job of the plan")
     return Plan(
         index=mark,
         term=checks.integer(term, "Plan.term"),
         cluster_id=checks.integer(cluster_id, "Plan.cluster_id", high=checks.HASH_MAX),
         council=_read_council(council, "Plan.council", low=0),
-        jobs={spec.name: spec for spec in specs},
+        jobs=jobs_by_name,
         assignments={each.instance: each for each in held},
         evicted={each.name: each.boot for each in gone},
         decisions=tuple(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import cbor2
 import pytest
@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from swimstream.config import FRAME_BYTES_MAX, MEMBERS_MAX
 from swimstream.errors import WireError
 from swimstream.model.identity import Run
-from swimstream.model.plan import Plan
 from swimstream.wire.codec import (
     WIRE_VERSION,
     decode_packet_untrusted,
@@ -24,6 +23,11 @@ from swimstream.wire.codec import (
 from swimstream.wire.messages import Header, Message
 from swimstream.wire.plan_codec import decode_entry_untrusted, decode_plan_untrusted, encode_plan
 from tests import strategies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from swimstream.model.plan import Plan
 
 HEADER = Header(7, Run("a", 1))
 START = encode_header(HEADER)

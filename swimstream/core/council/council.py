@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
-from swimstream.core.council.leading import ENTRIES_PER_MESSAGE_MAX, Leadership
+from swimstream.core.council.leading import Leadership
 from swimstream.core.council.log import Log
 from swimstream.core.council.seats import majority
 from swimstream.core.effects import VoteRecord
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from swimstream.model.identity import Address, Run
     from swimstream.model.plan import Change
     from swimstream.wire.messages import Message
+
+
+TERM_JUMP_MAX = 2**32
 
 
 class Role(enum.Enum):
@@ -116,8 +119,13 @@ class Council:
     @property
     def mark(self) -> PlanMark:
         """Return how far this peer's plan has come, and who leads as far as it knows."""
-        leader, term = self._known_leader
-        return PlanMark(term=term, leader=leader, index=self.log.commit)
+        return PlanMark(term=self._known_leader[1], leader=self._known_leader[0], index=self.log.commit)
+
+    def is_believable(self, term: int) -> bool:
+        """Return whether a term can have come from elections; a forged one must not exhaust the counter."""
+        believable = term - max(self.term, self._known_leader[1]) <= TERM_JUMP_MAX
+        self._counters["term_jumps_refused"] += not believable
+        return believable
 
     # --- roles: the only places where one changes -------------------------------------------------
 
@@ -255,7 +263,7 @@ class Council:
         if not self._follows(sender, append.term, now):
             self._reply(sender, append.round, success=False, index=self.log.last_index)
             return
-        if not self._is_sound(append.entries, after=append.prev_index, term=append.term):
+        if not self.log.is_sound(append.entries, after=append.prev_index, term=append.term):
             self._counters["protocol_violations"] += 1
             return
         if append.prev_index > self.log.last_index:
@@ -291,19 +299,17 @@ class Council:
         self._become_follower(term, sender.name, now)
         return True
 
-    def _is_sound(self, entries: Sequence[Entry], *, after: int, term: int) -> bool:
-        """Return whether entries are in order and change nothing that is committed."""
-        in_order = all(entry.index == after + 1 + i and entry.term <= term for i, entry in enumerate(entries))
-        return in_order and all(
-            self.log.term_at(entry.index) in (None, entry.term) for entry in entries if entry.index <= self.log.commit
-        )
-
     # --- the plan, to everyone --------------------------------------------------------------------
 
     def hear_mark(self, sender: Run, mark: PlanMark, now: float) -> None:
         """Learn from a ping or an ack who leads, and whether the sender's plan is ahead; then pull what is missing."""
         leader, term = self._known_leader
-        if mark.leader and (mark.term > term or (mark.term == term and not leader)):
+        knows_better = mark.leader == self._name  # whether it leads it need not be told; this mark was long under way
+        if not self.is_believable(mark.term):
+            return
+        if self.is_leader and mark.term > self.term:
+            self._become_follower(mark.term, "", now)
+        if mark.leader and not knows_better and (mark.term > term or (mark.term == term and not leader)):
             self._known_leader = (mark.leader, mark.term)
         is_led = self.has_seat and now - self._contact_at < 2 * self._timing.heartbeat_interval_s
         if mark.index > self.log.commit and not self.is_leader and not is_led and now >= self._pull_at:
@@ -317,7 +323,7 @@ class Council:
         if pull.index < self.log.base.index:
             self._tell(sender.name, Snapshot(term=self.term, voter=self._seat.voter, round=0, plan=self.log.plan))
             return
-        entries = self.log.entries_from(pull.index + 1, upto=self.log.commit, count=ENTRIES_PER_MESSAGE_MAX)
+        entries = self.log.entries_from(pull.index + 1, upto=self.log.commit)
         self._tell(sender.name, PlanEntries(entries=entries))
 
     def receive_plan_entries(self, given: PlanEntries, now: float) -> None:
@@ -327,7 +333,7 @@ class Council:
         first, last = given.entries[0], given.entries[-1]
         if first.index > self.log.commit + 1:
             return  # there is a gap: other entries were adopted since the pull, so ask again at the next mark
-        if not self._is_sound(given.entries, after=first.index - 1, term=last.term):
+        if not self.log.is_sound(given.entries, after=first.index - 1, term=last.term):
             self._counters["protocol_violations"] += 1
             return
         self._adopt_term(last.term, now)

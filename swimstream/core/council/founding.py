@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from swimstream.model.identity import Run
     from swimstream.model.member import Member
 
+THE_CLUSTER = "/"
+"""Stands for a founder that has succeeded; no worker's name."""
 PROMISE_HEARTBEATS = 20
 """For how many heartbeat intervals a peer agrees to no other founder."""
 
@@ -45,14 +47,19 @@ class Founding:
         self._expect = expect
         self._ask_at = float("inf")
         self._asked: tuple[Run, ...] = ()
-        self._agreed: set[str] = set()
+        self._round = 0
+        self._asked_at: dict[int, float] = {}
+        """When each round of questions was sent, as long as its answers count."""
+        self._agreed: dict[str, float] = {}
+        """Who has agreed, and when the question that it answered was sent."""
         self._promised_to = ""
         self._promised_until = float("-inf")
-        self._met_cluster = False
+        self._promise_s = PROMISE_HEARTBEATS * timing.heartbeat_interval_s
 
-    def meet_cluster(self) -> None:
-        """Take note that a founded cluster is there: follow it, found none."""
-        self._met_cluster = True
+    def meet_cluster(self, now: float) -> None:
+        """Take note that a founded cluster is there: agree to no founding, and try none, as long as it is heard of."""
+        self._promised_to = THE_CLUSTER
+        self._promised_until = now + self._promise_s
 
     def start(self, not_before: float) -> None:
         """Begin to look for the founders at `not_before`."""
@@ -66,7 +73,7 @@ class Founding:
     @property
     def is_over(self) -> bool:
         """Return whether there is nothing to found: a log, or news of a plan, is here."""
-        return self._met_cluster or self._council.log.last_index > 0 or self._council.mark.term > 0
+        return self._council.log.last_index > 0 or self._council.mark.term > 0
 
     def next_deadline(self) -> float:
         """Return when `consider` wants to be called next."""
@@ -82,10 +89,14 @@ class Founding:
             return
         runs = tuple(member.run for member in founders)
         if runs != self._asked:
-            self._asked, self._agreed = runs, set()
+            self._asked, self._agreed = runs, {}
+            self._asked_at.clear()
         self._promise(self._run.name, now)
+        self._round += 1
+        self._asked_at[self._round] = now
+        self._asked_at.pop(self._round - PROMISE_HEARTBEATS, None)
         for member in founders[1:]:
-            self._outbox.send(member.profile.address, FoundRequest(runs=runs))
+            self._outbox.send(member.profile.address, FoundRequest(round=self._round, runs=runs))
         self._found_if_agreed(founders, now)
 
     def receive_request(self, sender: Run, request: FoundRequest, members: Sequence[Member], now: float) -> None:
@@ -100,24 +111,28 @@ class Founding:
         )
         if agrees:
             self._promise(sender.name, now)
-            self._outbox.send(founders[0].profile.address, FoundReply(runs=request.runs, agrees=True))
-            return
-        refused = next((member for member in members if member.run == sender), None)
-        if refused is not None:
-            self._outbox.send(refused.profile.address, FoundReply(runs=request.runs, agrees=False))
+        asker = next((member for member in members if member.run == sender), None)
+        if asker is not None:
+            reply = FoundReply(round=request.round, runs=request.runs, agrees=agrees)
+            self._outbox.send(asker.profile.address, reply)
 
     def receive_reply(self, sender: Run, reply: FoundReply, members: Sequence[Member], now: float) -> None:
         """Found the cluster once all have agreed."""
-        if self.is_over or reply.runs != self._asked or sender not in self._asked:
+        asked_at = self._asked_at.get(reply.round)
+        if self.is_over or asked_at is None or reply.runs != self._asked or sender not in self._asked:
             return
         if reply.agrees:
-            self._agreed.add(sender.name)
+            self._agreed[sender.name] = asked_at
             self._found_if_agreed(self._founders(members), now)
         else:
-            self._agreed.discard(sender.name)
+            self._agreed.pop(sender.name, None)
 
     def _found_if_agreed(self, founders: Sequence[Member], now: float) -> None:
-        if tuple(member.run for member in founders) != self._asked or len(self._agreed) < len(self._asked) - 1:
+        """Found the cluster if all others have agreed, none so long ago that it may have agreed to another since."""
+        if self._has_promised_another(self._run.name, now):
+            return
+        standing = [asked_at for asked_at in self._agreed.values() if now < asked_at + self._promise_s]
+        if tuple(member.run for member in founders) != self._asked or len(standing) < len(self._asked) - 1:
             return
         change = Found(cluster_id=self._rng.getrandbits(62) + 1, council=choose_council(founders[0], founders))
         self._council.found(Entry(index=1, term=max(1, self._council.term), change=change), now)
@@ -131,7 +146,7 @@ class Founding:
 
     def _promise(self, founder: str, now: float) -> None:
         self._promised_to = founder
-        self._promised_until = now + PROMISE_HEARTBEATS * self._timing.heartbeat_interval_s
+        self._promised_until = now + self._promise_s
 
     def _has_promised_another(self, founder: str, now: float) -> bool:
         return self._promised_to not in ("", founder) and now < self._promised_until

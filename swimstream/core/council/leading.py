@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from swimstream.model.plan import Change
     from swimstream.wire.messages import Message
 
-ENTRIES_PER_MESSAGE_MAX = 256
 ROUNDS_KEPT = 64
 
 
@@ -119,7 +118,7 @@ class Leadership:
             self._tell(seat.name, snapshot)
             progress.probing = True
             return
-        entries = self._log.entries_from(progress.next, upto=self._log.last_index, count=ENTRIES_PER_MESSAGE_MAX)
+        entries = self._log.entries_from(progress.next, upto=self._log.last_index)
         append = Append(
             term=self._term,
             voter=self._seat.voter,

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 
 from swimstream.core.effects import EntriesRecord, SnapshotRecord
 from swimstream.model.plan import Found
+from swimstream.wire.plan_codec import encode_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from swimstream.core.effects import Record, Saved
     from swimstream.model.plan import Entry, Plan, Seat
 
 COMPACT_AFTER = 1_024
 TAIL_KEPT = 256
+ENTRIES_PER_MESSAGE_MAX = 256
+ENTRIES_BYTES_MAX = 512 * 1_024
 
 
 class Log:
@@ -66,15 +69,33 @@ class Log:
         position = index - self.base.index - 1
         return self._entries[position].term if 0 <= position < len(self._entries) else None
 
-    def entries_from(self, first: int, *, upto: int, count: int) -> tuple[Entry, ...]:
-        """Return at most `count` entries from `first` to `upto`, which must not be compacted away."""
+    def entries_from(self, first: int, *, upto: int) -> tuple[Entry, ...]:
+        """Return entries from `first` to `upto`, as many as one message takes; they must not be compacted away."""
         assert first > self.base.index, "older entries are in the snapshot"
         start = first - self.base.index - 1
-        return tuple(self._entries[start : min(start + count, upto - self.base.index)])
+        chosen: list[Entry] = []
+        size = 0
+        for entry in self._entries[start : min(start + ENTRIES_PER_MESSAGE_MAX, upto - self.base.index)]:
+            size += len(encode_entry(entry))
+            if chosen and size > ENTRIES_BYTES_MAX:
+                break
+            chosen.append(entry)
+        return tuple(chosen)
+
+    def _holds(self, entry: Entry) -> bool:
+        position = entry.index - self.base.index - 1
+        return 0 <= position < len(self._entries) and self._entries[position] == entry
 
     def is_up_to_date(self, last_index: int, last_term: int) -> bool:
         """Return whether a candidate's log is at least as new as this one (Raft §5.4.1)."""
         return (last_term, last_index) >= (self.last_term, self.last_index)
+
+    def is_sound(self, entries: Sequence[Entry], *, after: int, term: int) -> bool:
+        """Return whether entries follow on `after` in order, are of no newer term, and change nothing committed."""
+        in_order = all(entry.index == after + 1 + i and entry.term <= term for i, entry in enumerate(entries))
+        return in_order and all(
+            self.term_at(entry.index) in (None, entry.term) for entry in entries if entry.index <= self.commit
+        )
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Add entries that follow on the newest one."""
@@ -85,11 +106,14 @@ class Log:
         self.records.append(EntriesRecord(added[0].index, added))
 
     def merge(self, entries: Iterable[Entry]) -> None:
-        """Take a leader's entries: keep those that agree, drop what conflicts and all after it, add the rest (§5.3)."""
+        """Take a leader's entries: keep those that agree, drop what conflicts and all after it, add the rest (§5.3).
+
+        Index and term name an entry (§5.3), but not the first one: two foundings may both be entry 1 of term 1. So
+        what is not committed agrees only if it is equal.
+        """
         for position, entry in enumerate(given := tuple(entries)):
-            if entry.index <= self.base.index or self.term_at(entry.index) == entry.term:
+            if entry.index <= self.commit or self._holds(entry):
                 continue
-            assert entry.index > self.commit, "a committed entry never changes"
             del self._entries[entry.index - self.base.index - 1 :]
             self._council = None
             self.append(given[position:])
@@ -100,10 +124,11 @@ class Log:
         index = min(index, self.last_index)
         if index <= self.commit:
             return
-        entries = self.entries_from(self.commit + 1, upto=index, count=index - self.commit)
-        self.plan = self.plan.advance(entries)
+        self.plan = self.plan.advance(self._entries[self.commit - self.base.index : index - self.base.index])
+        if self.base.index == 0:
+            self._compact(1)  # so that a restarted process knows its cluster before any leader speaks to it
         if self.commit - self.base.index > COMPACT_AFTER:
-            self._compact()
+            self._compact(self.commit - TAIL_KEPT)
 
     def install(self, plan: Plan) -> None:
         """Replace everything up to `plan.index` by a committed snapshot; drop what follows unless it agrees (§7)."""
@@ -112,13 +137,11 @@ class Log:
         self._entries = self._entries[plan.index - self.base.index :] if keeps_tail else []
         self.base = self.plan = plan
         self._council = None
-        self.records.append(SnapshotRecord(plan))
-        if not keeps_tail:
-            self.records.append(EntriesRecord(plan.index + 1, ()))
+        self.records.append(SnapshotRecord(plan, keeps_tail))
 
-    def _compact(self) -> None:
-        upto = self.commit - TAIL_KEPT
+    def _compact(self, upto: int) -> None:
+        """Fold the entries up to `upto` into the snapshot."""
         count = upto - self.base.index
         self.base = self.base.advance(self._entries[:count])
         del self._entries[:count]
-        self.records.append(SnapshotRecord(self.base))
+        self.records.append(SnapshotRecord(self.base, keeps_tail=True))

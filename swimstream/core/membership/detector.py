@@ -96,12 +96,14 @@ class Detector:
         )
         seq = self._next_seq()
         if self._errands.add(seq, errand):
-            self._outbox.send(request.address, Ping(seq=seq, target=request.target, mark=self._mark()))
+            target = self._membership.table.get_run(request.target)
+            ping = Ping(seq=seq, target=request.target, mark=self._mark())
+            self._outbox.send(request.address, ping, updates=self._introduction(target) if target is not None else ())
 
     def receive_ack(self, sender: Run, ack: Ack) -> None:
         """Take an answer: to the probe under way, or to one made for somebody else. Late ones change nothing."""
         probe = self._probe
-        if probe is not None and ack.seq == probe.seq:
+        if probe is not None and ack.seq == probe.seq and (sender == probe.target or sender.name in probe.relays):
             probe.acked = True
             if sender == probe.target:
                 self._acquainted[sender.name] = sender.boot
@@ -136,7 +138,7 @@ class Detector:
                 self._outbox.send(requester.profile.address, Nack(seq=errand.seq))
         probe = self._probe
         if probe is not None and not probe.asked and probe.indirect_at <= now:
-            self._ask_relays(probe)
+            self._ask_relays(probe, now)
         if self._round_at <= now:
             self._end_round(now)
             self._begin_round(now)
@@ -161,8 +163,9 @@ class Detector:
 
     def _end_round(self, now: float) -> None:
         probe, self._probe = self._probe, None
-        if probe is None:
-            return
+        target = self._membership.table.get_run(probe.target) if probe is not None else None
+        if probe is None or target is None or target.state.is_gone:
+            return  # nobody to judge: the target has left, or is another run by now
         if probe.acked:
             self._membership.health = self._membership.health.after_success()
             return
@@ -172,11 +175,13 @@ class Detector:
         )
         self._membership.accuse(probe.target, now)
 
-    def _ask_relays(self, probe: Probe) -> None:
+    def _ask_relays(self, probe: Probe, now: float) -> None:
+        """Have others probe the target. If this comes late, the round ends later: relays get their full time."""
         probe.asked = True
         target = self._membership.table.get_run(probe.target)
         if probe.acked or target is None:
             return
+        self._round_at += now - probe.indirect_at
         others = [member for member in self._membership.table.live() if member.run != self._membership.run]
         relays = choose_relays(others, target=probe.target, count=self._timing.indirect_probes, rng=self._rng)
         probe.relays = frozenset(relay.run.name for relay in relays)

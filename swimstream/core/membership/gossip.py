@@ -33,10 +33,15 @@ class Rumour:
 
 
 class GossipQueue:
-    """At most `SUBJECTS_MAX` rumours; beyond that the one sent most goes (counted as `gossip_dropped`)."""
+    """At most `SUBJECTS_MAX` rumours; beyond that the one sent most goes (counted as `gossip_dropped`).
 
-    def __init__(self, *, retransmit_mult: int, counters: Counter[str]) -> None:
+    A fragment that is too long to fit a datagram beside a ping is refused (`gossip_unsendable`): it would stay at
+    the head of the queue for ever. Such news travels by sync.
+    """
+
+    def __init__(self, *, retransmit_mult: int, fragment_bytes_max: int, counters: Counter[str]) -> None:
         """Build an empty queue."""
+        self._fragment_bytes_max = fragment_bytes_max
         self._retransmit_mult = retransmit_mult
         self._counters = counters
         self._rumours: dict[str, Rumour] = {}
@@ -48,6 +53,10 @@ class GossipQueue:
 
     def push(self, subject: str, fragment: bytes, *, lane: int = URGENT) -> None:
         """Queue news of `subject`, in place of any older news of it. Urgent news keeps its lane when updated."""
+        if len(fragment) > self._fragment_bytes_max:
+            self._counters["gossip_unsendable"] += 1
+            self.discard(subject)
+            return
         older = self._rumours.pop(subject, None)
         if older is not None:
             self._unrank(older)

@@ -7,6 +7,9 @@ own name before it announces anything:
 - one at another address is asked whether it lives. If it answers, this newcomer is refused: two live workers
   must not share a name. If not, the newcomer takes over at once, whatever the old address was;
 - a boot that is not above every boot of that name (a clock that was set back) is raised.
+
+A newcomer asks its seeds again and again: alone it would be nobody. A worker whose disk holds the plan of its
+cluster goes on without them after one round; it may be the majority that all others wait for.
 """
 
 from __future__ import annotations
@@ -41,8 +44,11 @@ class JoinState(enum.Enum):
 class Joining:
     """The join of one node. The node looks at `state` after each input, and acts once on JOINED or REFUSED."""
 
-    def __init__(self, membership: Membership, syncer: Syncer, config: NodeConfig, rng: Random) -> None:
-        """Build a join that has not begun."""
+    def __init__(
+        self, membership: Membership, syncer: Syncer, config: NodeConfig, *, rng: Random, knows_cluster: bool
+    ) -> None:
+        """Build a join that has not begun. Who `knows_cluster` from its own disk goes alone when no seed is there."""
+        self._knows_cluster = knows_cluster
         self.state = JoinState.IDLE
         self.refusal = ""
         """Why the join was refused."""
@@ -90,6 +96,9 @@ class Joining:
         if stream != self._stream:
             return
         if self.state is JoinState.ASKING_SEED:
+            if self._knows_cluster and not self._untried:
+                self._become_member(now)
+                return
             self.state = JoinState.WAITING
             self._deadline = now + (0 if self._untried else self._retry_s)
         elif self.state is JoinState.ASKING_NAMESAKE:

@@ -16,6 +16,7 @@ from swimstream.core.membership.health import Health
 from swimstream.core.membership.probing import ProbeRing
 from swimstream.core.membership.suspicion import Suspicion, confirmations_max, timeouts_s
 from swimstream.core.membership.table import (
+    BOOT_JUMP_MAX_MS,
     INCARNATION_JUMP_MAX,
     MemberTable,
     accusation_wins,
@@ -45,13 +46,19 @@ class Membership:
         self.incarnation = 0
         self.table = MemberTable()
         self.ring = ProbeRing(rng)
-        self.gossip = GossipQueue(retransmit_mult=timing.retransmit_mult, counters=counters)
+        self.gossip = GossipQueue(
+            retransmit_mult=timing.retransmit_mult, fragment_bytes_max=timing.packet_bytes_max // 2, counters=counters
+        )
         self.health = Health(score_max=timing.health_max)
         self.changes: list[Member] = []
+        self.replaced: set[str] = set()
+        """Names among `changes` whose earlier run was still held for a member."""
         self.namesake: Alive | None = None
         """Another run of this peer's own name, heard of before this one is announced."""
         self.namesake_boot = 0
         """The highest boot of this peer's own name that it has heard of."""
+        self.outlived_boot = 0
+        """The highest boot of a later run of this peer's own name that is gone again: this one must rise above it."""
         self.superseded_by: Alive | None = None
         """The later run of this peer's own name that has taken over, if one has."""
         self.is_announced = False
@@ -93,6 +100,9 @@ class Membership:
 
     def _refute(self, incarnation: int) -> None:
         """Raise the own incarnation above a claim against it (SWIM §4.2)."""
+        if incarnation - self.incarnation > INCARNATION_JUMP_MAX:
+            self._counters["incarnation_jumps_refused"] += 1
+            return
         self.incarnation = max(self.incarnation, incarnation) + 1
         self.health = self.health.after_refutation()
         self._counters["refutations"] += 1
@@ -109,18 +119,20 @@ class Membership:
             self._hear_own_alive(claim)
             return
         held = self.table.get(claim.run.name)
-        if held is None:
-            if len(self.table) >= MEMBERS_MAX:
-                self._counters["members_refused"] += 1
-                return
-        elif held.run.boot == claim.run.boot and jumps_too_far(incarnation=claim.incarnation, held=held):
+        if jumps_too_far(boot=claim.run.boot, incarnation=claim.incarnation, held=held):
             self._counters["incarnation_jumps_refused"] += 1
             return
+        if held is None:
+            if not self._make_room():
+                self._counters["members_refused"] += 1
+                return
         elif not alive_wins(boot=claim.run.boot, incarnation=claim.incarnation, held=held):
             if claim.run == held.run and claim.incarnation < held.incarnation:
                 self._requeue(held)
             return
         self._suspicions.pop(claim.run.name, None)
+        if held is not None and held.run != claim.run and not held.state.is_gone:
+            self.replaced.add(claim.run.name)
         member = Member(
             run=claim.run,
             incarnation=claim.incarnation,
@@ -132,9 +144,20 @@ class Membership:
         self._store(member, is_news=is_news)
         self._queue_alive(member)
 
+    def _make_room(self) -> bool:
+        """Return whether there is a place for one more member; the oldest tombstone makes way for the living."""
+        if len(self.table) >= MEMBERS_MAX:
+            oldest = self.table.oldest_gone()
+            if oldest is None:
+                return False
+            self._forget(oldest.run.name)
+            self._counters["tombstones_dropped"] += 1
+        return True
+
     def _hear_own_alive(self, claim: Alive) -> None:
         """Someone speaks of this peer's own name."""
-        self.namesake_boot = max(self.namesake_boot, claim.run.boot)
+        if not self._note_namesake(claim.run):
+            return
         if not self.is_announced:
             self.namesake = claim
         elif claim.run.boot > self.run.boot:
@@ -145,14 +168,22 @@ class Membership:
             self.gossip.push(_subject(self.run.name), self.own_alive())
         elif claim.incarnation == self.incarnation and claim.profile == self.profile:
             return
-        elif claim.incarnation - self.incarnation <= INCARNATION_JUMP_MAX:
+        else:
             self._refute(claim.incarnation)
 
-    def hear_accusation(self, claim: Accusation, now: float, *, by_sync: bool = False) -> None:
+    def _note_namesake(self, run: Run) -> bool:
+        """Remember the highest boot of this peer's own name; return whether it can be believed."""
+        if run.boot - self.run.boot > BOOT_JUMP_MAX_MS:
+            self._counters["boot_jumps_refused"] += 1
+            return False
+        self.namesake_boot = max(self.namesake_boot, run.boot)
+        return True
+
+    def hear_accusation(self, claim: Accusation, now: float, *, is_hearsay: bool = False) -> None:
         """Merge a claim that a run is suspect or dead, or has left.
 
-        A death that arrives by sync is lowered to a suspicion that nobody signed: the member gets the time to
-        refute, which is what heals a partition.
+        Hearsay comes by sync, or from a teller that is itself held for dead: a death is then lowered to a suspicion
+        that nobody signed. The member gets the time to refute, which is what heals a partition.
         """
         if claim.run.name == self.run.name:
             self._hear_own_accusation(claim)
@@ -161,26 +192,40 @@ class Membership:
         if held is None:
             self._counters["claims_about_strangers"] += 1
             return
-        if jumps_too_far(incarnation=claim.incarnation, held=held):
+        if jumps_too_far(boot=claim.run.boot, incarnation=claim.incarnation, held=held):
             self._counters["incarnation_jumps_refused"] += 1
             return
-        if claim.state is MemberState.SUSPECT or (by_sync and claim.state is MemberState.DEAD):
-            reporter = "" if by_sync or claim.accuser == claim.run.name else claim.accuser
+        is_lowered = is_hearsay and claim.state is MemberState.DEAD and not held.state.is_gone
+        if claim.state is MemberState.SUSPECT or is_lowered:
+            reporter = "" if is_hearsay or claim.accuser == claim.run.name else claim.accuser
             self._hear_suspicion(held, claim.incarnation, reporter, now)
-        elif accusation_wins(incarnation=claim.incarnation, state=claim.state, held=held):
-            raised = attrs.evolve(held, incarnation=claim.incarnation)
+            return
+        raised = attrs.evolve(held, incarnation=max(held.incarnation, claim.incarnation))
+        is_stronger = accusation_wins(incarnation=claim.incarnation, state=claim.state, held=held)
+        if is_stronger and claim.state is not held.state:
             self._enter(raised, claim.state, now, accuser=claim.accuser)
-        elif claim.incarnation > held.incarnation:
-            self.table.put(attrs.evolve(held, incarnation=claim.incarnation))
+        elif raised != held:
+            self.table.put(raised)
 
     def _hear_own_accusation(self, claim: Accusation) -> None:
-        self.namesake_boot = max(self.namesake_boot, claim.run.boot)
-        if claim.run != self.run or self.is_leaving or not self.is_announced:
+        if not self._note_namesake(claim.run) or self.is_leaving or not self.is_announced:
             return
-        if claim.incarnation < self.incarnation:
+        if claim.run.boot > self.run.boot and claim.state.is_gone:
+            self.outlived_boot = max(self.outlived_boot, claim.run.boot)
+        elif claim.run != self.run:
+            return
+        elif claim.incarnation < self.incarnation:
             self.gossip.push(_subject(self.run.name), self.own_alive())
-        elif claim.incarnation - self.incarnation <= INCARNATION_JUMP_MAX:
+        else:
+            if claim.state is MemberState.DEAD:
+                self._withhold_accusations()
             self._refute(claim.incarnation)
+
+    def _withhold_accusations(self) -> None:
+        """Spread no accusation that is queued: who was held for dead was cut off, and judged the others by it."""
+        for member in self.table:
+            if member.state in (MemberState.SUSPECT, MemberState.DEAD):
+                self.gossip.discard(_subject(member.run.name))
 
     def _hear_suspicion(self, held: Member, incarnation: int, reporter: str, now: float) -> None:
         if accusation_wins(incarnation=incarnation, state=MemberState.SUSPECT, held=held):
@@ -222,9 +267,10 @@ class Membership:
     def _enter(self, member: Member, state: MemberState, now: float, *, accuser: str = "") -> None:
         """Put `member` into a state other than alive, and tell."""
         suspicion = self._suspicions.get(member.run.name)
-        accusers = set(suspicion.reporters) if suspicion is not None else set()
-        if accuser not in ("", member.run.name):
-            accusers.add(accuser)
+        accusers: set[str] = set()
+        if state is not MemberState.LEFT:
+            accusers.update(suspicion.reporters if suspicion is not None else ())
+            accusers.update({accuser} - {"", member.run.name})
         if state is not MemberState.SUSPECT:
             self._suspicions.pop(member.run.name, None)
         entered = attrs.evolve(member, state=state, since=now, accusers=_sorted(accusers))
@@ -282,10 +328,14 @@ class Membership:
                 self._enter(held, MemberState.DEAD, now, accuser="" if signed else self.run.name)
                 self._counters["deaths_declared"] += 1
         for name in [name for name, forget_at in self._tombstones.items() if forget_at <= now]:
-            if name != self.run.name:
-                self.table.remove(name)
-                self.gossip.discard(_subject(name))
-            del self._tombstones[name]
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        """Drop a tombstone; one's own goodbye is kept as long as the process lives."""
+        self._tombstones.pop(name, None)
+        if name != self.run.name:
+            self.table.remove(name)
+            self.gossip.discard(_subject(name))
 
     def next_deadline(self) -> float:
         """Return when `fire_timers` wants to be called next."""

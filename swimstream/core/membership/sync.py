@@ -3,7 +3,7 @@
 Demers et al. 1987 (push-pull) with digests per owner, as in Scuttlebutt (van Renesse et al. 2008). Repairs
 whatever gossip lost, heals partitions, and is how a newcomer learns everything at once:
 
-    asker → digest → answerer → what the asker lacks, and names it wants → asker → those names → end
+    asker → digest → answerer → what the asker lacks, then names it wants → asker → those names → end
 
 Where Scuttlebutt compares version numbers we compare a hash of the owner's status records: gossip delivers
 out of order, so a highest version seen says nothing about the ones below it.
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from swimstream.model.member import Member
 
 SYNCS_MAX = 64
+FRAME_UPDATES_BYTES_MAX = 64 * 1_024
+"""A larger sync goes in several frames, so that none of them holds up the receiver for long."""
 SYNC_DEADLINE_S = 10.0
 
 
@@ -81,18 +83,19 @@ class Syncer:
         self._open[stream] = now + SYNC_DEADLINE_S
         return stream
 
-    def receive_digest(self, stream: int, digest: SyncDigest) -> None:
-        """Answer a peer that opened a sync: what it lacks, and of whom this node lacks something."""
+    def receive_digest(self, stream: int, asker: str, digest: SyncDigest) -> None:
+        """Answer a peer that opened a sync: what it lacks, then of whom this node lacks something."""
         theirs = {entry.run.name: entry for entry in digest.entries}
         fragments: list[bytes] = []
         wanted = []
         for member in self._membership.table:
             entry = theirs.pop(member.run.name, None)
-            fragments += self._missing(member, entry)
+            fragments += self._missing(member, entry, asker)
             if entry is not None and self._is_behind(member, entry):
                 wanted.append(member.run.name)
         wanted += sorted(name for name, entry in theirs.items() if not entry.state.is_gone)
-        self._outbox.send_frame(stream, [encode_message(SyncWant(names=tuple(wanted))), *fragments])
+        self._send_updates(stream, fragments)
+        self._outbox.send_frame(stream, [encode_message(SyncWant(names=tuple(wanted)))])
 
     def receive_want(self, stream: int, want: SyncWant) -> None:
         """Finish a sync that this node opened: tell what the other side asked for."""
@@ -103,8 +106,7 @@ class Syncer:
             member = self._membership.table.get(name)
             if member is not None:
                 fragments += self._everything(member)
-        if fragments:
-            self._outbox.send_frame(stream, fragments)
+        self._send_updates(stream, fragments)
         self._outbox.close_stream(stream)
 
     def stream_closed(self, stream: int) -> None:
@@ -145,8 +147,26 @@ class Syncer:
             statuses=self._status_hash(member.run.name),
         )
 
-    def _missing(self, member: Member, entry: DigestEntry | None) -> list[bytes]:
-        """Return what the holder of `entry` lacks about `member`."""
+    def _send_updates(self, stream: int, fragments: Iterable[bytes]) -> None:
+        """Send updates in as many frames as they need."""
+        frame: list[bytes] = []
+        size = 0
+        for fragment in fragments:
+            if size + len(fragment) > FRAME_UPDATES_BYTES_MAX:
+                self._outbox.send_frame(stream, frame)
+                frame, size = [], 0
+            frame.append(fragment)
+            size += len(fragment)
+        if frame:
+            self._outbox.send_frame(stream, frame)
+
+    def _missing(self, member: Member, entry: DigestEntry | None, asker: str) -> list[bytes]:
+        """Return what the holder of `entry` lacks about `member`.
+
+        Who never heard of a member need not hear that it is gone, unless it is about to take that very name.
+        """
+        if entry is None and member.state.is_gone and member.run.name != asker:
+            return self._status_fragments(member.run.name)
         if entry is None:
             return self._everything(member)
         fragments = []

@@ -5,9 +5,11 @@ Evidence is ordered by `(boot, incarnation, state)`:
 - A higher boot replaces whatever was held: it is another run, the old one is gone. A lower boot says nothing.
 - Alive wins with a higher incarnation only. Equal is no news, so gossip can never clear a suspicion; only the
   owner can, by raising its incarnation.
-- Suspect wins over alive at the same or a higher incarnation, and over suspect at a higher one.
-- Dead and left win over alive and suspect at the same or a higher incarnation. (SWIM lets a death override any
-  incarnation; then a refuted rumour that arrives late kills a live member.)
+- Suspect, dead and left win with the higher `(incarnation, state)`. (SWIM lets a death override any incarnation;
+  then a refuted rumour that arrives late kills a live member.) So a suspicion of a newer incarnation lifts a death
+  of an older one, since the member must have refuted in between: what is held depends on what was heard, and not
+  on the order in which it was heard.
+- Left is final for a run.
 - The stored incarnation never falls, even when the state stays: else a delayed alive revives the dead.
 """
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 INCARNATION_JUMP_MAX = 2**20
 """Evidence that raises an incarnation by more is refused: one forged packet must not exhaust the counter."""
+BOOT_JUMP_MAX_MS = 100 * 365 * 86_400_000
+"""Nobody believes that its own name has lived a century from now: likewise for the boot."""
 
 
 def alive_wins(*, boot: int, incarnation: int, held: Member) -> bool:
@@ -35,18 +39,15 @@ def alive_wins(*, boot: int, incarnation: int, held: Member) -> bool:
 
 
 def accusation_wins(*, incarnation: int, state: MemberState, held: Member) -> bool:
-    """Return whether a suspect, dead or left claim about the held run changes its state."""
+    """Return whether a suspect, dead or left claim about the held run is stronger than what is held."""
     assert state is not MemberState.ALIVE
-    if incarnation < held.incarnation:
-        return False
-    if state is MemberState.SUSPECT and held.state is MemberState.SUSPECT:
-        return incarnation > held.incarnation
-    return state > held.state
+    return held.state is not MemberState.LEFT and (incarnation, state) > (held.incarnation, held.state)
 
 
-def jumps_too_far(*, incarnation: int, held: Member) -> bool:
-    """Return whether a claim raises the incarnation of one run further than any honest owner would."""
-    return incarnation - held.incarnation > INCARNATION_JUMP_MAX
+def jumps_too_far(*, boot: int, incarnation: int, held: Member | None) -> bool:
+    """Return whether a claim raises the incarnation of a run further than any honest owner would."""
+    known = held.incarnation if held is not None and held.run.boot == boot else 0
+    return incarnation - known > INCARNATION_JUMP_MAX
 
 
 class MemberTable:
@@ -90,6 +91,11 @@ class MemberTable:
         """Forget a name."""
         self._live = None
         self._members.pop(name, None)
+
+    def oldest_gone(self) -> Member | None:
+        """Return the member that has been dead or left for longest."""
+        gone = [member for member in self if member.state.is_gone]
+        return min(gone, key=lambda member: member.since, default=None)
 
     def live(self) -> tuple[Member, ...]:
         """Return the alive and suspect members, sorted by name."""

@@ -6,8 +6,8 @@ only after the leader itself has waited for it, so a new leader starts all such 
 
 - A run is evicted when it is declared dead or has left, when a later run of its name is here, or when the plan
   names it and it has not been seen for `absence_s` (a worker that died while nobody was left to remember it).
-- An instance is assigned when it has no run, its run is evicted, it has failed (after a growing delay), it was
-  stopped by its worker, or its worker does not take it up in time.
+- An instance is assigned when it has no run, its run is evicted, it has failed or was stopped by its worker (after
+  a growing delay), or its worker does not take it up in time.
 - An instance that has finished is concluded and never executed again.
 """
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 RESTART_DELAY_S_MIN = 0.5
 RESTART_DELAY_S_MAX = 30.0
+FAILURES_MAX = 1_000_000
 
 
 @attrs.frozen(kw_only=True)
@@ -134,25 +135,32 @@ class Recovery:
         if status is None or not is_current:
             if not self._has_waited(f"offer {held.epoch} {held.instance}", self._patience.accept_s, situation.now):
                 return []
-            return self._reassign(situation, held, load, reason="was not taken up in time", failed=False)
+            reason = "was not taken up in time"
+            return self._reassign(situation, held, load, reason=reason, failed=False, elsewhere=True)
         match status.state:
-            case InstanceState.FAILED:
+            case InstanceState.FAILED | InstanceState.STOPPED:
                 delay_s = min(RESTART_DELAY_S_MAX, RESTART_DELAY_S_MIN * 2 ** min(held.failures, 16))
-                if not self._has_waited(f"failed {held.epoch} {held.instance}", delay_s, situation.now):
+                if not self._has_waited(f"ended {held.epoch} {held.instance}", delay_s, situation.now):
                     return []
-                return self._reassign(situation, held, load, reason=f"failed: {status.cause}", failed=True)
-            case InstanceState.STOPPED:
-                return self._reassign(situation, held, load, reason="was stopped by its worker", failed=False)
+                failed = status.state is InstanceState.FAILED
+                reason = f"failed: {status.cause}" if failed else "was stopped by its worker"
+                return self._reassign(situation, held, load, reason=reason, failed=True, elsewhere=not failed)
             case InstanceState.STARTING | InstanceState.RUNNING | InstanceState.STOPPING | InstanceState.FINISHED:
                 return []
 
     def _reassign(
-        self, situation: Situation, held: Assignment, load: Counter[Run], *, reason: str, failed: bool
+        self,
+        situation: Situation,
+        held: Assignment,
+        load: Counter[Run],
+        *,
+        reason: str,
+        failed: bool,
+        elsewhere: bool,
     ) -> Iterable[Change]:
         load[held.run] -= 1
-        return self._assign(
-            situation, held.instance, load, held=held, reason=reason, failed=failed, avoid=None if failed else held.run
-        )
+        avoid = held.run if elsewhere else None
+        return self._assign(situation, held.instance, load, held=held, reason=reason, failed=failed, avoid=avoid)
 
     def _assign(
         self,
@@ -177,7 +185,7 @@ class Recovery:
             Assign(
                 instance=instance,
                 run=placement.run,
-                failures=(held.failures if held is not None else 0) + failed,
+                failures=min((held.failures if held is not None else 0) + failed, FAILURES_MAX),
                 resume_from=known or (held.resume_from if held is not None else b""),
                 reason=reason,
                 evidence=(placement.why,),
@@ -203,7 +211,8 @@ def pending(plan: Plan, members: Mapping[str, Member]) -> dict[InstanceId, str]:
             held = plan.assignments.get(instance)
             if held is None or (not held.finished and plan.is_evicted(held.run)):
                 spec = plan.jobs[name].operator(instance.operator)
-                reasons[instance] = place(spec, _present(plan, members), load).why
+                placement = place(spec, _present(plan, members), load)
+                reasons[instance] = placement.why if placement.run is None else "waits for the leader to decide"
     return reasons
 
 

@@ -11,13 +11,31 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from swimstream.model.status import InstanceState, InstanceStatus
+from swimstream.errors import UsageError
+from swimstream.model.status import (
+    CHECKPOINT_BYTES_MAX,
+    ENDPOINT_CHARS_MAX,
+    ENDPOINT_PATTERN,
+    PROGRESS_MAX,
+    InstanceState,
+    InstanceStatus,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from swimstream.model.identity import InstanceId, Run
     from swimstream.model.plan import Assignment
+
+
+def check_report(*, progress: int | None, checkpoint: bytes | None, endpoint: str | None) -> None:
+    """Raise `UsageError` for what a status cannot hold."""
+    if progress is not None and not 0 <= progress <= PROGRESS_MAX:
+        raise UsageError(f"progress: expected 0 to {PROGRESS_MAX}, got {progress}")
+    if checkpoint is not None and len(checkpoint) > CHECKPOINT_BYTES_MAX:
+        raise UsageError(f"checkpoint: expected at most {CHECKPOINT_BYTES_MAX} B, got {len(checkpoint)} B")
+    if endpoint is not None and not ENDPOINT_PATTERN.fullmatch(endpoint):
+        raise UsageError(f"endpoint: expected at most {ENDPOINT_CHARS_MAX} visible ASCII characters, got {endpoint!r}")
 
 
 @attrs.define
@@ -48,7 +66,9 @@ class LocalInstances:
             held = self._held[instance]
             assigned = assignments.get(instance)
             is_ours = assigned is not None and (assigned.run, assigned.epoch) == (run, held.status.epoch)
-            if not is_ours and not held.stop_asked and not held.status.state.is_over:
+            if assigned is not None and assigned.epoch > held.status.epoch and held.status.state.is_over:
+                del self._held[instance]
+            elif not is_ours and not held.stop_asked and not held.status.state.is_over:
                 held.stop_asked = True
                 to_stop.append(held.status)
         for instance in sorted(instance for instance, assigned in assignments.items() if assigned.run == run):

@@ -1,0 +1,16 @@
+"""The options of the tests. Only this file is read before the command line is, so all of them are here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what the golden stories and the seeded worlds take."""
+    group = parser.getgroup("swimstream")
+    group.addoption("--rewrite", action="store_true", help="write the golden stories of tests/transcripts anew")
+    group.addoption("--seed", type=int, help="run only the worlds of this seed, one for each story of tests/worlds")
+    group.addoption("--seeds", type=int, help="run so many worlds of each story of tests/worlds")

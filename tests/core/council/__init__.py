@@ -1,0 +1,1 @@
+"""Tests of who decides: log, elections, leading, following, founding."""

@@ -1,0 +1,309 @@
+"""Probe rounds, step by step: what leaves a detector at which moment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import attrs
+import pytest
+
+from swimstream.config import LOCAL
+from swimstream.core.effects import SendPacket
+from swimstream.core.membership.detector import Detector
+from swimstream.core.outbox import Outbox
+from swimstream.model.identity import Run
+from swimstream.model.member import MemberState
+from swimstream.model.plan import PlanMark
+from swimstream.wire.codec import decode_packet_untrusted
+from swimstream.wire.messages import Ack, Message, Nack, Ping, PingRequest
+from tests.core.membership.views import address_of, alive, dead, hear, held, left, suspect, view
+
+MARK = PlanMark(term=0, leader="", index=0)
+INTERVAL_S, TIMEOUT_S = LOCAL.probe_interval_s, LOCAL.probe_timeout_s
+
+
+class Bench:
+    """The detector of `a` with its view of `others`; nothing is gossiped, so that only probes are seen."""
+
+    def __init__(self, others: str) -> None:
+        self.counters: Counter[str] = Counter()
+        self.membership = view("a", others=others)
+        self.outbox = Outbox(packet_bytes_max=1_200, piggyback=lambda _: [], counters=self.counters)
+        self.outbox.identify(self.membership.run, 0)
+        self.detector = Detector(
+            self.membership, self.outbox, timing=LOCAL, rng=Random(1), counters=self.counters, mark=lambda: MARK
+        )
+
+    def begin_round(self) -> tuple[Ping, float]:
+        """Start probing; return the first ping and when it left."""
+        self.detector.start(0.0)
+        while True:
+            now = self.detector.next_deadline()
+            for _, message in self.fire(now):
+                if isinstance(message, Ping):
+                    return message, now
+
+    def fire(self, now: float) -> list[tuple[str, Message]]:
+        self.detector.fire_timers(now)
+        return self.sent()
+
+    def sent(self) -> list[tuple[str, Message]]:
+        """Return what has left since the last look, with the receiver's name."""
+        found: list[tuple[str, Message]] = []
+        for effect in self.outbox.take():
+            assert isinstance(effect, SendPacket)
+            name = chr(int(effect.to.host.rpartition(".")[2]))
+            found += [(name, message) for message in decode_packet_untrusted(effect.payload).messages]
+        return found
+
+
+def requests(sent: list[tuple[str, Message]]) -> list[tuple[str, PingRequest]]:
+    return [(to, message) for to, message in sent if isinstance(message, PingRequest)]
+
+
+def test_a_target_that_answers_is_not_suspected() -> None:
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK))
+    bench.fire(at + TIMEOUT_S)
+    bench.fire(at + INTERVAL_S)
+    assert held(bench.membership, "b").state is MemberState.ALIVE
+
+
+def test_no_relay_is_asked_before_the_time_out() -> None:
+    bench = Bench("bcde")
+    _, at = bench.begin_round()
+    assert requests(bench.fire(at + TIMEOUT_S - 0.001)) == []
+
+
+def test_after_the_time_out_as_many_relays_are_asked_as_configured() -> None:
+    bench = Bench("bcdefg")
+    ping, at = bench.begin_round()
+    asked = requests(bench.fire(at + TIMEOUT_S))
+    assert len({to for to, _ in asked}) == LOCAL.indirect_probes
+    assert ping.target.name not in {to for to, _ in asked}
+    assert {request.target for _, request in asked} == {ping.target}
+
+
+def test_no_relay_is_asked_about_a_target_that_has_answered() -> None:
+    bench = Bench("bcdefg")
+    ping, at = bench.begin_round()
+    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK))
+    assert requests(bench.fire(at + TIMEOUT_S)) == []
+
+
+def test_an_ack_through_a_relay_saves_the_target() -> None:
+    bench = Bench("bcd")
+    ping, at = bench.begin_round()
+    relay, _ = requests(bench.fire(at + TIMEOUT_S))[0]
+    bench.detector.receive_ack(Run(relay, 1), Ack(seq=ping.seq, mark=MARK))
+    bench.fire(at + INTERVAL_S)
+    assert held(bench.membership, ping.target.name).state is MemberState.ALIVE
+
+
+def test_who_stays_silent_is_suspected_at_the_end_of_the_round_and_not_before() -> None:
+    bench = Bench("b")
+    _, at = bench.begin_round()
+    bench.fire(at + TIMEOUT_S)
+    bench.fire(at + INTERVAL_S - 0.001)
+    assert held(bench.membership, "b").state is MemberState.ALIVE
+    bench.fire(at + INTERVAL_S)
+    assert held(bench.membership, "b").state is MemberState.SUSPECT
+
+
+def test_a_late_ack_changes_nothing() -> None:
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    bench.fire(at + TIMEOUT_S)
+    bench.fire(at + INTERVAL_S)
+    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK))
+    assert held(bench.membership, "b").state is MemberState.SUSPECT
+    assert bench.counters["acks_ignored"] == 1
+
+
+def test_an_ack_by_somebody_who_was_not_asked_does_not_save_the_target() -> None:
+    bench = Bench("bcd")
+    ping, at = bench.begin_round()
+    stranger = next(name for name in "bcd" if name != ping.target.name)
+    bench.detector.receive_ack(Run(stranger, 1), Ack(seq=ping.seq, mark=MARK))
+    assert requests(bench.fire(at + TIMEOUT_S))
+
+
+def test_a_prober_that_wakes_up_late_gives_its_relays_time_before_it_accuses() -> None:
+    bench = Bench("bcd")
+    ping, at = bench.begin_round()
+    bench.fire(at + 10 * INTERVAL_S)
+    assert held(bench.membership, ping.target.name).state is MemberState.ALIVE
+
+
+def test_a_target_that_leaves_during_its_probe_is_no_reason_to_doubt_oneself() -> None:
+    bench = Bench("bc")
+    ping, at = bench.begin_round()
+    hear(bench.membership, left(ping.target.name))
+    bench.fire(at + TIMEOUT_S)
+    bench.fire(at + INTERVAL_S)
+    assert bench.membership.health.score == 0
+
+
+def test_relays_that_nack_spare_the_prober_the_doubt() -> None:
+    bench = Bench("bcde")
+    ping, at = bench.begin_round()
+    for relay, request in requests(bench.fire(at + TIMEOUT_S)):
+        bench.detector.receive_nack(Run(relay, 1), Nack(seq=request.seq))
+    bench.fire(at + INTERVAL_S)
+    assert held(bench.membership, ping.target.name).state is MemberState.SUSPECT
+    assert bench.membership.health.score == 0
+
+
+def test_each_relay_that_owes_a_nack_costs_the_prober_a_point() -> None:
+    bench = Bench("bcde")
+    _, at = bench.begin_round()
+    asked = requests(bench.fire(at + TIMEOUT_S))
+    bench.detector.receive_nack(Run(asked[0][0], 1), Nack(seq=asked[0][1].seq))
+    bench.fire(at + INTERVAL_S)
+    assert bench.membership.health.score == len(asked) - 1
+
+
+def test_a_nack_by_somebody_who_was_not_asked_does_not_count() -> None:
+    bench = Bench("bcdefgh")
+    ping, at = bench.begin_round()
+    asked = {to for to, _ in requests(bench.fire(at + TIMEOUT_S))}
+    stranger = next(name for name in "bcdefgh" if name not in asked and name != ping.target.name)
+    bench.detector.receive_nack(Run(stranger, 1), Nack(seq=ping.seq))
+    bench.fire(at + INTERVAL_S)
+    assert bench.membership.health.score == len(asked)
+
+
+@pytest.mark.parametrize("score", [0, 1, 8])
+def test_doubt_stretches_the_round_and_its_time_out(score: int) -> None:
+    bench = Bench("bcd")
+    bench.membership.health = attrs.evolve(bench.membership.health, score=score)
+    ping, at = bench.begin_round()
+    bench.detector._gossip_at = float("inf")
+    stretch = 1 + score
+    assert bench.detector.next_deadline() == pytest.approx(at + TIMEOUT_S * stretch)
+    assert requests(bench.fire(at + TIMEOUT_S * stretch))
+    assert bench.detector.next_deadline() == pytest.approx(at + INTERVAL_S * stretch)
+    assert held(bench.membership, ping.target.name).state is MemberState.ALIVE
+
+
+# --- answering -----------------------------------------------------------------------------------------
+
+
+def test_a_ping_of_a_member_is_answered_at_the_address_of_the_member() -> None:
+    bench = Bench("b")
+    bench.detector.receive_ping(Run("b", 1), Ping(seq=7, target=Run("a", 1), mark=MARK))
+    assert bench.sent() == [("b", Ack(seq=7, mark=MARK))]
+
+
+@pytest.mark.parametrize(("sender", "target"), [("b", Run("a", 2)), ("b", Run("c", 1)), ("z", Run("a", 1))])
+def test_a_ping_for_another_run_or_by_a_stranger_is_ignored_and_counted(sender: str, target: Run) -> None:
+    bench = Bench("b")
+    bench.detector.receive_ping(Run(sender, 1), Ping(seq=7, target=target, mark=MARK))
+    assert bench.sent() == []
+    assert bench.counters["pings_ignored"] == 1
+
+
+def relay_for(bench: Bench) -> Ping:
+    """Let `b` ask for a probe of `c`; return the ping that `a` makes for it."""
+    request = PingRequest(seq=40, target=Run("c", 1), address=address_of("c"))
+    bench.detector.receive_ping_request(Run("b", 1), request, 0.0)
+    [(to, ping)] = [(to, message) for to, message in bench.sent() if isinstance(message, Ping)]
+    assert to == "c"
+    return ping
+
+
+def test_a_relay_hands_the_ack_on_under_the_number_of_the_requester() -> None:
+    bench = Bench("bc")
+    ping = relay_for(bench)
+    bench.detector.receive_ack(Run("c", 1), Ack(seq=ping.seq, mark=MARK))
+    assert bench.sent() == [("b", Ack(seq=40, mark=MARK))]
+
+
+def test_a_relay_sends_its_nack_at_four_fifths_of_the_time_that_the_prober_has_left() -> None:
+    bench = Bench("bc")
+    relay_for(bench)
+    assert bench.detector.next_deadline() == pytest.approx(0.8 * min(TIMEOUT_S, INTERVAL_S - TIMEOUT_S))
+    assert bench.fire(bench.detector.next_deadline()) == [("b", Nack(seq=40))]
+
+
+def test_a_relay_hands_on_an_ack_that_comes_after_its_nack() -> None:
+    bench = Bench("bc")
+    ping = relay_for(bench)
+    bench.fire(bench.detector.next_deadline())
+    bench.detector.receive_ack(Run("c", 1), Ack(seq=ping.seq, mark=MARK))
+    assert bench.sent() == [("b", Ack(seq=40, mark=MARK))]
+
+
+def test_a_stranger_gets_no_probe_made_for_it() -> None:
+    bench = Bench("c")
+    request = PingRequest(seq=40, target=Run("c", 1), address=address_of("c"))
+    bench.detector.receive_ping_request(Run("z", 1), request, 0.0)
+    assert bench.sent() == []
+
+
+# --- what a ping carries -------------------------------------------------------------------------------
+
+
+def test_a_member_introduces_itself_with_each_ping_until_the_target_has_answered() -> None:
+    bench = Bench("b")
+    bench.detector._gossip_at = float("inf")
+    ping, at = bench.begin_round()
+    bench.fire(at + TIMEOUT_S)
+    again = bench.fire(at + INTERVAL_S)
+    assert alive("a") in [message for _, message in again]
+    probe = next(message for _, message in again if isinstance(message, Ping))
+    bench.detector.receive_ack(ping.target, Ack(seq=probe.seq, mark=MARK))
+    third = bench.fire(at + 2 * INTERVAL_S)
+    assert alive("a") not in [message for _, message in third]
+
+
+def test_a_suspect_hears_of_its_suspicion_with_the_ping() -> None:
+    bench = Bench("b")
+    hear(bench.membership, suspect("b", by="c"))
+    bench.detector.start(0.0)
+    sent = bench.fire(INTERVAL_S)
+    assert suspect("b", by="c") in [message for _, message in sent]
+
+
+def test_a_suspect_hears_of_its_suspicion_also_with_a_ping_made_for_another() -> None:
+    bench = Bench("bc")
+    hear(bench.membership, suspect("c", by="b"))
+    request = PingRequest(seq=40, target=Run("c", 1), address=address_of("c"))
+    bench.detector.receive_ping_request(Run("b", 1), request, 0.0)
+    assert suspect("c", by="b") in [message for _, message in bench.sent()]
+
+
+def test_the_dead_and_those_who_left_are_not_probed() -> None:
+    bench = Bench("bc")
+    hear(bench.membership, dead("b"))
+    hear(bench.membership, left("c"))
+    bench.detector.start(0.0)
+    assert [message for _, message in bench.fire(10.0) if isinstance(message, Ping)] == []
+
+
+def gossip_goes_to(bench: Bench, now: float) -> set[str]:
+    told: set[str] = set()
+    bench.outbox = Outbox(packet_bytes_max=1_200, piggyback=lambda _: [b"\x00"], counters=bench.counters)
+    bench.outbox.identify(bench.membership.run, 0)
+    bench.detector._outbox = bench.outbox
+    bench.detector._gossip_at = now
+    bench.detector.fire_timers(now)
+    for effect in bench.outbox.take():
+        assert isinstance(effect, SendPacket)
+        told.add(chr(int(effect.to.host.rpartition(".")[2])))
+    return told
+
+
+def test_gossip_goes_to_the_newly_dead_and_never_to_those_who_left() -> None:
+    bench = Bench("bc")
+    hear(bench.membership, dead("b"))
+    hear(bench.membership, left("c"))
+    assert gossip_goes_to(bench, 1.0) == {"b"}
+
+
+def test_gossip_does_not_go_to_the_long_dead() -> None:
+    bench = Bench("bc")
+    hear(bench.membership, dead("b"))
+    assert gossip_goes_to(bench, 31 * INTERVAL_S) == {"c"}

@@ -1,0 +1,163 @@
+"""How a process becomes a member: read first, then speak. Real nodes at a table."""
+
+from __future__ import annotations
+
+import pytest
+
+from swimstream.config import LOCAL
+from swimstream.core.effects import Answer
+from swimstream.core.membership.joining import ATTEMPT_S
+from swimstream.errors import UsageError
+from swimstream.events import Superseded
+from swimstream.model.identity import Run
+from swimstream.model.member import MemberState
+from tests.core.lab import Lab
+
+
+def answers(lab: Lab, name: str) -> list[str]:
+    """Return the errors with which the joins of `name` were answered; empty text for success."""
+    return [told.what.error for told in lab.told if told.who == name and isinstance(told.what, Answer)]
+
+
+def test_without_seeds_a_node_is_a_member_at_once() -> None:
+    lab = Lab()
+    lab.start("a")
+    assert answers(lab, "a") == [""]
+    assert lab.live("a") == {"a"}
+
+
+def test_a_newcomer_knows_everybody_when_its_join_is_answered() -> None:
+    lab = Lab()
+    lab.start_group("abc")
+    lab.start("d", seeds=("b",))
+    lab.run_until(lambda: bool(answers(lab, "d")))
+    assert lab.live("d") == set("abcd")
+
+
+def test_two_newcomers_that_are_seeds_of_each_other_find_together() -> None:
+    lab = Lab()
+    lab.start("a", seeds=())
+    lab.crash("a")
+    lab.start("b", seeds=("a",))
+    lab.start("a", host=1, seeds=("b",))
+    lab.run_until(lambda: lab.live("a") == lab.live("b") == {"a", "b"})
+
+
+def test_a_newcomer_is_unknown_until_it_has_read() -> None:
+    lab = Lab()
+    lab.start("a")
+    lab.start("b", seeds=("a",))
+    lab.run_for(0.0015)
+    assert lab.live("a") == {"a"}
+    assert answers(lab, "b") == []
+
+
+def test_while_every_seed_is_silent_a_node_keeps_trying() -> None:
+    lab = Lab()
+    lab.start("a")
+    lab.crash("a")
+    lab.start("b", seeds=("a",))
+    lab.run_for(60.0)
+    assert answers(lab, "b") == []
+    lab.start("a", host=1)
+    lab.run_until(lambda: lab.live("b") == {"a", "b"}, limit_s=5.0)
+
+
+def test_a_seed_that_is_reached_but_does_not_answer_is_given_up_for_the_next() -> None:
+    lab = Lab()
+    lab.start_group("ab")
+    lab.pause("a")
+    lab.start("c", seeds=("a", "b"))
+    lab.run_until(lambda: bool(answers(lab, "c")), limit_s=2 * ATTEMPT_S)
+
+
+def test_a_name_that_a_live_worker_has_is_refused() -> None:
+    lab = Lab()
+    lab.start_group("ab")
+    lab.start("b", host=9, seeds=("a",))
+    lab.run_for(1.0)
+    [_, refusal] = answers(lab, "b")
+    assert refusal == "name: 'b' is taken by a live worker at 10.0.0.2:7946 (boot 1001)"
+
+
+def test_a_refused_newcomer_leaves_no_trace() -> None:
+    lab = Lab()
+    lab.start_group("ab")
+    lab.start("b", host=9, seeds=("a",))
+    lab.run_for(10.0)
+    held = lab.member("a", "b")
+    assert held is not None
+    assert (held.run, held.state, held.incarnation) == (Run("b", 1001), MemberState.ALIVE, 0)
+    assert lab.node("b").next_deadline() == float("inf")
+
+
+def test_a_dead_worker_is_replaced_at_once_from_another_address() -> None:
+    lab = Lab()
+    lab.start_group("abc")
+    lab.crash("c")
+    lab.start("c", host=9, seeds=("a",), boot=2_000)
+    lab.run_until(lambda: all(_run(lab, who) == Run("c", 2_000) for who in "ab"), limit_s=ATTEMPT_S + 1.0)
+
+
+def test_a_restart_at_the_same_address_asks_nobody_whether_it_may() -> None:
+    lab = Lab()
+    lab.start_group("abc")
+    lab.start("c", host=3, seeds=("a",), boot=2_000)
+    lab.run_until(lambda: all(_run(lab, who) == Run("c", 2_000) for who in "ab"), limit_s=1.0)
+
+
+@pytest.mark.parametrize("host", [3, 9])
+def test_a_newcomer_whose_clock_was_set_back_raises_its_boot_above_its_namesake(host: int) -> None:
+    lab = Lab()
+    lab.start_group("abc")
+    lab.crash("c")
+    lab.start("c", host=host, seeds=("a",), boot=5)
+    lab.run_until(lambda: all(_run(lab, who) == Run("c", 1_003) for who in "ab"), limit_s=ATTEMPT_S + 1.0)
+
+
+def test_the_boot_is_raised_above_a_namesake_that_is_dead_already() -> None:
+    lab = Lab()
+    lab.start_group("abc")
+    lab.crash("c")
+    lab.run_until(lambda: lab.state("a", "c") is MemberState.DEAD)
+    lab.start("c", host=9, seeds=("a",), boot=5)
+    lab.run_until(lambda: _run(lab, "b") == Run("c", 1_003), limit_s=1.0)
+
+
+def test_a_worker_that_was_only_away_stops_when_a_later_run_has_taken_over() -> None:
+    lab = Lab()
+    lab.start_group("abc")
+    old = lab.seat("c")
+    lab.isolate("c")
+    lab.run_until(lambda: lab.state("a", "c") is MemberState.DEAD)
+    lab.start("c", host=9, seeds=("a",), boot=2_000)
+    lab.run_for(1.0)
+    lab.mend()
+    lab.run_until(lambda: old.node.next_deadline() == float("inf"))
+    assert any(isinstance(told.what, Superseded) for told in lab.told)
+
+
+def test_a_worker_that_was_only_away_finds_back_when_its_successor_has_died() -> None:
+    lab = Lab()
+    lab.start_group("abc")
+    old = lab.seat("c")
+    lab.isolate("c")
+    lab.run_until(lambda: lab.state("a", "c") is MemberState.DEAD)
+    lab.start("c", host=9, seeds=("a",), boot=2_000)
+    lab.run_for(1.0)
+    lab.crash("c")
+    lab.run_until(lambda: lab.state("a", "c") is MemberState.DEAD)
+    lab.mend()
+    lab.run_for(120.0)
+    assert old.node.next_deadline() == float("inf") or lab.state("a", "c") is MemberState.ALIVE
+
+
+def test_a_worker_whose_kinds_fill_a_datagram_is_refused_for_it_could_never_refute() -> None:
+    lab = Lab(timing=LOCAL)
+    with pytest.raises(UsageError, match=r"kinds: .* expected at most half of packet_bytes_max"):
+        lab.start("a", kinds=64)
+
+
+def _run(lab: Lab, who: str) -> Run | None:
+    member = lab.member(who, "c")
+    return member.run if member is not None else None

@@ -1,0 +1,177 @@
+"""Whom to probe next, and probes made for others (SWIM §4.1, §4.3)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from swimstream.core.membership.probing import RELAYS_MAX, Errand, Errands, ProbeRing, choose_relays
+from swimstream.model.identity import Run
+from swimstream.model.member import Member, MemberState, Profile
+from tests.core.membership.views import address_of
+
+TARGET = Run("t", 1)
+ERRAND = Errand(requester=Run("r", 1), seq=5, target=TARGET, nack_at=1.0, ends_at=2.0)
+
+
+def ring_of(count: int, seed: int) -> ProbeRing:
+    ring = ProbeRing(Random(seed))
+    for number in range(count):
+        ring.add(f"w{number}")
+    return ring
+
+
+@given(count=st.integers(1, 30), seed=st.integers(0, 999), warmup=st.integers(0, 60))
+def test_every_member_is_probed_within_two_n_less_one_rounds(count: int, seed: int, warmup: int) -> None:
+    ring = ring_of(count, seed)
+    for _ in range(warmup):
+        ring.next()
+    assert {ring.next() for _ in range(2 * count - 1)} == {f"w{number}" for number in range(count)}
+
+
+@given(count=st.integers(0, 30), seed=st.integers(0, 999), warmup=st.integers(0, 60))
+def test_a_newcomer_is_probed_within_two_n_less_one_rounds(count: int, seed: int, warmup: int) -> None:
+    ring = ring_of(count, seed)
+    for _ in range(warmup):
+        ring.next()
+    ring.add("new")
+    assert "new" in {ring.next() for _ in range(2 * (count + 1) - 1)}
+
+
+def test_an_empty_ring_probes_nobody() -> None:
+    assert ring_of(0, 1).next() is None
+
+
+class RingAgainstModel(RuleBasedStateMachine):
+    """Nobody who is gone is probed, and everybody within 2n - 1 rounds, however the members came and went before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ring = ProbeRing(Random(1))
+        self.members: set[str] = set()
+        self.probed: list[str] = []
+        """Since the members changed last."""
+
+    @rule(name=st.sampled_from("abcdefgh"))
+    def add(self, name: str) -> None:
+        self.ring.add(name)
+        self.members.add(name)
+        self.probed.clear()
+
+    @rule(name=st.sampled_from("abcdefgh"))
+    def remove(self, name: str) -> None:
+        self.ring.remove(name)
+        self.members.discard(name)
+        self.probed.clear()
+
+    @rule(rounds=st.integers(1, 20))
+    def probe(self, rounds: int) -> None:
+        for _ in range(rounds):
+            name = self.ring.next()
+            if name is None:
+                assert not self.members
+                return
+            self.probed.append(name)
+            assert name in self.members
+            bound = 2 * len(self.members) - 1
+            assert len(self.probed) < bound or set(self.probed[-bound:]) == self.members
+
+    @invariant()
+    def holds_the_same_names(self) -> None:
+        assert sorted(self.ring._names) == sorted(self.members)
+        assert 0 <= self.ring._next <= len(self.members)
+
+
+TestRingAgainstModel = RingAgainstModel.TestCase
+TestRingAgainstModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+# --- errands -------------------------------------------------------------------------------------------
+
+
+def errands(*entries: tuple[int, Errand]) -> Errands:
+    table = Errands(Counter())
+    for seq, errand in entries:
+        assert table.add(seq, errand)
+    return table
+
+
+def test_no_nack_is_owed_before_its_time() -> None:
+    assert errands((1, ERRAND)).due(0.999) == []
+
+
+def test_a_nack_is_owed_once() -> None:
+    table = errands((1, ERRAND))
+    assert [len(table.due(now)) for now in (1.0, 1.5)] == [1, 0]
+
+
+def test_an_ack_after_the_nack_still_finds_its_errand() -> None:
+    table = errands((1, ERRAND))
+    table.due(1.0)
+    found = table.finish(1, TARGET)
+    assert found is not None
+    assert found.seq == 5
+
+
+def test_an_ack_after_the_end_finds_nothing() -> None:
+    table = errands((1, ERRAND))
+    table.due(2.0)
+    assert table.finish(1, TARGET) is None
+
+
+def test_an_ack_in_time_spares_the_nack() -> None:
+    table = errands((1, ERRAND))
+    table.finish(1, TARGET)
+    assert table.due(1.0) == []
+
+
+@pytest.mark.parametrize("stranger", [Run("u", 1), Run("t", 2)])
+def test_only_the_target_itself_ends_an_errand(stranger: Run) -> None:
+    table = errands((1, ERRAND))
+    assert table.finish(1, stranger) is None
+    assert table.finish(1, TARGET) is not None
+
+
+def test_the_next_deadline_is_first_the_nack_and_then_the_end() -> None:
+    table = errands((1, ERRAND), (2, attrs.evolve(ERRAND, nack_at=1.5, ends_at=2.5)))
+    seen = []
+    while (deadline := table.next_deadline()) < float("inf"):
+        seen.append(deadline)
+        table.due(deadline)
+    assert seen == [1.0, 1.5, 2.0, 2.5]
+
+
+def test_errands_beyond_the_bound_are_refused_and_counted() -> None:
+    counters: Counter[str] = Counter()
+    table = Errands(counters)
+    accepted = [table.add(seq, ERRAND) for seq in range(RELAYS_MAX + 1)]
+    assert accepted == [True] * RELAYS_MAX + [False]
+    assert counters["relays_refused"] == 1
+
+
+# --- relays --------------------------------------------------------------------------------------------
+
+
+def members(*states: MemberState) -> list[Member]:
+    return [
+        Member(run=Run(name, 1), incarnation=0, state=state, profile=Profile(address=address_of(name)), since=0.0)
+        for name, state in zip("tuvwxyz", states, strict=False)
+    ]
+
+
+@given(states=st.lists(st.sampled_from(MemberState), max_size=7), count=st.integers(0, 5), seed=st.integers(0, 99))
+def test_relays_are_different_alive_members_other_than_the_target(
+    states: list[MemberState], count: int, seed: int
+) -> None:
+    group = members(*states)
+    relays = choose_relays(group, target=TARGET, count=count, rng=Random(seed))
+    able = [member.run.name for member in group if member.state is MemberState.ALIVE and member.run != TARGET]
+    names = [relay.run.name for relay in relays]
+    assert len(set(names)) == len(names) == min(count, len(able))
+    assert set(names) <= set(able)

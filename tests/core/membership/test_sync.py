@@ -1,0 +1,262 @@
+"""Two peers compare and send each other what is missing, over a stream that is carried by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swimstream.config import LOCAL
+from swimstream.core.effects import CloseStream, OpenStream, SendFrame
+from swimstream.core.membership.sync import SYNC_DEADLINE_S, SYNCS_MAX, Syncer
+from swimstream.core.outbox import Outbox
+from swimstream.core.status.table import StatusTable
+from swimstream.model.identity import InstanceId, Run
+from swimstream.model.member import MemberState
+from swimstream.model.status import InstanceState, InstanceStatus
+from swimstream.wire.codec import decode_packet_untrusted
+from swimstream.wire.messages import (
+    Accusation,
+    Alive,
+    Message,
+    StatusUpdate,
+    SyncDigest,
+    SyncWant,
+    Update,
+)
+from tests.core.membership.views import address_of, alive, dead, hear, held, left, suspect, view
+
+
+class Peer:
+    """A view, a status table and the syncer that speaks for both."""
+
+    def __init__(self, name: str, *claims: Alive | Accusation) -> None:
+        self.counters: Counter[str] = Counter()
+        self.membership = view(name)
+        self.statuses = StatusTable(self.counters)
+        self.outbox = Outbox(packet_bytes_max=1_200, piggyback=lambda _: [], counters=self.counters)
+        self.outbox.identify(self.membership.run, 0)
+        self.syncer = Syncer(
+            self.membership,
+            self.outbox,
+            timing=LOCAL,
+            rng=Random(1),
+            counters=self.counters,
+            status_hash=self.statuses.hash_of,
+            status_fragments=self.statuses.fragments_of,
+        )
+        for claim in claims:
+            hear(self.membership, claim)
+
+    def receive(self, stream: int, sender: str, messages: tuple[Message, ...]) -> None:
+        """Merge first, then speak, as the entrance of a node does."""
+        for message in messages:
+            if isinstance(message, StatusUpdate):
+                self.statuses.merge(message.status)
+            elif isinstance(message, Alive | Accusation):
+                hear(self.membership, message, is_hearsay=True)
+        for message in messages:
+            if isinstance(message, SyncDigest):
+                self.syncer.receive_digest(stream, sender, message)
+            elif isinstance(message, SyncWant):
+                self.syncer.receive_want(stream, message)
+
+    def states(self) -> dict[str, tuple[Run, int, MemberState]]:
+        return {member.run.name: (member.run, member.incarnation, member.state) for member in self.membership.table}
+
+
+def sync(asker: Peer, answerer: Peer, *, joining: bool = False) -> list[Update]:
+    """Let `asker` sync with `answerer` to the end; return the records that went over the stream."""
+    stream = asker.syncer.ask(address_of("z"), 0.0, joining=joining)
+    assert stream is not None
+    records: list[Update] = []
+    while True:
+        asked, answered = asker.outbox.take(), answerer.outbox.take()
+        for effects, to, number in ((asked, answerer, -1), (answered, asker, stream)):
+            for effect in effects:
+                if isinstance(effect, OpenStream | SendFrame):
+                    packet = decode_packet_untrusted(effect.frame)
+                    messages = packet.messages
+                    records += [message for message in messages if isinstance(message, Update)]
+                    to.receive(number, packet.header.sender.name, messages)
+        if not asked and not answered:
+            return records
+
+
+def status(index: int, *, epoch: int = 1, seq: int = 1, owner: str = "b") -> InstanceStatus:
+    return InstanceStatus(
+        instance=InstanceId("j", "o", index),
+        epoch=epoch,
+        run=Run(owner, 1),
+        seq=seq,
+        state=InstanceState.RUNNING,
+        since_ms=0,
+    )
+
+
+LIVING = st.lists(
+    st.builds(
+        lambda make, name, incarnation, boot: make(name, incarnation, boot=boot),
+        st.sampled_from([alive, alive, suspect]),
+        st.sampled_from("cdef"),
+        st.integers(0, 2),
+        st.integers(1, 2),
+    ),
+    max_size=12,
+)
+
+
+@given(LIVING, LIVING)
+def test_two_views_of_the_living_agree_after_one_sync(
+    ours: list[Alive | Accusation], theirs: list[Alive | Accusation]
+) -> None:
+    one, two = Peer("a", *ours), Peer("b", *theirs)
+    sync(one, two)
+    assert one.states() == two.states()
+
+
+@given(LIVING, LIVING)
+def test_a_second_sync_has_nothing_to_send(ours: list[Alive | Accusation], theirs: list[Alive | Accusation]) -> None:
+    one, two = Peer("a", *ours), Peer("b", *theirs)
+    sync(one, two)
+    assert sync(one, two) == []
+    assert sync(two, one) == []
+
+
+ANY_STATUS = st.builds(status, st.integers(0, 3), epoch=st.integers(1, 3), seq=st.integers(1, 3), owner=st.just("b"))
+
+
+@given(st.lists(ANY_STATUS, max_size=6), st.lists(ANY_STATUS, max_size=6))
+def test_two_status_tables_agree_after_one_sync(ours: list[InstanceStatus], theirs: list[InstanceStatus]) -> None:
+    one, two = Peer("a", alive("b")), Peer("b", alive("a"))
+    for each in ours:
+        one.statuses.merge(each)
+    for each in theirs:
+        two.statuses.merge(each)
+    sync(one, two)
+    assert one.statuses.all() == two.statuses.all()
+    assert sync(two, one) == []
+
+
+def test_only_the_record_that_differs_is_sent() -> None:
+    known = [alive(name) for name in "cdefgh"]
+    one, two = Peer("a", alive("b"), *known), Peer("b", alive("a"), *known, alive("e", 1))
+    assert sync(one, two) == [alive("e", 1)]
+
+
+def test_a_death_arrives_as_a_suspicion_that_nobody_signed() -> None:
+    one, two = Peer("a", alive("b"), alive("c")), Peer("b", alive("a"), alive("c"), dead("c", by="d"))
+    sync(one, two)
+    assert held(one.membership, "c").state is MemberState.SUSPECT
+    assert held(one.membership, "c").accusers == ()
+
+
+def test_a_death_also_arrives_as_a_suspicion_where_the_asker_knows_of_it() -> None:
+    one, two = Peer("a", alive("b"), alive("c"), dead("c", by="d")), Peer("b", alive("a"), alive("c"))
+    sync(one, two)
+    assert held(two.membership, "c").state is MemberState.SUSPECT
+
+
+def test_who_hears_is_hearsay_that_it_is_held_dead_refutes_and_is_alive_again_after_the_next() -> None:
+    one, two = Peer("a", alive("b"), dead("b")), Peer("b", alive("a"))
+    sync(one, two)
+    sync(one, two)
+    assert held(one.membership, "b").state is MemberState.ALIVE
+    assert held(one.membership, "b").incarnation == 1
+
+
+def test_a_goodbye_is_told_as_it_is() -> None:
+    one, two = Peer("a", alive("b"), alive("c")), Peer("b", alive("a"), alive("c"), left("c"))
+    sync(one, two)
+    assert held(one.membership, "c").state is MemberState.LEFT
+
+
+def test_a_later_run_replaces_the_earlier_on_both_sides() -> None:
+    one = Peer("a", alive("b"), alive("c", 5, boot=1))
+    two = Peer("b", alive("a"), alive("c", 0, boot=2))
+    sync(one, two)
+    assert one.states() == two.states()
+
+
+def test_a_newcomer_learns_all_and_is_told_of_no_one_who_asks() -> None:
+    newcomer, seed = Peer("a"), Peer("b", alive("c"), alive("d"))
+    sync(newcomer, seed, joining=True)
+    assert set(newcomer.states()) == {"a", "b", "c", "d"}
+    assert "a" not in seed.states()
+
+
+def test_a_newcomer_is_not_told_of_the_same_dead_at_every_sync() -> None:
+    newcomer, elder = Peer("a"), Peer("b", alive("c"), dead("c"))
+    sync(newcomer, elder)
+    assert sync(newcomer, elder) == []
+
+
+def test_an_answer_too_long_for_a_frame_still_arrives() -> None:
+    """17 workers full of talkative instances are more than 4 MiB: from then on nobody can join."""
+    newcomer, seed = Peer("a"), Peer("b")
+    for index in range(17_000):
+        talkative = status(index % 1_000, owner="b")
+        place = InstanceId(f"job-{index // 1_000}", "operator", index % 1_000)
+        seed.statuses.merge(
+            attrs.evolve(talkative, instance=place, checkpoint=b"c" * 64, endpoint="e" * 64, cause="f" * 96)
+        )
+    sync(newcomer, seed, joining=True)
+    assert len(newcomer.statuses.all()) == 17_000
+
+
+# --- streams -------------------------------------------------------------------------------------------
+
+
+def test_syncs_beyond_the_bound_are_refused_and_counted() -> None:
+    peer = Peer("a")
+    streams = [peer.syncer.ask(address_of("b"), 0.0) for _ in range(SYNCS_MAX + 1)]
+    assert streams[-1] is None
+    assert None not in streams[:-1]
+    assert peer.counters["syncs_refused"] == 1
+
+
+def test_a_sync_without_an_answer_is_given_up_and_its_stream_closed() -> None:
+    peer = Peer("a")
+    stream = peer.syncer.ask(address_of("b"), 0.0)
+    assert stream is not None
+    peer.outbox.take()
+    assert peer.syncer.next_deadline() == SYNC_DEADLINE_S
+    peer.syncer.fire_timers(SYNC_DEADLINE_S, seeds=())
+    assert peer.outbox.take() == [CloseStream(stream)]
+    assert peer.counters["syncs_failed"] == 1
+
+
+def test_an_answer_on_a_stream_that_was_not_opened_here_gives_nothing_away() -> None:
+    peer = Peer("a", alive("b"))
+    peer.syncer.receive_want(-3, SyncWant(names=("b",)))
+    assert peer.outbox.take() == []
+
+
+def asked_at(peer: Peer, now: float, *, seeds: str = "") -> set[str]:
+    peer.syncer.fire_timers(now, seeds=[address_of(seed) for seed in seeds])
+    return {
+        chr(int(effect.to.host.rpartition(".")[2])) for effect in peer.outbox.take() if isinstance(effect, OpenStream)
+    }
+
+
+def test_regular_syncs_go_to_the_alive() -> None:
+    peer = Peer("a", alive("b"), alive("c"), suspect("c"), alive("d"), left("d"))
+    peer.syncer.start(0.0)
+    peer.syncer._reconnect_at = float("inf")
+    assert asked_at(peer, LOCAL.sync_interval_s) == {"b"}
+
+
+def test_the_dead_are_tried_again_and_those_who_left_are_not() -> None:
+    peer = Peer("a", alive("b"), dead("b"), alive("c"), left("c"))
+    peer.syncer.start(0.0)
+    assert asked_at(peer, LOCAL.reconnect_interval_s) == {"b"}
+
+
+def test_a_seed_that_is_no_live_member_is_tried_again() -> None:
+    peer = Peer("a", alive("b"))
+    peer.syncer.start(0.0)
+    peer.syncer._sync_at = float("inf")
+    assert asked_at(peer, LOCAL.reconnect_interval_s, seeds="abz") == {"z"}
