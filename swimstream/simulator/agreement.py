@@ -1,0 +1,99 @@
+"""Whether everybody sees the same, and whether that is the truth: what P3 asks for once the faults have stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swimstream.model.member import MemberState
+from swimstream.model.status import InstanceState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from swimstream.model.identity import InstanceId, Run
+    from swimstream.model.plan import Plan
+    from swimstream.simulator.observer import View
+
+
+def disagreements(
+    views: Sequence[View],
+    *,
+    running: Mapping[Run, Mapping[InstanceId, int]],
+    jobs: Iterable[str],
+    index_min: int,
+) -> list[str]:
+    """Return, in words, all that is not yet as it must be; nothing means that the world has converged.
+
+    `views` are those of all live nodes; `running` says which epochs really run on each; `jobs` were accepted and
+    `index_min` is the newest index that anybody has ever had.
+    """
+    if not views:
+        return ["nobody is alive"]
+    found = [*_members(views), *_plan(views, jobs=jobs, index_min=index_min), *_leader(views)]
+    return found or [*_statuses(views), *_copies(views[0].plan, running)]
+
+
+def _members(views: Sequence[View]) -> Iterator[str]:
+    truth = {view.run for view in views}
+    for view in views:
+        held = {member.run: member.state for member in view.members()}
+        for run in sorted(truth):
+            state = held.get(run)
+            if state is not MemberState.ALIVE:
+                yield f"{view.run} holds {run} {state.name if state is not None else 'unknown'}, it is alive"
+        for run, state in held.items():
+            if run not in truth and not state.is_gone:
+                yield f"{view.run} holds {run} {state.name}, it is gone"
+
+
+def _plan(views: Sequence[View], *, jobs: Iterable[str], index_min: int) -> Iterator[str]:
+    newest = max((view.plan for view in views), key=lambda plan: plan.index)
+    if newest.index < index_min:
+        yield f"the newest plan ends at {newest.index}, {index_min} was committed"
+    for view in views:
+        if view.plan.index != newest.index:
+            yield f"the plan of {view.run} ends at {view.plan.index}, the newest at {newest.index}"
+        elif view.plan is not newest and view.plan != newest:
+            yield f"the plan of {view.run} differs at {newest.index}"
+    for job in jobs:
+        if job not in newest.jobs:
+            yield f"job {job} was accepted and is not in the plan"
+            continue
+        for instance in newest.jobs[job].instances():
+            if instance not in newest.assignments:
+                yield f"{instance} is assigned to nobody"
+
+
+def _leader(views: Sequence[View]) -> Iterator[str]:
+    leading = [view for view in views if view.is_leader]
+    if len(leading) != 1:
+        yield f"{len(leading)} nodes lead: {', '.join(str(view.run) for view in leading)}"
+        return
+    wanted = (leading[0].mark.term, leading[0].run.name)
+    for view in views:
+        if (view.mark.term, view.mark.leader) != wanted:
+            yield f"{view.run} follows {view.mark.leader or 'nobody'} in term {view.mark.term}, expected {wanted}"
+
+
+def _statuses(views: Sequence[View]) -> Iterator[str]:
+    for view in views:
+        held = {status.instance: status for status in view.statuses()}
+        for instance, assignment in view.plan.assignments.items():
+            if assignment.finished:
+                continue
+            status = held.get(instance)
+            if status is None or (status.epoch, status.run) != (assignment.epoch, assignment.run):
+                yield f"{view.run} knows no status of {instance} in epoch {assignment.epoch}, but {status}"
+            elif status.state is not InstanceState.RUNNING:
+                yield f"{view.run} holds {instance} {status.state.name} in epoch {status.epoch} and not finished"
+
+
+def _copies(plan: Plan, running: Mapping[Run, Mapping[InstanceId, int]]) -> Iterator[str]:
+    for instance, assignment in plan.assignments.items():
+        if not assignment.finished and running.get(assignment.run, {}).get(instance) != assignment.epoch:
+            yield f"{assignment.run} does not run {instance} in epoch {assignment.epoch}"
+    for run, copies in running.items():
+        for instance, epoch in copies.items():
+            held = plan.assignments.get(instance)
+            if held is None or held.finished or (held.run, held.epoch) != (run, epoch):
+                yield f"{run} still runs {instance} in epoch {epoch}"

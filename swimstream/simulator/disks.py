@@ -1,0 +1,67 @@
+"""What a state directory holds, record by record, as the next run of that name will read it."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from swimstream.core.effects import (
+    EntriesRecord,
+    Record,
+    Saved,
+    SnapshotRecord,
+    VoteRecord,
+)
+from swimstream.errors import StorageError
+from swimstream.model.plan import Entry, Plan
+
+
+class Disk:
+    """One state directory. A record is durable as soon as it is applied: the driver syncs before it goes on."""
+
+    def __init__(self, *, voter: int) -> None:
+        """Create an empty directory for the vote's memory `voter`."""
+        self._voter = voter
+        self._vote = VoteRecord(0, "")
+        self._plan = Plan()
+        self._entries: list[Entry] = []
+
+    @property
+    def voter(self) -> int:
+        """Return the identity of this memory."""
+        return self._voter
+
+    def write(self, record: Record) -> None:
+        """Apply `record`; raise `StorageError` when it would leave a gap, since no run could start from that."""
+        match record:
+            case VoteRecord():
+                if record.term < self._vote.term:
+                    raise StorageError(f"vote.term: expected at least {self._vote.term}, got {record.term}")
+                self._vote = record
+            case EntriesRecord():
+                self._replace_entries(record)
+            case SnapshotRecord(plan=plan, keeps_tail=keeps_tail):
+                if plan.index < self._plan.index:
+                    raise StorageError(f"snapshot.index: expected at least {self._plan.index}, got {plan.index}")
+                self._plan = plan
+                self._entries = [entry for entry in self._entries if keeps_tail and entry.index > plan.index]
+                if self._entries and self._entries[0].index != plan.index + 1:
+                    raise StorageError(f"snapshot.index: {plan.index} leaves a gap before {self._entries[0].index}")
+            case _:
+                assert_never(record)
+
+    def load(self) -> Saved:
+        """Return what a process that starts now finds here."""
+        return Saved(voter=self._voter, vote=self._vote, plan=self._plan, entries=tuple(self._entries))
+
+    def _replace_entries(self, record: EntriesRecord) -> None:
+        kept = [entry for entry in self._entries if entry.index < record.first]
+        wanted = kept[-1].index + 1 if kept else self._plan.index + 1
+        for entry in (*record.entries, None):
+            if entry is None:
+                break
+            if entry.index != wanted:
+                raise StorageError(f"entries: expected index {wanted}, got {entry.index}")
+            wanted += 1
+        if not record.entries and kept and record.first > wanted:
+            raise StorageError(f"entries.first: expected at most {wanted}, got {record.first}")
+        self._entries = [*kept, *record.entries]

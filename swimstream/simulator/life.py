@@ -1,0 +1,381 @@
+"""One run of a worker's process: drives its node exactly as the real driver does, on a clock of its own.
+
+Each input is followed by `take_effects`; the effects are carried out in their order; then the next timer is set.
+While the process is paused, all that arrives waits; when it resumes, everything that waits is handled before any
+timer, as the real driver drains its sockets first.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import deque
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, assert_never
+
+import attrs
+
+from swimstream.config import FRAME_BYTES_MAX, Timing
+from swimstream.core.effects import (
+    Answer,
+    CloseStream,
+    Effect,
+    EntriesRecord,
+    Notify,
+    OpenStream,
+    Persist,
+    Record,
+    SendFrame,
+    SendPacket,
+    SnapshotRecord,
+    StartInstance,
+    StopInstance,
+)
+from swimstream.errors import StorageError
+from swimstream.events import Event, Superseded
+from swimstream.model.status import InstanceState
+from swimstream.simulator import promises
+from swimstream.simulator.clock import Clock, WorldOverrun
+from swimstream.simulator.network import Network
+from swimstream.simulator.observer import Observer
+from swimstream.simulator.operators import Bench
+from swimstream.simulator.promises import PromiseBroken
+from swimstream.simulator.streams import Streams
+from swimstream.simulator.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from swimstream.config import NodeConfig
+    from swimstream.model.identity import Address, InstanceId, Run
+    from swimstream.model.plan import Entry
+    from swimstream.simulator.clock import Action
+    from swimstream.simulator.disks import Disk
+    from swimstream.simulator.participant import LocalClock, Maker
+
+BACKLOG_MAX = 2_000
+"""What waits for a paused process; more datagrams are dropped, as the kernel does."""
+TIMER_LATE_S_MAX = 0.001
+SPINS_MAX = 50
+TORN_CRASH_S_MAX = 0.3
+"""A crash in the midst of effects strikes by then, even if there are none."""
+EVENT_CHARS_MAX = 300
+
+
+@attrs.frozen(kw_only=True)
+class Surroundings:
+    """What all processes of a world share."""
+
+    clock: Clock
+    network: Network
+    streams: Streams
+    observer: Observer
+    trace: Trace
+    timing: Timing
+
+
+class Phase(enum.Enum):
+    """Whether the process handles what arrives."""
+
+    RUNNING = enum.auto()
+    PAUSED = enum.auto()
+    ENDED = enum.auto()
+
+
+class Life:
+    """One run of a process, from its start to its crash or exit."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        *,
+        maker: Maker,
+        config: NodeConfig,
+        boot: int,
+        disk: Disk,
+        local: LocalClock,
+        seed: str,
+        on_answer: Callable[[Life, int, str], None],
+        on_end: Callable[[Life], None],
+    ) -> None:
+        """Start a process: its node is built from the disk, listens, and is watched; it has not joined yet."""
+        self.name = config.name
+        self.address = config.advertise
+        self.phase = Phase.RUNNING
+        self._around = surroundings
+        self._clock = surroundings.clock
+        self._trace = surroundings.trace
+        self._observer = surroundings.observer
+        self._disk = disk
+        self._local = local
+        self._rng = Random(f"{seed}/process")
+        self._on_answer = on_answer
+        self._on_end = on_end
+        self._backlog: deque[Action] = deque()
+        self._armed_at = math.inf
+        self._spins = 0
+        self._incoming = 0
+        self._effects_left = math.inf
+        self._dies_silently = False
+        node_rng = Random(f"{seed}/node")
+        self.node = maker(config, boot=boot, saved=disk.load(), rng=node_rng, now=local.read(self._clock.now))
+        self.bench = Bench(self, rng=Random(f"{seed}/bench"))
+        self.watch = self._observer.begin(self.node)
+        surroundings.network.listen(self)
+        self._trace.note(self._clock.now, self.name, f"starts as {self.node.run} at {self.address}")
+        self._settle()
+
+    @property
+    def run(self) -> Run:
+        """Return who lives here."""
+        return self.node.run
+
+    # --- the endpoint of the network --------------------------------------------------------------
+
+    def receive_packet(self, data: bytes, source: Address) -> None:
+        """Hand the node one datagram."""
+        if self.phase is not Phase.RUNNING:
+            if len(self._backlog) < BACKLOG_MAX:
+                self._hold(partial(self.receive_packet, data, source))
+            else:
+                self._around.network.counters["backlog_dropped"] += 1
+            return
+        self._trace.note(self._clock.now, self.name, f"← {source}", data)
+        now = self._local.read(self._clock.now)
+        self._input(partial(self.node.receive_packet, data, source=source, now=now))
+
+    def receive_frame(self, stream: int, data: bytes) -> None:
+        """Hand the node one frame."""
+        if self.phase is not Phase.RUNNING:
+            self._hold(partial(self.receive_frame, stream, data))
+            return
+        self._trace.note(self._clock.now, self.name, f"← stream {stream}", data)
+        self.command(lambda now: self.node.receive_frame(stream, data, now=now))
+
+    def stream_closed(self, stream: int) -> None:
+        """Tell the node that a stream has ended."""
+        if self.phase is not Phase.RUNNING:
+            self._hold(partial(self.stream_closed, stream))
+            return
+        self._trace.note(self._clock.now, self.name, f"stream {stream} has closed")
+        self.command(lambda now: self.node.stream_closed(stream, now=now))
+
+    def number_incoming(self) -> int:
+        """Return the next number from -1 down."""
+        self._incoming -= 1
+        return self._incoming
+
+    # --- the process of the operators -------------------------------------------------------------
+
+    def later(self, delay_s: float, action: Action) -> None:
+        """Have `action` done in this process after `delay_s`: not if it has ended, and not while it is paused."""
+        self._clock.after(delay_s, partial(self._do, action))
+
+    def report(
+        self,
+        instance: InstanceId,
+        epoch: int,
+        *,
+        state: InstanceState | None = None,
+        progress: int | None = None,
+        checkpoint: bytes | None = None,
+        cause: str | None = None,
+    ) -> None:
+        """Hand the node an operator's report."""
+        said = f"{state.name if state is not None else ''} {progress if progress is not None else ''} {cause or ''}"
+        self._trace.note(self._clock.now, self.name, f"{instance} in epoch {epoch} reports {said}")
+        if state is InstanceState.RUNNING:
+            self._observer.run_instance(instance)
+        self.command(
+            lambda now: self.node.report(
+                instance, epoch, now=now, state=state, progress=progress, checkpoint=checkpoint, cause=cause
+            )
+        )
+
+    # --- commands and fate ------------------------------------------------------------------------
+
+    def command(self, call: Callable[[float], None]) -> None:
+        """Call the node with its own time, then carry out what it asks for. The process must be running."""
+        now = self._local.read(self._clock.now)
+        self._input(partial(call, now))
+
+    def pause(self) -> None:
+        """Stand still."""
+        self.phase = Phase.PAUSED
+        self._trace.note(self._clock.now, self.name, "is paused")
+
+    def resume(self) -> None:
+        """Handle all that waits, then the timers that are due."""
+        if self.phase is not Phase.PAUSED:
+            return
+        self.phase = Phase.RUNNING
+        self._trace.note(self._clock.now, self.name, f"resumes, {len(self._backlog)} inputs wait")
+        while self._backlog and self.phase is Phase.RUNNING:
+            self._backlog.popleft()()
+        self._armed_at = math.inf
+        if self.phase is Phase.RUNNING:
+            self._arm()
+
+    def crash(self, *, silent: bool, effects_left: int) -> None:
+        """End without a word: now, or in the midst of the effects of a coming step, after so many of them."""
+        if effects_left == 0 or self.phase is Phase.PAUSED:
+            self._end(crashed=True, silent=silent)
+            return
+        self._effects_left = effects_left
+        self._dies_silently = silent
+        self._clock.after(TORN_CRASH_S_MAX, partial(self._crash_now, silent=silent))
+
+    def exit(self) -> None:
+        """End in good order."""
+        self._end(crashed=False, silent=False)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _crash_now(self, *, silent: bool) -> None:
+        if self.phase is not Phase.ENDED:
+            self._end(crashed=True, silent=silent)
+
+    def _end(self, *, crashed: bool, silent: bool) -> None:
+        self.phase = Phase.ENDED
+        self._backlog.clear()
+        self._trace.note(self._clock.now, self.name, "crashes" if crashed else "exits")
+        self._around.network.unlisten(self)
+        self._around.streams.process_died(self, silent=silent)
+        running = {instance: copy.epoch for instance, copy in sorted(self.bench.copies.items())}
+        self._observer.end(self.watch, crashed=crashed, running=running)
+        self._on_end(self)
+
+    def _do(self, action: Action) -> None:
+        if self.phase is Phase.RUNNING:
+            action()
+        else:
+            self._hold(partial(self._do, action))
+
+    def _hold(self, action: Action) -> None:
+        if self.phase is Phase.PAUSED:
+            self._backlog.append(action)
+
+    def _input(self, call: Action) -> None:
+        try:
+            call()
+        except (PromiseBroken, WorldOverrun):
+            raise
+        except Exception as error:
+            words = f"{self.name} raised {type(error).__name__}: {error}"
+            raise PromiseBroken(promises.BOUNDED, self._clock.now, self._observer.seed, words) from error
+        self._settle()
+
+    def _settle(self) -> None:
+        """Carry out what the last input asked for, let the observer look, and set the timer."""
+        for effect in self.node.take_effects():
+            if self._effects_left <= 0:
+                self._end(crashed=True, silent=self._dies_silently)
+            if self.phase is Phase.ENDED:
+                return
+            self._effects_left -= 1
+            self._carry_out(effect)
+        if self.phase is Phase.RUNNING:
+            self._observer.step(self.watch)
+            self._arm()
+
+    def _arm(self) -> None:
+        due = self.node.next_deadline()
+        if due == math.inf:
+            return
+        at = max(self._local.when(due), self._clock.now) + TIMER_LATE_S_MAX * self._rng.random() + 1e-6
+        if at < self._armed_at:
+            self._armed_at = at
+            self._clock.at(at, partial(self._wake, at))
+
+    def _wake(self, at: float) -> None:
+        if at != self._armed_at:
+            return
+        if self.phase is not Phase.RUNNING:
+            return
+        self._armed_at = math.inf
+        now = self._local.read(self._clock.now)
+        if self.node.next_deadline() > now:
+            self._arm()
+            return
+        self._trace.note(self._clock.now, self.name, "timer")
+        self._input(partial(self.node.fire_timers, now=now))
+        self._spins = self._spins + 1 if self.node.next_deadline() <= now else 0
+        if self._spins > SPINS_MAX:
+            self._observer.broken(promises.BOUNDED, f"{self.name} fires timers for ever: its deadline stays due")
+
+    def _carry_out(self, effect: Effect) -> None:
+        around = self._around
+        match effect:
+            case SendPacket():
+                if len(effect.payload) > around.timing.packet_bytes_max:
+                    self._observer.broken(promises.BOUNDED, f"{self.name} sends {len(effect.payload)} B in a datagram")
+                around.network.send(self, effect.to, effect.payload)
+                return
+            case OpenStream() | SendFrame() | CloseStream():
+                self._use_stream(effect)
+            case Persist():
+                self._persist(effect.record)
+            case StartInstance():
+                self._observer.start_instance(self.watch, effect)
+                self.bench.start(effect)
+            case StopInstance():
+                self.bench.stop(effect)
+            case Answer():
+                self._clock.after(0.0, partial(self._on_answer, self, effect.request, effect.error))
+            case Notify():
+                self._hear(effect.event)
+            case _:
+                assert_never(effect)
+        self._trace.note(self._clock.now, self.name, _words(effect))
+
+    def _use_stream(self, effect: OpenStream | SendFrame | CloseStream) -> None:
+        streams = self._around.streams
+        if not isinstance(effect, CloseStream) and len(effect.frame) > FRAME_BYTES_MAX:
+            self._observer.broken(promises.BOUNDED, f"{self.name} sends a frame of {len(effect.frame)} B")
+        match effect:
+            case OpenStream():
+                streams.open(self, effect.stream, effect.to, effect.frame)
+            case SendFrame():
+                streams.send(self, effect.stream, effect.frame)
+            case CloseStream():
+                streams.close(self, effect.stream)
+
+    def _hear(self, event: Event) -> None:
+        self._observer.hear(self.watch, event)
+        if isinstance(event, Superseded):
+            self._clock.after(0.0, self._superseded)
+
+    def _persist(self, record: Record) -> None:
+        try:
+            self._disk.write(record)
+        except StorageError as error:
+            self._observer.broken(promises.COMMITTED, f"{self.name} persists what cannot be read back: {error}")
+
+    def _superseded(self) -> None:
+        if self.phase is not Phase.ENDED:
+            self.exit()
+
+
+def _words(effect: Effect) -> str:
+    """Return an effect in short; plans and frames are too long for a line."""
+    match effect:
+        case OpenStream():
+            words = f"→ opens stream {effect.stream} to {effect.to}, {len(effect.frame)} B"
+        case SendFrame():
+            words = f"→ stream {effect.stream}, {len(effect.frame)} B"
+        case Persist(record=EntriesRecord() as record):
+            words = f"persists entries from {record.first}: {', '.join(_entry(entry) for entry in record.entries)}"
+        case Persist(record=SnapshotRecord(plan=plan)):
+            words = f"persists the plan at {plan.index}"
+        case StartInstance():
+            words = f"starts {effect.instance} in epoch {effect.epoch} from {effect.resume_from!r}"
+        case Notify():
+            words = f"tells {str(effect.event)[:EVENT_CHARS_MAX]}"
+        case _:
+            words = str(effect)
+    return words
+
+
+def _entry(entry: Entry) -> str:
+    return f"{entry.index}/{entry.term} {type(entry.change).__name__}"

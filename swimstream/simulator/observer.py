@@ -1,0 +1,278 @@
+"""Sees everything in a world and checks the promises at every step. It knows the truth; the nodes know only views."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+import attrs
+
+from swimstream.events import Event, MemberChanged
+from swimstream.model.identity import InstanceId, Run
+from swimstream.model.member import Member, MemberState
+from swimstream.model.plan import Decision, Plan, PlanMark
+from swimstream.simulator import promises
+from swimstream.simulator.promises import PromiseBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from swimstream.core.effects import StartInstance
+    from swimstream.model.status import InstanceStatus
+    from swimstream.simulator.clock import Clock
+
+
+class View(Protocol):
+    """What the observer reads of a node."""
+
+    @property
+    def run(self) -> Run:
+        """Return who it is."""
+
+    @property
+    def plan(self) -> Plan:
+        """Return the plan as far as it knows it."""
+
+    @property
+    def mark(self) -> PlanMark:
+        """Return its term, leader and index."""
+
+    @property
+    def is_leader(self) -> bool:
+        """Return whether it leads `mark.term`."""
+
+    def members(self) -> tuple[Member, ...]:
+        """Return everybody it remembers."""
+
+    def statuses(self) -> tuple[InstanceStatus, ...]:
+        """Return the newest statuses it knows."""
+
+
+@attrs.define(eq=False)
+class Watch:
+    """What the observer remembers of one process."""
+
+    view: View
+    run: Run
+    """Its run of the moment: a process goes on as a later run when its own was evicted."""
+    began_at: float
+    earlier: set[Run] = attrs.field(factory=set)
+    plan: Plan = attrs.field(factory=Plan)
+    known: dict[str, tuple[int, int]] = attrs.field(factory=dict)
+    """Name → the highest (boot, incarnation) that this run has shown to hold."""
+    ended_at: float | None = None
+    excused_until: float = 0.0
+    """Until when it may be taken for dead, since it stood still."""
+
+
+@attrs.define
+class Findings:
+    """What the observer counted. Times are virtual seconds."""
+
+    detection_s: list[float] = attrs.field(factory=list)
+    """From a crash to the death in one live worker's view; one number for each of the workers."""
+    reexecution_s: list[float] = attrs.field(factory=list)
+    """From the crash of a worker to each of its instances running elsewhere."""
+    false_deaths: int = 0
+    """How often a live worker was declared dead, counted in every view."""
+
+
+class Observer:
+    """The all-seeing judge of one world. Raises `PromiseBroken` at the step that broke the promise."""
+
+    def __init__(self, *, seed: int, gentle: bool, clock: Clock) -> None:
+        """Judge the world of `seed`; in a `gentle` one, no healthy worker may be declared dead."""
+        self.findings = Findings()
+        self.leaders: dict[int, Run] = {}
+        """Term → who led it."""
+        self.watches: list[Watch] = []
+        """Of live runs, in the order of their start."""
+        self.decisions: list[Decision] = []
+        """Every committed decision, at position index - 1."""
+        self.seed = seed
+        self._clock = clock
+        self._gentle = gentle
+        self._plans: dict[int, tuple[Plan, Run]] = {}
+        self._crashed: dict[Run, float] = {}
+        self._detected: set[tuple[Run, Run]] = set()
+        self._epochs: dict[tuple[InstanceId, int], Run] = {}
+        self._lost: dict[InstanceId, tuple[float, Run]] = {}
+
+    @property
+    def now(self) -> float:
+        """Return the virtual time."""
+        return self._clock.now
+
+    def broken(self, promise: str, detail: str) -> NoReturn:
+        """Raise `PromiseBroken` for this world and this moment."""
+        raise PromiseBroken(promise, self.now, self.seed, detail)
+
+    # --- the truth --------------------------------------------------------------------------------
+
+    def begin(self, view: View) -> Watch:
+        """Take note that a run has started; the driver passes what this returns at every later step."""
+        watch = Watch(view, view.run, self.now)
+        self.watches.append(watch)
+        return watch
+
+    def end(self, watch: Watch, *, crashed: bool, running: Mapping[InstanceId, int]) -> None:
+        """Take note that a run has ended, and what (instance → epoch) was running on it."""
+        watch.ended_at = self.now
+        self.watches.remove(watch)
+        if crashed:
+            self._crashed[watch.run] = self.now
+            for instance in running:
+                self._lost[instance] = (self.now, watch.run)
+
+    def live_runs(self) -> tuple[Run, ...]:
+        """Return the runs that are alive in truth, by name."""
+        return tuple(sorted(watch.view.run for watch in self.watches))
+
+    # --- the steps --------------------------------------------------------------------------------
+
+    def step(self, watch: Watch) -> None:
+        """Check what may have changed in one node; call it after every input."""
+        view = watch.view
+        if view.run != watch.run:
+            self._check_later_run(watch, view.run)
+        if view.is_leader:
+            term = view.mark.term
+            if view.mark.leader != watch.run.name:
+                named = view.mark.leader or "nobody"
+                self.broken(promises.ONE_LEADER, f"{watch.run} leads, but names {named} as the leader of term {term}")
+            first = self.leaders.setdefault(term, watch.run)
+            if first != watch.run and first not in watch.earlier:
+                self.broken(promises.ONE_LEADER, f"both {first} and {watch.run} lead term {term}")
+        plan = view.plan
+        if plan is not watch.plan:
+            self._check_plan(watch, plan)
+            watch.plan = plan
+
+    def hear(self, watch: Watch, event: Event) -> None:
+        """Check what a node tells its application."""
+        if not isinstance(event, MemberChanged):
+            return
+        member = event.member
+        self._check_member(watch, member)
+        if member.state is not MemberState.DEAD:
+            return
+        crashed_at = self._crashed.get(member.run)
+        if crashed_at is not None:
+            if (watch.run, member.run) not in self._detected:
+                self._detected.add((watch.run, member.run))
+                self.findings.detection_s.append(self.now - crashed_at)
+            return
+        for other in self.watches:
+            if other.view.run == member.run:
+                self.findings.false_deaths += 1
+                if self._gentle and self.now >= other.excused_until:
+                    accusers = ", ".join(member.accusers) or "nobody"
+                    self.broken(
+                        promises.NO_FALSE_DEATH,
+                        f"{watch.run} declared {member.run} dead, which lives (accused by {accusers})",
+                    )
+
+    def sample(self) -> None:
+        """Read every view as a whole; now and then, since it costs more than a step."""
+        for watch in self.watches:
+            for member in watch.view.members():
+                self._check_member(watch, member)
+
+    def start_instance(self, watch: Watch, effect: StartInstance) -> None:
+        """Check an order to run an instance."""
+        key = (effect.instance, effect.epoch)
+        first = self._epochs.get(key)
+        if first is not None:
+            self.broken(promises.ONE_EPOCH, f"{watch.run} starts {_epoch(*key)}, which {first} has started before")
+        self._epochs[key] = watch.run
+        plan = watch.view.plan
+        if effect.epoch > plan.index:
+            self.broken(promises.ONE_EPOCH, f"{watch.run} starts {_epoch(*key)}, its plan ends at {plan.index}")
+        held = plan.assignments.get(effect.instance)
+        if held is not None and held.epoch == effect.epoch and (held.run != watch.run or held.finished):
+            self.broken(promises.ONE_EPOCH, f"{watch.run} starts {_epoch(*key)}, but the plan says {held}")
+
+    def run_instance(self, instance: InstanceId) -> None:
+        """Take note that a copy has come up."""
+        lost = self._lost.pop(instance, None)
+        if lost is not None:
+            self.findings.reexecution_s.append(self.now - lost[0])
+
+    def check_detected(self, run: Run, *, since: float) -> None:
+        """Check that everybody who was there at `since` knows that `run` is gone; call it when the bound is over."""
+        for watch in self.watches:
+            if watch.began_at > since:
+                continue
+            for member in watch.view.members():
+                if member.run == run and not member.state.is_gone:
+                    self.broken(
+                        promises.DETECTION,
+                        f"{run} crashed at {self._crashed[run]:.3f} s; {watch.run} still holds it {member.state.name}",
+                    )
+
+    # --- one promise each -------------------------------------------------------------------------
+
+    def _check_later_run(self, watch: Watch, run: Run) -> None:
+        if run.name != watch.run.name or run < watch.run:
+            self.broken(promises.INCARNATIONS, f"{watch.run} goes on as {run}, which is not a later run of it")
+        watch.earlier.add(watch.run)
+        watch.run = run
+
+    def _check_plan(self, watch: Watch, plan: Plan) -> None:
+        before = watch.plan
+        if plan.index < before.index:
+            self.broken(promises.COMMITTED, f"the plan of {watch.run} went back from {before.index} to {plan.index}")
+        self._check_history(watch, plan)
+        first, whose = self._plans.setdefault(plan.index, (plan, watch.run))
+        if first is not plan and first != plan:
+            difference = _difference(first, plan)
+            self.broken(
+                promises.COMMITTED, f"{whose} and {watch.run} have different plans at {plan.index}: {difference}"
+            )
+        for instance, held in plan.assignments.items():
+            old = before.assignments.get(instance)
+            if old is held or old is None:
+                continue
+            if held.epoch < old.epoch or (held.epoch == old.epoch and held.run != old.run):
+                self.broken(promises.COMMITTED, f"the epoch of {instance} did not rise: {old} became {held}")
+            if old.finished and not (held.finished and held.epoch == old.epoch):
+                self.broken(promises.COMMITTED, f"{instance} had finished: {old} became {held}")
+
+    def _check_history(self, watch: Watch, plan: Plan) -> None:
+        """Compare decision by decision: plans skip indexes when several entries are applied at once."""
+        if plan.index and (not plan.decisions or plan.decisions[-1].index != plan.index):
+            self.broken(promises.COMMITTED, f"the plan of {watch.run} at {plan.index} lacks its newest decision")
+        since = watch.plan.index
+        for decision in plan.decisions:
+            if decision.index <= since:
+                continue
+            if decision.index <= len(self.decisions):
+                known = self.decisions[decision.index - 1]
+                if known != decision:
+                    self.broken(promises.COMMITTED, f"{watch.run} has {decision} where {known} was committed")
+            elif decision.index == len(self.decisions) + 1:
+                self.decisions.append(decision)
+            else:
+                self.broken(promises.COMMITTED, f"{watch.run} has {decision} after a gap")
+
+    def _check_member(self, watch: Watch, member: Member) -> None:
+        now = (member.run.boot, member.incarnation)
+        before = watch.known.get(member.run.name)
+        if before is not None and now < before:
+            self.broken(
+                promises.INCARNATIONS,
+                f"{watch.run} knew boot, incarnation {before} of {member.run.name}, now it holds {now}",
+            )
+        watch.known[member.run.name] = now
+
+
+def _epoch(instance: InstanceId, epoch: int) -> str:
+    return f"{instance} in epoch {epoch}"
+
+
+def _difference(one: Plan, two: Plan) -> str:
+    """Return the first field in which two plans differ."""
+    for field in attrs.fields(Plan):
+        left, right = getattr(one, field.name), getattr(two, field.name)
+        if left != right:
+            return f"{field.name}: {left} ≠ {right}"[:600]
+    return "nothing visible"

@@ -1,0 +1,66 @@
+"""What is promised, how long it may take, and how a breach is told."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from swimstream.errors import SwimstreamError
+
+if TYPE_CHECKING:
+    from swimstream.config import Timing
+
+ONE_LEADER = "one leader a term"
+COMMITTED = "P4: what is committed is never lost or changed"
+DETECTION = "P1: a crashed worker is declared dead in time"
+NO_FALSE_DEATH = "P2: a healthy worker is not declared dead"
+AGREEMENT = "P3: views converge once faults stop"
+ONE_EPOCH = "an epoch is run once, by the worker it names"
+INCARNATIONS = "what a worker knows of another never goes back"
+BOUNDED = "P7: no input crashes a node, or makes it spin, storm or send without bound"
+
+
+class PromiseBroken(SwimstreamError):
+    """A world in which swimstream did not do what it promises. `time` is virtual; `seed` replays it."""
+
+    def __init__(self, promise: str, time: float, seed: int, detail: str) -> None:
+        """Say which promise broke, when, in which world, and what was seen."""
+        super().__init__(promise, time, seed, detail)
+        self.promise = promise
+        self.time = time
+        self.seed = seed
+        self.detail = detail
+        self.trace = ""
+        """The last lines of the world's trace, filled in by whoever ran it."""
+
+    def __str__(self) -> str:
+        return f"{self.promise}: broken at {self.time:.3f} s of seed {self.seed}: {self.detail}"
+
+
+def suspicion_s_max(timing: Timing, *, nodes: int) -> float:
+    """Return how long a suspicion that nobody confirms lasts at most (Lifeguard, LHA-Suspicion), in seconds."""
+    scale = max(1.0, math.log10(max(1, nodes)))
+    return timing.suspicion_mult * scale * timing.probe_interval_s * timing.suspicion_max_mult
+
+
+def detection_s_max(timing: Timing, *, nodes: int) -> float:
+    """Return after how many seconds every connected worker has declared a crashed one dead (P1).
+
+    Each worker probes every other within 2(n-1)+1 rounds (SWIM §4.3: a fresh random order each time), each as long
+    as an interval at the worst health; then the suspicion runs out. The slack is one more stretched round, for the
+    probe that was under way, since the rounds of the bound count from the next one.
+    """
+    round_s = timing.probe_interval_s * (1 + timing.health_max)
+    return (2 * (nodes - 1) + 1) * round_s + suspicion_s_max(timing, nodes=nodes) + round_s
+
+
+def settling_s_max(timing: Timing, *, nodes: int) -> float:
+    """Return after how many quiet seconds all workers agree on everything (P3).
+
+    What was cut off is found again by reconnecting (each try picks one of the dead at random, hence 2n tries), is
+    told by syncing, and may then still have to be detected; the council elects (a few split votes allowed for),
+    and what it assigned may have to be assigned once more, to one that accepts.
+    """
+    heal_s = 2 * nodes * timing.reconnect_interval_s + 4 * timing.sync_interval_s
+    elect_s = 10 * 2 * timing.election_timeout_s_min
+    return detection_s_max(timing, nodes=nodes) + heal_s + elect_s + 3 * timing.accept_timeout_s

@@ -1,0 +1,369 @@
+"""A whole cluster in virtual time, from one seed: hosts, their processes, jobs, faults, and the judge of it all."""
+
+from __future__ import annotations
+
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING
+
+import attrs
+
+from swimstream.config import LOCAL, NodeConfig, Timing
+from swimstream.core.node import Node
+from swimstream.errors import UsageError
+from swimstream.model.identity import Address
+from swimstream.model.plan import Plan
+from swimstream.simulator import promises
+from swimstream.simulator.agreement import disagreements
+from swimstream.simulator.clock import Clock, WorldOverrun
+from swimstream.simulator.disks import Disk
+from swimstream.simulator.faults import Fault, Faults, calm_at, draw_schedule
+from swimstream.simulator.life import Life, Phase, Surroundings
+from swimstream.simulator.network import HELD_BACK_MULT, Links, Network
+from swimstream.simulator.observer import Observer
+from swimstream.simulator.operators import HOPELESS_JOB, KIND, draw_job
+from swimstream.simulator.participant import LocalClock, Maker
+from swimstream.simulator.promises import PromiseBroken
+from swimstream.simulator.report import Report
+from swimstream.simulator.streams import Streams
+from swimstream.simulator.striker import Striker
+from swimstream.simulator.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NODES_MAX = 1_000
+SEEDS = 3
+START_S_MAX = 0.5
+RESTART_AFTER_REFUSAL_S = 1.0
+POLL_S = 0.25
+POLLS_AGREED = 4
+"""So many looks in a row must find agreement: one alone may be luck."""
+RESUBMIT_S = 5.0
+PACKETS_PER_NODE_S_MAX = 4_000
+EPOCH_MS = 1_760_000_000_000
+SKEW_MS_MAX = 600_000
+OFFSET_S_MAX = 100_000.0
+LOSS_GENTLE_MAX = 0.01
+JOIN_REQUEST = 1
+LEAVE_REQUEST = 2
+SUBMIT_REQUEST_FIRST = 1_000
+
+
+@attrs.frozen(kw_only=True)
+class Scenario:
+    """Everything that a world is made from."""
+
+    nodes: int = attrs.field()
+    seed: int
+    timing: Timing = LOCAL
+    links: Links = attrs.field(factory=Links)
+    faults: Faults = attrs.field(factory=Faults)
+    jobs: int = 2
+    """How many jobs are submitted, at random times, to random workers."""
+    sites: int = 1
+    lasts_s: float = 20.0
+    """The world goes on at least so long (virtual seconds), and until it has settled."""
+
+    @nodes.validator
+    def _check_nodes(self, _: object, value: int) -> None:
+        if not 1 <= value <= NODES_MAX:
+            raise UsageError(f"nodes: expected 1 to {NODES_MAX}, got {value}")
+
+    @property
+    def is_gentle(self) -> bool:
+        """Return whether no healthy worker has an excuse for declaring another dead (P2)."""
+        links = self.links
+        stretch = HELD_BACK_MULT if links.reordering else 1
+        slowest_s = 2 * (links.delay_s + links.jitter_s) * stretch
+        lost = links.loss + links.corruption
+        return lost <= LOSS_GENTLE_MAX and not self.faults.disturbs_network and slowest_s < self.timing.probe_timeout_s
+
+
+@attrs.define(eq=False)
+class Host:
+    """A machine: its processes come and go, its disk stays, unless a fault takes it."""
+
+    index: int
+    name: str
+    site: str
+    skew_ms: int
+    address: Address
+    disk: Disk
+    starts: int = 0
+    is_seed: bool = False
+    """Its address is in every configuration, so it never changes."""
+    gone: bool = False
+    """Nothing will run here any more."""
+    life: Life | None = None
+
+
+class World:
+    """One world. `run` once; equal scenarios and schedules give equal worlds, bit for bit."""
+
+    def __init__(self, scenario: Scenario, schedule: tuple[Fault, ...], *, maker: Maker = Node) -> None:
+        """Build a world whose hosts have not started yet."""
+        self.scenario = scenario
+        self.schedule = schedule
+        self.clock = Clock()
+        self.trace = Trace()
+        self.network = Network(scenario.links, clock=self.clock, rng=self.random("network"))
+        self.streams = Streams(self.network, clock=self.clock)
+        self.observer = Observer(seed=scenario.seed, gentle=scenario.is_gentle, clock=self.clock)
+        self.crashes = 0
+        self._maker = maker
+        self._around = Surroundings(
+            clock=self.clock,
+            network=self.network,
+            streams=self.streams,
+            observer=self.observer,
+            trace=self.trace,
+            timing=scenario.timing,
+        )
+        rng = self.random("hosts")
+        self.hosts = [self._build_host(index, rng) for index in range(scenario.nodes)]
+        self._submitting = self.random("submit")
+        self._jobs = {f"job-{number}": draw_job(number, rng=rng) for number in range(scenario.jobs)}
+        if scenario.jobs:
+            self._jobs[HOPELESS_JOB.name] = HOPELESS_JOB
+        self._accepted: set[str] = set()
+        self._refused: set[str] = set()
+        self._requests: dict[int, str] = {}
+        self._requests_made = 0
+        self._packets_before = 0
+
+    def random(self, purpose: str) -> Random:
+        """Return the stream of randomness for one purpose. Streams do not disturb each other."""
+        return Random(f"{self.scenario.seed}/{purpose}")
+
+    def lives(self) -> Iterator[Life]:
+        """Yield the processes that have not ended, in the order of their hosts."""
+        for host in self.hosts:
+            if host.life is not None:
+                yield host.life
+
+    def plan(self) -> Plan:
+        """Return the newest plan that any live node knows."""
+        return max((life.node.plan for life in self.lives()), key=lambda plan: plan.index, default=Plan())
+
+    # --- processes --------------------------------------------------------------------------------
+
+    def start(self, host: Host) -> None:
+        """Start a process on `host`, unless one runs there or the host is gone. It joins at once."""
+        if host.life is not None or host.gone:
+            return
+        scenario = self.scenario
+        host.starts += 1
+        boot = EPOCH_MS + host.skew_ms + int(self.clock.now * 1_000)
+        if host.disk.voter == 0:
+            host.disk = Disk(voter=boot)
+        seed = f"{scenario.seed}/{host.name}/{host.starts}"
+        drift = scenario.faults.clock_drift
+        rng = Random(f"{seed}/clock")
+        host.life = Life(
+            self._around,
+            maker=self._maker,
+            config=self._configure(host),
+            boot=boot,
+            disk=host.disk,
+            local=LocalClock(offset_s=rng.uniform(0, OFFSET_S_MAX), rate=1 + rng.uniform(-drift, drift)),
+            seed=seed,
+            on_answer=self._on_answer,
+            on_end=self._on_end,
+        )
+        node = host.life.node
+        host.life.command(lambda now: node.join(JOIN_REQUEST, now=now))
+
+    def leave(self, life: Life) -> None:
+        """Have a worker say goodbye; its process exits once that is answered."""
+        life.command(lambda now: life.node.leave(LEAVE_REQUEST, now=now))
+
+    def _build_host(self, index: int, rng: Random) -> Host:
+        return Host(
+            index=index,
+            name=f"w{index:02d}",
+            site=f"site-{index % self.scenario.sites}",
+            skew_ms=rng.randint(0, SKEW_MS_MAX),
+            address=Address(f"10.0.{index // 250}.{index % 250 + 1}", 7946),
+            disk=Disk(voter=0),
+            is_seed=index < SEEDS,
+        )
+
+    def _configure(self, host: Host) -> NodeConfig:
+        """Return the configuration of a process that starts now.
+
+        Late hosts expect more workers than the founders do. Did they expect the same number, a late one and a
+        founder that has lost its disk could found a second cluster while the first is down: nothing they can see
+        tells them that there was one.
+        """
+        founders = self.scenario.nodes - self.scenario.faults.late_joins
+        return NodeConfig(
+            name=host.name,
+            advertise=host.address,
+            site=host.site,
+            kinds=(KIND,),
+            expect=founders if host.index < founders else self.scenario.nodes,
+            seeds=tuple(other.address for other in self.hosts if other.is_seed and other is not host),
+            timing=self.scenario.timing,
+        )
+
+    def _on_end(self, life: Life) -> None:
+        for host in self.hosts:
+            if host.life is life:
+                host.life = None
+
+    def _on_answer(self, life: Life, request: int, error: str) -> None:
+        if life.phase is Phase.ENDED:
+            return
+        host = next(host for host in self.hosts if host.life is life)
+        if request == LEAVE_REQUEST:
+            life.exit()
+        elif request == JOIN_REQUEST:
+            if error:
+                self.network.counters["joins_refused"] += 1
+                life.exit()
+                self.clock.after(RESTART_AFTER_REFUSAL_S, partial(self.start, host))
+        else:
+            self._hear_of_job(self._requests.pop(request), error)
+
+    # --- jobs -------------------------------------------------------------------------------------
+
+    def _submit(self, name: str) -> None:
+        """Submit to some worker, and again to another one until one of them has answered that it is in the plan."""
+        if name in self._accepted or name in self._refused:
+            return
+        running = [life for life in self.lives() if life.phase is Phase.RUNNING]
+        if running:
+            life = self._submitting.choice(running)
+            self._requests_made += 1
+            request = SUBMIT_REQUEST_FIRST + self._requests_made
+            self._requests[request] = name
+            life.command(lambda now: life.node.submit(request, self._jobs[name], now=now))
+        self.clock.after(RESUBMIT_S, partial(self._submit, name))
+
+    def _hear_of_job(self, name: str, error: str) -> None:
+        if not error and name == HOPELESS_JOB.name:
+            self.observer.broken(promises.AGREEMENT, f"job {name} was accepted, though no worker runs its kind")
+        elif not error:
+            self._accepted.add(name)
+        elif name == HOPELESS_JOB.name:
+            self._refused.add(name)
+        else:
+            self.network.counters["jobs_refused"] += 1  # asked again: nobody had joined yet who runs its kind
+
+    # --- the course of it -------------------------------------------------------------------------
+
+    def run(self) -> Report:
+        """Live through it all; return the figures, or raise `PromiseBroken` with the trace."""
+        try:
+            return self._run()
+        except PromiseBroken as broken:
+            broken.trace = self.trace.render()
+            raise
+        except WorldOverrun as error:
+            overrun = PromiseBroken(promises.BOUNDED, self.clock.now, self.scenario.seed, str(error))
+            overrun.trace = self.trace.render()
+            raise overrun from error
+
+    def _run(self) -> Report:
+        rng = self.random("starts")
+        first_late = self.scenario.nodes - self.scenario.faults.late_joins
+        for host in self.hosts[:first_late]:
+            self.clock.at(rng.uniform(0, START_S_MAX), partial(self.start, host))
+        submits = [rng.uniform(0.5, self.scenario.faults.window_s[1]) for _ in self._jobs]
+        for at, name in zip(submits, self._jobs, strict=True):
+            self.clock.at(at, partial(self._submit, name))
+        Striker(self).arm()
+        calm = max(calm_at(self.schedule), self.scenario.faults.window_s[0], *submits)
+        patience_s = promises.settling_s_max(self.scenario.timing, nodes=self.scenario.nodes)
+        agreed, settled = 0, calm
+        while agreed < POLLS_AGREED or self.clock.now < self.scenario.lasts_s:
+            self.clock.run_until(self.clock.now + POLL_S)
+            self._look()
+            if self.clock.now < calm:
+                continue
+            problems = self._problems()
+            agreed = 0 if problems else agreed + 1
+            settled = self.clock.now if problems else settled
+            if problems and self.clock.now > calm + patience_s:
+                self.observer.broken(promises.AGREEMENT, f"{patience_s:.0f} s after the last fault: {_first(problems)}")
+        return self._report(settled_s=settled - calm)
+
+    def _look(self) -> None:
+        """Check what is too dear to check at every step."""
+        self.observer.sample()
+        packets = self.network.counters["packets"]
+        if packets - self._packets_before > PACKETS_PER_NODE_S_MAX * POLL_S * self.scenario.nodes:
+            self.observer.broken(promises.BOUNDED, f"{packets - self._packets_before} packets within {POLL_S} s")
+        self._packets_before = packets
+
+    def _problems(self) -> list[str]:
+        waiting = sorted(self._jobs.keys() - self._accepted - self._refused)
+        if waiting:
+            return [f"jobs not answered yet: {', '.join(waiting)}"]
+        lives = list(self.lives())
+        return disagreements(
+            [life.node for life in lives],
+            running={life.run: {copy.instance: copy.epoch for copy in life.bench.copies.values()} for life in lives},
+            jobs=sorted(self._accepted),
+            index_min=len(self.observer.decisions),
+        )
+
+    def _report(self, *, settled_s: float) -> Report:
+        counters = self.network.counters
+        findings = self.observer.findings
+        return Report(
+            seed=self.scenario.seed,
+            nodes=self.scenario.nodes,
+            digest=self.trace.digest(),
+            lasted_s=self.clock.now,
+            settled_s=max(0.0, settled_s),
+            actions=self.clock.actions_done,
+            crashes=self.crashes,
+            detection_s=tuple(findings.detection_s),
+            reexecution_s=tuple(findings.reexecution_s),
+            false_deaths=findings.false_deaths,
+            leader_changes=max(0, len(self.observer.leaders) - 1),
+            decisions=len(self.observer.decisions),
+            packets=counters["packets"],
+            packet_bytes=counters["packet_bytes"],
+            frames=counters["frames"],
+            frame_bytes=counters["frame_bytes"],
+            counters=dict(sorted(counters.items())),
+        )
+
+
+def simulate(
+    *,
+    nodes: int,
+    seed: int,
+    faults: Faults | None = None,
+    timing: Timing = LOCAL,
+    links: Links | None = None,
+    jobs: int = 2,
+    sites: int = 1,
+    lasts_s: float = 20.0,
+    schedule: tuple[Fault, ...] | None = None,
+    maker: Maker = Node,
+) -> Report:
+    """Run one world; return its figures, or raise `PromiseBroken`.
+
+    The schedule of the faults is drawn from the seed unless one is given. Equal arguments give equal reports.
+    """
+    scenario = Scenario(
+        nodes=nodes,
+        seed=seed,
+        timing=timing,
+        links=links or Links(),
+        faults=faults or Faults(),
+        jobs=jobs,
+        sites=sites,
+        lasts_s=lasts_s,
+    )
+    drawn = draw_schedule(scenario.faults, nodes=nodes, rng=Random(f"{seed}/faults"))
+    return World(scenario, drawn if schedule is None else schedule, maker=maker).run()
+
+
+def _first(problems: list[str]) -> str:
+    more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
+    return "; ".join(problems[:5]) + more
