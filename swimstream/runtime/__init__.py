@@ -1,0 +1,1 @@
+"""Trio: sockets, streams, disk, the thread of the peer and the control port."""

@@ -1,0 +1,33 @@
+"""Which boot a new run takes: the calendar time, but above every earlier boot that its memory tells of.
+
+A clock that was set back must not make a restarted worker look older than the run that it replaces.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swimstream.model.plan import Assign, Evict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from swimstream.core.effects import Saved
+
+
+def boot_above(saved: Saved, *, name: str, now_ms: int) -> int:
+    """Return a boot for a run of `name` that starts at `now_ms` with the memory `saved`."""
+    earlier = list(_boots(saved, name))
+    if saved.voter > now_ms:  # equal: this very start has made the memory
+        earlier.append(saved.voter)
+    return max(now_ms, *(boot + 1 for boot in earlier))
+
+
+def _boots(saved: Saved, name: str) -> Iterator[int]:
+    yield saved.plan.evicted.get(name, -1)
+    for assignment in saved.plan.assignments.values():
+        if assignment.run.name == name:
+            yield assignment.run.boot
+    for entry in saved.entries:
+        if isinstance(entry.change, Assign | Evict) and entry.change.run.name == name:
+            yield entry.change.run.boot

@@ -1,0 +1,337 @@
+"""The control port: a Unix socket for the `swimstream` command, for demos and for programs in other languages.
+
+Newline-delimited JSON, protocol 1. One request a line, `{"verb": "members"}`; one answer a line, `{"ok": true, ...}`
+or `{"ok": false, "error": "..."}`; any number of requests on one connection, answered in order::
+
+    verb        answer, besides "ok"
+    hello       worker: name, boot, address, site, version, protocol
+    members     members: name, boot, state, incarnation, for_s, address, site, kinds, capacity, accusers
+    operators   jobs: name, operators, finished;  operators: instance, job, operator, index, kind, inputs, worker,
+                boot, epoch, failures, finished, state, since_ms, progress, checkpoint (hex), endpoint, cause
+    leader      leader: name ("" if unknown), term, index, cluster_id, council
+    decisions   decisions: index, term, what, reason, evidence; the newest 256, oldest first
+    counters    counters: name → number
+    snapshot    all of these
+    submit      request {"verb": "submit", "job": {...}}, the table of a job file; job: its name, once committed
+    leave       nothing; answered once the others have been told; the worker then ends
+    watch       a line {"ok": true, "event": "snapshot", ...}, then a line for each event, `event` being member,
+                instance, leader, decision, superseded, foreign_cluster or events_lost (read the snapshot again)
+
+Unknown keys of a request are ignored, and later versions add keys to answers; a reader ignores what it does not
+know. Who may connect is decided by the file system: the socket is for its owner only. Served on a thread of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib.metadata
+import json
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from swimstream.errors import SwimstreamError, UsageError
+from swimstream.job_file import job_from_table
+from swimstream.runtime import clock
+from swimstream.runtime.control_json import (
+    Json,
+    JsonTable,
+    counters_json,
+    decision_json,
+    event_json,
+    jobs_json,
+    leader_json,
+    member_json,
+    operators_json,
+    worker_json,
+)
+from swimstream.runtime.trio_thread import TrioThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from swimstream.model.identity import Address
+    from swimstream.model.job import JobSpec
+    from swimstream.runtime.replies import Reply
+    from swimstream.runtime.subscriptions import Subscription
+    from swimstream.runtime.view import View
+
+PROTOCOL = 1
+LINE_BYTES_MAX = 1024 * 1024
+CONNECTIONS_MAX = 32
+WRITE_S = 30.0
+SUBMIT_S = 60.0
+LAST_ANSWER_S = 0.5
+
+
+class Controlled(Protocol):
+    """What the control port needs of a worker."""
+
+    @property
+    def address(self) -> Address:
+        """Return where others reach it."""
+
+    def view(self) -> View:
+        """Return what it knows."""
+
+    def events(self) -> Subscription:
+        """Return a subscription from now on."""
+
+    def submit(self, job: JobSpec) -> Reply[None]:
+        """Have a job executed."""
+
+    def leave(self) -> Reply[None]:
+        """Say goodbye and end."""
+
+
+class ControlServer:
+    """Serves one worker on one socket, on a thread of its own. `start` and `stop` block shortly."""
+
+    def __init__(self, path: Path, worker: Controlled, *, name: str, site: str) -> None:
+        """Prepare; nothing is bound before `start`."""
+        self._path = path
+        self._worker = worker
+        self._site = site
+        self._thread = TrioThread(f"swimstream-control-{name}", self._main)
+        self._scope = trio.CancelScope()
+        self._connections = 0
+        self._answering = 0
+        self._ending = False
+        self.refused = 0
+        """Connections beyond `CONNECTIONS_MAX`."""
+
+    def start(self) -> None:
+        """Bind and serve; raise `UsageError` naming `control` if the path cannot be used."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End every connection, after a moment for an answer under way, and remove the socket."""
+        self._thread.post(self._end_soon)
+        self._thread.join(1.0)
+
+    def _end_soon(self) -> None:
+        self._ending = True
+        self._scope.deadline = trio.current_time() + (LAST_ANSWER_S if self._answering else 0.0)
+
+    async def _main(self, started: Callable[[], None]) -> None:
+        bound = bind_control(self._path)
+        inode = self._path.stat().st_ino
+        try:
+            listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(bound))]
+            started()
+            with self._scope:
+                await trio.serve_listeners(self._serve, listeners)
+        finally:
+            bound.close()
+            with contextlib.suppress(OSError):
+                if self._path.stat().st_ino == inode:  # else a later worker has taken the path
+                    self._path.unlink()
+
+    async def _serve(self, connection: trio.SocketStream) -> None:
+        if self._connections >= CONNECTIONS_MAX:
+            self.refused += 1
+            await trio.aclose_forcefully(connection)
+            return
+        self._connections += 1
+        try:
+            async with connection:
+                await self._converse(connection)
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+            pass
+        finally:
+            self._connections -= 1
+
+    async def _converse(self, connection: trio.SocketStream) -> None:
+        lines = _Lines(connection)
+        while (line := await lines.next()) is not None:
+            self._answering += 1
+            try:
+                await self._answer_line(connection, line)
+            finally:
+                self._answering -= 1
+            if self._ending and not self._answering:
+                self._scope.cancel()
+        if lines.overlong:
+            await _write(connection, {"ok": False, "error": f"expected lines of at most {LINE_BYTES_MAX} bytes"})
+            # closing with unread bytes would reset the connection under the answer
+            with trio.move_on_after(LAST_ANSWER_S):
+                await _read_to_end(connection)
+
+    async def _answer_line(self, connection: trio.SocketStream, line: bytes) -> None:
+        try:
+            request = _parse(line)
+            if request.get("verb") == "watch":
+                await self._watch(connection)
+                return
+            answer = await self._answer(request)
+        except SwimstreamError as error:
+            answer = {"ok": False, "error": str(error)}
+        await _write(connection, answer)
+
+    async def _answer(self, request: dict[str, object]) -> JsonTable:
+        verb = request.get("verb")
+        if verb == "submit":
+            job = job_from_table(request.get("job"), where="job")
+            with trio.move_on_after(SUBMIT_S):
+                await self._worker.submit(job)
+                return {"ok": True, "job": job.name}
+            return {"ok": False, "error": f"job {job.name} was not committed within {SUBMIT_S} s; submit it again"}
+        if verb == "leave":
+            await self._worker.leave()
+            return {"ok": True}
+        sections = self._sections()
+        if verb == "snapshot":
+            return {"ok": True} | self._snapshot()
+        wanted = sections.get(verb) if isinstance(verb, str) else None
+        if wanted is None:
+            known = ", ".join([*sections, "snapshot", "submit", "leave", "watch"])
+            raise UsageError(f"verb: expected one of {known}, got {json.dumps(verb)}")
+        return {"ok": True} | wanted(self._worker.view())
+
+    def _sections(self) -> dict[str, Callable[[View], JsonTable]]:
+        return {
+            "hello": self._hello,
+            "members": _members,
+            "operators": lambda view: {"jobs": jobs_json(view), "operators": operators_json(view)},
+            "leader": lambda view: {"leader": leader_json(view)},
+            "decisions": lambda view: {"decisions": [decision_json(each) for each in view.plan.decisions]},
+            "counters": lambda view: {"counters": counters_json(view.counters) | {"control_refused": self.refused}},
+        }
+
+    def _snapshot(self) -> JsonTable:
+        view = self._worker.view()
+        whole: JsonTable = {}
+        for section in self._sections().values():
+            whole |= section(view)
+        return whole
+
+    def _hello(self, view: View) -> JsonTable:
+        return {
+            "worker": worker_json(
+                view.run,
+                address=str(self._worker.address),
+                site=self._site,
+                version=_version(),
+                protocol=PROTOCOL,
+            )
+        }
+
+    async def _watch(self, connection: trio.SocketStream) -> None:
+        """Write events until either side ends; closes the connection, since nothing can be asked on it any more."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_at_end, connection, nursery.cancel_scope)
+            with self._worker.events() as events:
+                snapshot = self._snapshot()
+                await _write(connection, snapshot | {"ok": True, "event": "snapshot"})
+                async for event in events:
+                    await _write(connection, {"ok": True} | event_json(event, now=clock.now()))
+            nursery.cancel_scope.cancel()
+        await connection.aclose()
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("swimstream")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"  # a checkout that is not installed
+
+
+def _members(view: View) -> JsonTable:
+    now = clock.now()
+    return {"members": [member_json(each, now=now) for each in view.members]}
+
+
+def bind_control(path: Path) -> socket.socket:
+    """Listen at `path`, for this user only; replace the socket of a dead process; `UsageError` names `control`."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if not path.parent.exists():
+            path.parent.mkdir(mode=0o700, parents=True)
+        _remove_stale(path)
+        sock.bind(os.fspath(path))
+        path.chmod(0o600)  # nobody can connect before `listen`
+        sock.listen(CONNECTIONS_MAX)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise UsageError(f"control: {path} is in use by a live process") from None
+        raise UsageError(f"control: cannot listen at {path}: {error.strerror or error}") from None
+    except UsageError:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise UsageError(f"control: {path} exists and is not a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(os.fspath(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+            return
+    raise UsageError(f"control: {path} is in use by a live process")
+
+
+class _Lines:
+    """Lines from a stranger, one at a time, each bounded."""
+
+    def __init__(self, connection: trio.SocketStream) -> None:
+        self._connection = connection
+        self._buffer = bytearray()
+        self.overlong = False
+
+    async def next(self) -> bytes | None:
+        """Return the next line, or None at the end or after a line beyond the bound."""
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            if searched > LINE_BYTES_MAX:
+                self.overlong = True
+                return None
+            more = await self._connection.receive_some(65_536)
+            if not more:
+                return None
+            self._buffer += more
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return line
+
+
+def _parse(line: bytes) -> dict[str, object]:
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError):
+        raise UsageError('expected one JSON object a line, such as {"verb": "hello"}') from None
+    if not isinstance(request, dict):
+        raise UsageError('expected a JSON object, such as {"verb": "hello"}')
+    return request
+
+
+async def _write(connection: trio.SocketStream, answer: dict[str, Json]) -> None:
+    with trio.fail_after(WRITE_S):
+        await connection.send_all(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
+
+
+async def _cancel_at_end(connection: trio.SocketStream, scope: trio.CancelScope) -> None:
+    await _read_to_end(connection)
+    scope.cancel()
+
+
+async def _read_to_end(connection: trio.SocketStream) -> None:
+    """Return when the other side hangs up; what it says until then is of no interest."""
+    with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        while await connection.receive_some(65_536):
+            pass

@@ -1,0 +1,177 @@
+"""What the control port says, as JSON: the names of the fields are its interface."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from swimstream.events import (
+    Decided,
+    Event,
+    EventsLost,
+    ForeignCluster,
+    InstanceChanged,
+    LeaderChanged,
+    MemberChanged,
+    Superseded,
+)
+from swimstream.model.status import InstanceState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from swimstream.model.identity import InstanceId, Run
+    from swimstream.model.job import JobSpec
+    from swimstream.model.member import Member
+    from swimstream.model.plan import Decision
+    from swimstream.model.status import InstanceStatus
+    from swimstream.runtime.view import View
+
+Json = str | int | float | bool | list["Json"] | dict[str, "Json"]
+JsonTable = dict[str, Json]
+
+
+def member_json(member: Member, *, now: float) -> JsonTable:
+    """Return a member; `for_s` is how long it has been in its state, as seen by this peer."""
+    profile = member.profile
+    return {
+        "name": member.run.name,
+        "boot": member.run.boot,
+        "state": member.state.name.lower(),
+        "incarnation": member.incarnation,
+        "for_s": round(max(0.0, now - member.since), 3),
+        "address": str(profile.address),
+        "site": profile.site,
+        "kinds": list(profile.kinds),
+        "capacity": profile.capacity,
+        "accusers": list(member.accusers),
+    }
+
+
+def status_json(status: InstanceStatus) -> JsonTable:
+    """Return what a worker says of an instance; a checkpoint is hexadecimal."""
+    return {
+        "instance": str(status.instance),
+        "epoch": status.epoch,
+        "worker": status.run.name,
+        "boot": status.run.boot,
+        "state": status.state.name.lower(),
+        "since_ms": status.since_ms,
+        "progress": status.progress,
+        "checkpoint": status.checkpoint.hex(),
+        "endpoint": status.endpoint,
+        "cause": status.cause,
+    }
+
+
+def decision_json(decision: Decision) -> JsonTable:
+    """Return one line of history."""
+    return {
+        "index": decision.index,
+        "term": decision.term,
+        "what": decision.what,
+        "reason": decision.reason,
+        "evidence": list(decision.evidence),
+    }
+
+
+def jobs_json(view: View) -> list[Json]:
+    """Return every job of the plan by name."""
+    return [
+        {
+            "name": name,
+            "operators": [spec.name for spec in view.plan.jobs[name].operators],
+            "finished": view.plan.is_finished(name),
+        }
+        for name in sorted(view.plan.jobs)
+    ]
+
+
+def operators_json(view: View) -> list[Json]:
+    """Return every instance of every job: where the plan has it, and what is said of it.
+
+    `state` is `pending` before an assignment, `assigned` before a status of that epoch, then the status's.
+    """
+    jobs = view.plan.jobs
+    return [_operator_json(view, instance, jobs[name]) for name in sorted(jobs) for instance in jobs[name].instances()]
+
+
+def _operator_json(view: View, instance: InstanceId, job: JobSpec) -> JsonTable:
+    spec = job.operator(instance.operator)
+    held = view.plan.assignments.get(instance)
+    row: JsonTable = {
+        "instance": str(instance),
+        "job": instance.job,
+        "operator": instance.operator,
+        "index": instance.index,
+        "kind": spec.kind,
+        "inputs": list(spec.inputs),
+        "worker": held.run.name if held else "",
+        "boot": held.run.boot if held else 0,
+        "epoch": held.epoch if held else 0,
+        "failures": held.failures if held else 0,
+        "finished": held.finished if held else False,
+        "state": "assigned" if held else "pending",
+        "since_ms": 0,
+        "progress": 0,
+        "checkpoint": held.resume_from.hex() if held else "",
+        "endpoint": "",
+        "cause": "",
+    }
+    status = view.status_by_instance.get(instance)
+    if held is not None and status is not None and status.epoch == held.epoch:
+        said = status_json(status)
+        row |= {key: said[key] for key in ("state", "since_ms", "progress", "checkpoint", "endpoint", "cause")}
+    if held is not None and held.finished:
+        row["state"] = InstanceState.FINISHED.name.lower()
+    return row
+
+
+def leader_json(view: View) -> JsonTable:
+    """Return who decides; an empty name means that no leader is known here."""
+    return {
+        "name": view.mark.leader,
+        "term": view.mark.term,
+        "index": view.plan.index,
+        "cluster_id": view.plan.cluster_id,
+        "council": [seat.name for seat in view.plan.council],
+    }
+
+
+def counters_json(counters: Mapping[str, int]) -> JsonTable:
+    """Return the counters by name."""
+    return {name: counters[name] for name in sorted(counters)}
+
+
+def event_json(event: Event | EventsLost, *, now: float) -> JsonTable:
+    """Return one event; `event` names its kind."""
+    row: JsonTable
+    match event:
+        case MemberChanged(member=member):
+            row = {"event": "member", "member": member_json(member, now=now)}
+        case InstanceChanged(status=status):
+            row = {"event": "instance", "instance": status_json(status)}
+        case LeaderChanged(name=name, term=term):
+            row = {"event": "leader", "name": name, "term": term}
+        case Decided(decision=decision):
+            row = {"event": "decision", "decision": decision_json(decision)}
+        case Superseded(by=by, address=address):
+            row = {"event": "superseded", "by": str(by), "address": str(address)}
+        case ForeignCluster(peer=peer, cluster_id=cluster_id):
+            row = {"event": "foreign_cluster", "peer": str(peer), "cluster_id": cluster_id}
+        case EventsLost(count=count):
+            row = {"event": "events_lost", "count": count}
+        case _:
+            assert_never(event)
+    return row
+
+
+def worker_json(run: Run, *, address: str, site: str, version: str, protocol: int) -> JsonTable:
+    """Return who answers."""
+    return {
+        "name": run.name,
+        "boot": run.boot,
+        "address": address,
+        "site": site,
+        "version": version,
+        "protocol": protocol,
+    }

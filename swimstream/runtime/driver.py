@@ -1,0 +1,297 @@
+"""The trio driver of one node: bytes, commands and the clock in; effects carried out in order.
+
+One task calls the node. A turn is: drain the socket, then everything else that came, then the timers that are due
+("drain before you judge": an ack that is queued must be seen before its probe counts as failed, however late this
+thread gets to run). Effects are carried out strictly in the node's order, none before the `Persist` ahead of it is
+durable. Only news (events and answers) may wait for the next view, so that who hears an event finds it in the view.
+A view of a large cluster costs milliseconds, so they are paced to take a fifth of the thread's time at most.
+"""
+
+from __future__ import annotations
+
+import collections
+from typing import TYPE_CHECKING, assert_never
+
+import trio
+
+from swimstream.core.effects import (
+    Answer,
+    CloseStream,
+    Notify,
+    OpenStream,
+    Persist,
+    SendFrame,
+    SendPacket,
+    StartInstance,
+    StopInstance,
+)
+from swimstream.runtime.streams import Streams
+from swimstream.runtime.view import View
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+
+    from swimstream.core.effects import Effect, Record
+    from swimstream.runtime.faces import Audience, Durable, InstanceRunner, Participant
+    from swimstream.runtime.reports import Reports
+    from swimstream.runtime.resolver import Resolver
+    from swimstream.runtime.udp import UdpSocket
+
+DATAGRAMS_PER_BATCH = 64
+BATCHES_PER_TURN = 64
+VIEW_INTERVAL_S = 0.1
+VIEW_PAUSE_MULT = 4
+
+Deed = SendPacket | OpenStream | SendFrame | CloseStream | StartInstance | StopInstance
+News = Answer | Notify
+
+
+class Driver:
+    """Drives one node on the trio loop that calls `run`. Every method is for that thread only."""
+
+    def __init__(
+        self,
+        node: Participant,
+        *,
+        udp: UdpSocket,
+        resolver: Resolver,
+        storage: Durable,
+        runner: InstanceRunner,
+        audience: Audience,
+        reports: Reports,
+        clock: Callable[[], float],
+    ) -> None:
+        """Take over `node`; nothing happens before `run`."""
+        self._node = node
+        self._udp = udp
+        self._resolver = resolver
+        self._storage = storage
+        self._runner = runner
+        self._audience = audience
+        self._reports = reports
+        self._clock = clock
+        self._streams = Streams(self, resolve=resolver.resolve)
+        self._inbox: collections.deque[Callable[[float], None]] = collections.deque()
+        """Bounded by its sources: one frame a stream, and the commands that `PeerThread` admits."""
+        self._nap: trio.CancelScope | None = None
+        self._woken = False
+        self._stopping = False
+        self._view_stale = False
+        self._view_at = float("-inf")
+        self._view_pause_s = 0.0
+        self._news: list[News] = []
+        """What the audience is told with the next view, at most `VIEW_INTERVAL_S` from now."""
+        self._late_s_max = 0.0
+        self._unresolved = 0
+
+    async def run(self, listener: socket.socket) -> None:
+        """Drive until `stop`. Errors of our own code are raised: a peer that is wrong must not go on."""
+        async with trio.open_nursery() as nursery:
+            self._resolver.refresh_in(nursery)
+            self._streams.use(nursery)
+            nursery.start_soon(self._streams.serve, listener)
+            while not self._stopping:
+                await self._sleep()
+                await self._turn()
+            self._publish_view()
+            nursery.cancel_scope.cancel()
+
+    def post(self, act: Callable[[float], None]) -> None:
+        """Have `act(now)` called between two inputs of the node; it may call the node's commands."""
+        self._inbox.append(act)
+        self.wake()
+
+    def wake(self) -> None:
+        """End the current sleep, or the next one if awake."""
+        self._woken = True
+        if self._nap is not None:
+            self._nap.cancel()
+
+    def stop(self) -> None:
+        """Return from `run` after the present turn."""
+        self._stopping = True
+        self.wake()
+
+    async def frame_received(self, stream: int, data: bytes) -> None:
+        """Take one frame from `streams`; return once the node has handled it."""
+        handled = trio.Event()
+
+        def handle(now: float) -> None:
+            handled.set()
+            self._node.receive_frame(stream, data, now=now)
+
+        self.post(handle)
+        await handled.wait()
+
+    def stream_ended(self, stream: int) -> None:
+        """Take the end of a stream from `streams`."""
+        self.post(lambda now: self._node.stream_closed(stream, now=now))
+
+    def _deadline(self) -> float:
+        """Return when the next turn is due if nothing comes in before."""
+        return min(self._node.next_deadline(), self._reports.due_at(), self._view_due_at())
+
+    def _view_due_at(self) -> float:
+        if self._news:
+            return self._view_at + self._view_pause_s
+        return self._view_at + VIEW_INTERVAL_S if self._view_stale else float("inf")
+
+    async def _sleep(self) -> None:
+        """Sleep until a datagram is queued, somebody wakes us or something is due."""
+        now = self._clock()
+        deadline = self._deadline()
+        with trio.CancelScope(deadline=trio.current_time() + max(0.0, deadline - now)) as self._nap:
+            if self._woken:
+                await trio.lowlevel.checkpoint()
+            else:
+                await self._udp.wait_readable()
+        self._nap = None
+        self._woken = False
+
+    async def _turn(self) -> None:
+        now = self._clock()
+        late_s = now - self._node.next_deadline()
+        self._late_s_max = max(self._late_s_max, late_s)
+        if late_s >= 0:
+            # let the readers of streams, which became runnable with us, hand over what they have
+            await trio.lowlevel.checkpoint()
+        await self._drain_datagrams()
+        effects = self._drain_inbox() + self._drain_reports()
+        now = self._clock()
+        if now >= self._node.next_deadline():
+            self._node.fire_timers(now=now)
+            effects += self._node.take_effects()
+        self._view_stale = True
+        await self._carry_out(effects)
+
+    async def _drain_datagrams(self) -> None:
+        """Hand over all that is queued. Ends on an empty read with nothing awaited after it, or at the bound."""
+        for _ in range(BATCHES_PER_TURN):
+            batch = self._udp.receive(DATAGRAMS_PER_BATCH)
+            if not batch:
+                return
+            effects: list[Effect] = []
+            now = self._clock()
+            for data, source in batch:
+                self._node.receive_packet(data, source=source, now=now)
+                effects += self._node.take_effects()
+            await self._carry_out(effects)
+            if len(batch) == DATAGRAMS_PER_BATCH:
+                await trio.lowlevel.checkpoint()
+
+    def _drain_inbox(self) -> list[Effect]:
+        effects: list[Effect] = []
+        for _ in range(len(self._inbox)):
+            self._inbox.popleft()(self._clock())
+            effects += self._node.take_effects()
+        return effects
+
+    def _drain_reports(self) -> list[Effect]:
+        effects: list[Effect] = []
+        now = self._clock()
+        if self._reports.due_at() > now:
+            return effects
+        for report in self._reports.take(now=now):
+            self._node.report(
+                report.instance,
+                report.epoch,
+                now=now,
+                state=report.state,
+                progress=report.progress,
+                checkpoint=report.checkpoint,
+                endpoint=report.endpoint,
+                cause=report.cause,
+            )
+            effects += self._node.take_effects()
+        return effects
+
+    async def _carry_out(self, effects: Sequence[Effect]) -> None:
+        records: list[Record] = []
+        for effect in effects:
+            match effect:
+                case Persist():
+                    records.append(effect.record)
+                case Answer() | Notify():
+                    self._news.append(effect)
+                case _:
+                    await self._persist(records)
+                    records = []
+                    self._do(effect)
+        await self._persist(records)
+        if self._view_due_at() <= self._clock():
+            self._publish_view()
+
+    async def _persist(self, records: Sequence[Record]) -> None:
+        if records:
+            await trio.to_thread.run_sync(self._storage.write, records)
+
+    def _do(self, effect: Deed) -> None:
+        match effect:
+            case SendPacket():
+                self._send_packet(effect)
+            case OpenStream():
+                self._streams.open(effect.stream, effect.to, effect.frame)
+            case SendFrame():
+                self._streams.send(effect.stream, effect.frame)
+            case CloseStream():
+                self._streams.close(effect.stream)
+            case StartInstance():
+                self._runner.start(effect)
+            case StopInstance():
+                self._runner.stop(effect)
+            case _:
+                assert_never(effect)
+
+    def _send_packet(self, effect: SendPacket) -> None:
+        to = self._resolver.resolve(effect.to)
+        if to is None:
+            self._unresolved += 1
+        else:
+            self._udp.send(to, effect.payload)
+
+    def _publish_view(self) -> None:
+        """Publish what the node knows, then tell the news that it shows."""
+        node = self._node
+        started_at = self._clock()
+        self._audience.view_changed(
+            View(
+                run=node.run,
+                members=node.members(),
+                statuses=node.statuses(),
+                plan=node.plan,
+                mark=node.mark,
+                counters=node.counters() | self._counters(),
+            )
+        )
+
+        self._view_stale = False
+        self._view_at = self._clock()
+        self._view_pause_s = min(VIEW_INTERVAL_S, VIEW_PAUSE_MULT * (self._view_at - started_at))
+        news, self._news = self._news, []
+        for each in news:
+            match each:
+                case Answer():
+                    self._audience.answered(each.request, each.error)
+                case Notify():
+                    self._audience.told(each.event)
+                case _:
+                    assert_never(each)
+
+    def _counters(self) -> dict[str, int]:
+        udp, streams = self._udp, self._streams
+        return {
+            "datagrams_received": udp.received,
+            "datagrams_receive_errors": udp.receive_errors,
+            "datagrams_sent": udp.sent,
+            "datagrams_send_errors": udp.send_errors,
+            "datagrams_unresolved": self._unresolved,
+            "stream_frames_received": streams.frames_received,
+            "stream_frames_sent": streams.frames_sent,
+            "streams_refused": streams.refused,
+            "streams_overflowed": streams.overflowed,
+            "streams_oversized": streams.oversized,
+            "streams_timed_out": streams.timed_out,
+            "reports_coalesced": self._reports.coalesced,
+            "lateness_us_max": int(self._late_s_max * 1e6),
+        }

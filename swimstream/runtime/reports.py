@@ -1,0 +1,97 @@
+"""What instances say of themselves, on its way from the operators' threads to the peer's thread.
+
+Every change of state arrives, in order. Progress and checkpoints are coalesced: only the newest is kept, so an
+operator that reports 100,000 times a second costs the peer one report each `REPORT_INTERVAL_S`.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import attrs
+
+from swimstream.model.identity import InstanceId
+from swimstream.model.status import InstanceState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+REPORT_INTERVAL_S = 0.05
+
+
+@attrs.define(kw_only=True)
+class Report:
+    """One call of `Node.report` to come; what is None stays as it was."""
+
+    instance: InstanceId
+    epoch: int
+    state: InstanceState | None = None
+    progress: int | None = None
+    checkpoint: bytes | None = None
+    endpoint: str | None = None
+    cause: str | None = None
+
+
+class Reports:
+    """The reports that wait. Any thread puts, the peer's thread takes.
+
+    Bounded by the instances of this worker times the states of their lives: a state is reported once.
+    """
+
+    def __init__(self) -> None:
+        """Build empty; nobody is woken before `on_first` is set."""
+        self._lock = threading.Lock()
+        self._waiting: dict[tuple[InstanceId, int], list[Report]] = {}
+        self._urgent = False
+        self._taken_at = float("-inf")
+        self.on_first: Callable[[], None] = _nobody
+        """Called, on the reporting thread, when reports begin to wait or one becomes urgent."""
+        self.coalesced = 0
+        """How many reports were merged into an earlier one."""
+
+    def put(self, report: Report) -> None:
+        """Hand over `report`, merged into the last one of that epoch unless the state has changed."""
+        with self._lock:
+            wake = not self._waiting or (report.state is not None and not self._urgent)
+            self._urgent = self._urgent or report.state is not None
+            queue = self._waiting.setdefault((report.instance, report.epoch), [])
+            if report.state is None and queue:
+                _merge(report, into=queue[-1])
+                self.coalesced += 1
+            else:
+                queue.append(report)
+        if wake:
+            self.on_first()
+
+    def due_at(self) -> float:
+        """Return when the peer should take what waits: at once for a state, else one interval after the last time."""
+        with self._lock:
+            if not self._waiting:
+                return float("inf")
+            return float("-inf") if self._urgent else self._taken_at + REPORT_INTERVAL_S
+
+    def take(self, *, now: float) -> list[Report]:
+        """Return what waits, oldest first within an instance (peer's thread)."""
+        with self._lock:
+            queues = list(self._waiting.values())
+            self._waiting.clear()
+            self._urgent = False
+            self._taken_at = now
+        return [report for queue in queues for report in queue]
+
+
+def _merge(report: Report, *, into: Report) -> None:
+    if report.progress is not None:
+        into.progress = report.progress
+    if report.checkpoint is not None:
+        into.checkpoint = report.checkpoint
+    if report.endpoint is not None:
+        into.endpoint = report.endpoint
+    if report.cause is not None:
+        into.cause = report.cause
+
+
+def _nobody() -> None:
+    """Do nothing: there is no peer yet."""

@@ -1,0 +1,112 @@
+"""What readers see: one immutable value, published by the peer's thread, read by anybody without waiting."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import attrs
+
+from swimstream.errors import UsageError, WorkerStopped
+from swimstream.model.identity import Address, InstanceId, Run
+from swimstream.model.member import Member
+from swimstream.model.plan import Plan, PlanMark
+from swimstream.model.status import InstanceState, InstanceStatus
+from swimstream.runtime.replies import Found, Reply
+
+WAITS_MAX = 4_096
+NO_MARK = PlanMark(term=0, leader="", index=0)
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class View:
+    """A peer's whole knowledge at the end of one turn."""
+
+    run: Run
+    members: tuple[Member, ...] = ()
+    statuses: tuple[InstanceStatus, ...] = ()
+    plan: Plan = attrs.field(factory=Plan)
+    mark: PlanMark = NO_MARK
+    counters: Mapping[str, int] = attrs.field(factory=dict)
+
+    @functools.cached_property
+    def status_by_instance(self) -> Mapping[InstanceId, InstanceStatus]:
+        """Map every instance to its newest status; built when first asked for."""
+        return {status.instance: status for status in self.statuses}
+
+    def locate(self, instance: InstanceId) -> Address | None:
+        """Return where the newest epoch of `instance` serves its neighbours, or None while that is not known."""
+        assignment = self.plan.assignments.get(instance)
+        status = self.status_by_instance.get(instance)
+        if assignment is None or status is None or assignment.finished:
+            return None
+        if status.epoch != assignment.epoch or status.state is not InstanceState.RUNNING or not status.endpoint:
+            return None
+        try:
+            return Address.parse(status.endpoint, field="endpoint")
+        except UsageError:  # the record came by network: what it holds is some other worker's word
+            return None
+
+
+Look = Callable[[View], Found[T] | None]
+
+
+class Views:
+    """The newest view, and those who wait for one that has what they look for."""
+
+    def __init__(self, first: View) -> None:
+        """Begin with `first`."""
+        self.current = first
+        """The newest view; any thread may read it."""
+        self._lock = threading.Lock()
+        self._attempts: dict[object, Callable[[View], bool]] = {}
+        self._replies: dict[object, Callable[[BaseException], None]] = {}
+        self._closed: BaseException | None = None
+
+    def when(self, look: Look[T]) -> Reply[T]:
+        """Return a reply that is settled once `look` finds something. `look` must be quick: it runs on the peer."""
+        reply: Reply[T] = Reply()
+
+        def attempt(view: View) -> bool:
+            if reply.is_settled:
+                return True
+            found = look(view)
+            if found is None:
+                return False
+            reply.succeed(found.value)
+            return True
+
+        with self._lock:
+            if attempt(self.current):
+                return reply
+            if self._closed is not None:
+                reply.fail(self._closed)
+                return reply
+            if len(self._attempts) >= WAITS_MAX:
+                raise UsageError(f"expected at most {WAITS_MAX} waits at a time; let some finish first")
+            self._attempts[reply] = attempt
+            self._replies[reply] = reply.fail
+        return reply
+
+    def publish(self, view: View) -> None:
+        """Make `view` the newest (peer's thread)."""
+        with self._lock:
+            self.current = view
+            for key in [key for key, attempt in self._attempts.items() if attempt(view)]:
+                del self._attempts[key]
+                del self._replies[key]
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Fail every wait, now and later; the newest view stays readable."""
+        reason = error or WorkerStopped("the worker has stopped")
+        with self._lock:
+            self._closed = reason
+            waiting = list(self._replies.values())
+            self._attempts.clear()
+            self._replies.clear()
+        for fail in waiting:
+            fail(reason)

@@ -1,0 +1,196 @@
+"""The control port: its protocol, its bounds and its file."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from swimstream.errors import UsageError
+from swimstream.events import LeaderChanged
+from swimstream.model.identity import Address, Run
+from swimstream.model.job import JobSpec, OperatorSpec
+from swimstream.model.plan import Plan
+from swimstream.runtime import control
+from swimstream.runtime.control import LINE_BYTES_MAX, ControlServer
+from swimstream.runtime.control_client import ControlClient
+from swimstream.runtime.replies import Reply
+from swimstream.runtime.subscriptions import Subscription, Subscriptions
+from swimstream.runtime.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+JOB = JobSpec(name="job", operators=(OperatorSpec(name="count", kind="k", parallelism=2),))
+
+
+class FakeWorker:
+    """What the control port sees of a worker."""
+
+    def __init__(self) -> None:
+        self.address = Address("127.0.0.1", 7946)
+        self.hub = Subscriptions()
+        self.submitted: list[JobSpec] = []
+
+    def view(self) -> View:
+        return View(run=Run("w1", 5), plan=Plan(jobs={"job": JOB}))
+
+    def events(self) -> Subscription:
+        return self.hub.subscribe()
+
+    def submit(self, job: JobSpec) -> Reply[None]:
+        self.submitted.append(job)
+        return self._done()
+
+    def leave(self) -> Reply[None]:
+        return self._done()
+
+    def _done(self) -> Reply[None]:
+        reply: Reply[None] = Reply()
+        reply.succeed(None)
+        return reply
+
+
+@pytest.fixture
+def worker() -> FakeWorker:
+    return FakeWorker()
+
+
+@pytest.fixture
+def path(tmp_path: Path, worker: FakeWorker) -> Iterator[Path]:
+    path = tmp_path / "own" / "w1.sock"
+    server = ControlServer(path, worker, name="w1", site="edge")
+    server.start()
+    yield path
+    server.stop()
+    assert not path.exists(), "removed at the end"
+
+
+def raw(path: Path, data: bytes) -> list[dict[str, object]]:
+    """Return the answers to `data`, sent as it is."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(10)
+        sock.connect(os.fspath(path))
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+        with sock.makefile("rb") as file:
+            return [json.loads(line) for line in file]
+
+
+def test_the_socket_is_for_its_owner_only(path: Path) -> None:
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_hello_says_who_answers(path: Path) -> None:
+    with ControlClient(path) as client:
+        said = client.ask("hello")["worker"]
+    assert (said["name"], said["boot"], said["site"], said["protocol"]) == ("w1", 5, "edge", 1)
+
+
+def test_a_snapshot_holds_every_section(path: Path) -> None:
+    with ControlClient(path) as client:
+        snapshot = client.ask("snapshot")
+    assert set(snapshot) == {
+        "ok", "worker", "members", "jobs", "operators", "leader", "decisions", "counters",
+    }  # fmt: skip
+    assert [row["state"] for row in snapshot["operators"]] == ["pending", "pending"]
+
+
+def test_a_submitted_job_reaches_the_worker_as_it_was_sent(path: Path, worker: FakeWorker) -> None:
+    table = {"name": "job", "operators": [{"name": "count", "kind": "k", "parallelism": 2}]}
+    with ControlClient(path) as client:
+        assert client.ask("submit", job=table)["job"] == "job"
+    assert worker.submitted == [JOB]
+
+
+def test_a_bad_job_is_refused_with_the_field(path: Path, worker: FakeWorker) -> None:
+    with ControlClient(path) as client, pytest.raises(UsageError, match="job: operators: expected a value"):
+        client.ask("submit", job={"name": "job"})
+    assert worker.submitted == []
+
+
+@pytest.mark.parametrize("line", [b"{", b"[1]", b"\xff\xfe", b'{"verb": 3}', b'{"verb": "dance"}', b"", b"[" * 9_999])
+def test_a_bad_request_is_answered_and_the_connection_goes_on(path: Path, line: bytes) -> None:
+    bad, good = raw(path, line + b'\n{"verb": "hello"}\n')
+    assert bad["ok"] is False
+    assert "expected" in str(bad["error"])
+    assert good["ok"] is True
+
+
+def test_a_line_beyond_the_bound_ends_the_connection(path: Path) -> None:
+    (answer,) = raw(path, b" " * (LINE_BYTES_MAX + 100_000))
+    assert "lines of at most" in str(answer["error"])
+
+
+def test_connections_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "CONNECTIONS_MAX", 2)
+    held = [ControlClient(path), ControlClient(path)]
+    for client in held:
+        client.ask("hello")
+    assert raw_or_nothing(path) == []
+    assert held[0].ask("counters")["counters"]["control_refused"] == 1
+    for client in held:
+        client.close()
+
+
+def raw_or_nothing(path: Path) -> list[dict[str, object]]:
+    try:
+        return raw(path, b'{"verb": "hello"}\n')
+    except (BrokenPipeError, ConnectionResetError):
+        return []
+
+
+def test_watch_gives_a_snapshot_and_then_events(path: Path, worker: FakeWorker) -> None:
+    with ControlClient(path) as client:
+        lines = client.watch(timeout_s=10)
+        assert next(lines)["event"] == "snapshot"
+        worker.hub.publish(LeaderChanged("a", 4))
+        assert next(lines) == {"ok": True, "event": "leader", "name": "a", "term": 4}
+        worker.hub.end()
+        assert list(lines) == []
+
+
+def test_a_watcher_that_hangs_up_is_forgotten(path: Path, worker: FakeWorker) -> None:
+    client = ControlClient(path)
+    next(client.watch(timeout_s=10))
+    (reader,) = worker.hub._open
+    client.close()
+    assert list(reader) == [], "iteration ends once the server has closed the subscription"
+    assert worker.hub._open == ()
+
+
+def test_the_socket_of_a_dead_process_is_replaced(tmp_path: Path, worker: FakeWorker) -> None:
+    path = tmp_path / "w1.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(os.fspath(path))
+    server = ControlServer(path, worker, name="w1", site="edge")
+    server.start()
+    with ControlClient(path) as client:
+        assert client.ask("hello")["ok"]
+    server.stop()
+
+
+def test_the_socket_of_a_live_process_is_left_alone(path: Path, worker: FakeWorker) -> None:
+    with pytest.raises(UsageError, match=r"^control: .*w1.sock is in use by a live process$"):
+        ControlServer(path, worker, name="w1", site="edge").start()
+    with ControlClient(path) as client:
+        assert client.ask("hello")["ok"]
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path, worker: FakeWorker) -> None:
+    path = tmp_path / "precious"
+    path.write_text("data")
+    with pytest.raises(UsageError, match="exists and is not a socket"):
+        ControlServer(path, worker, name="w1", site="edge").start()
+    assert path.read_text() == "data"
+
+
+def test_a_client_says_when_nobody_listens(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^control: no worker listens at "):
+        ControlClient(tmp_path / "none.sock")

@@ -1,0 +1,356 @@
+"""What was written is there after every kind of end, and what cannot be trusted is refused, never reset."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swimstream.core.effects import EntriesRecord, Record, Saved, SnapshotRecord, VoteRecord
+from swimstream.errors import StorageError, UsageError
+from swimstream.model.identity import InstanceId, Run
+from swimstream.model.job import JobSpec, OperatorSpec
+from swimstream.model.plan import Assign, Entry, Found, Noop, Plan, Seat, SubmitJob
+from swimstream.runtime.storage import FILE_NAME, MemoryStorage, Storage
+from tests import strategies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BOOT = 1_700_000_000_000
+FOUNDED = Entry(index=1, term=1, change=Found(cluster_id=9, council=(Seat("a", 1),)))
+JOB = JobSpec(name="flights", operators=(OperatorSpec(name="read", kind="source", parameters={"rates": (1, 2.5)}),))
+SUBMITTED = Entry(index=2, term=1, change=SubmitJob(job=JOB))
+ASSIGNED = Entry(
+    index=3,
+    term=2,
+    change=Assign(
+        instance=InstanceId("flights", "read", 0),
+        run=Run("a", 1),
+        failures=0,
+        resume_from=b"\x00at",
+        reason="job accepted",
+        evidence=("a: 1",),
+    ),
+)
+LOG = (FOUNDED, SUBMITTED, ASSIGNED)
+
+
+def saved_after(state_dir: Path, records: list[Record]) -> Saved:
+    storage = Storage.open(state_dir, boot=BOOT)
+    storage.write(records)
+    storage.close()
+    return reopened(state_dir)
+
+
+def reopened(state_dir: Path) -> Saved:
+    storage = Storage.open(state_dir, boot=BOOT + 1)
+    try:
+        return storage.load()
+    finally:
+        storage.close()
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[Storage]:
+    opened = Storage.open(tmp_path / "state", boot=BOOT)
+    yield opened
+    opened.close()
+
+
+def test_a_new_directory_is_created_and_empty(tmp_path: Path) -> None:
+    storage = Storage.open(tmp_path / "not" / "yet", boot=BOOT)
+    assert storage.load() == Saved(voter=BOOT)
+    storage.close()
+
+
+def test_the_voter_is_the_boot_that_created_the_memory(tmp_path: Path) -> None:
+    assert saved_after(tmp_path, []).voter == BOOT
+
+
+def test_everything_written_is_there_after_a_close(tmp_path: Path) -> None:
+    saved = saved_after(tmp_path, [VoteRecord(7, "b"), EntriesRecord(1, LOG)])
+    assert saved == Saved(voter=BOOT, vote=VoteRecord(7, "b"), entries=LOG)
+
+
+def test_the_last_vote_counts(storage: Storage) -> None:
+    storage.write([VoteRecord(7, "b")])
+    storage.write([VoteRecord(8, ""), VoteRecord(8, "c")])
+    assert storage.load().vote == VoteRecord(8, "c")
+
+
+def test_entries_from_first_on_are_replaced(storage: Storage) -> None:
+    other = Entry(index=2, term=3, change=Noop())
+    storage.write([EntriesRecord(1, LOG), EntriesRecord(2, (other,))])
+    assert storage.load().entries == (FOUNDED, other)
+
+
+def test_entries_can_be_dropped_without_a_successor(storage: Storage) -> None:
+    storage.write([EntriesRecord(1, LOG)])
+    storage.write([EntriesRecord(3, ())])
+    assert storage.load().entries == LOG[:2]
+
+
+def test_a_snapshot_replaces_what_it_covers(storage: Storage) -> None:
+    plan = Plan().advance(LOG[:2])
+    storage.write([EntriesRecord(1, LOG), SnapshotRecord(plan, keeps_tail=True)])
+    saved = storage.load()
+    assert (saved.plan, saved.entries) == (plan, (ASSIGNED,))
+
+
+def test_a_snapshot_far_ahead_leaves_no_entry(storage: Storage) -> None:
+    storage.write([EntriesRecord(1, LOG[:1]), SnapshotRecord(Plan().advance(LOG), keeps_tail=True)])
+    assert storage.load().entries == ()
+
+
+def test_entries_follow_on_a_snapshot(tmp_path: Path) -> None:
+    plan = Plan().advance(LOG[:2])
+    assert saved_after(tmp_path, [SnapshotRecord(plan, keeps_tail=True), EntriesRecord(3, (ASSIGNED,))]).entries == (
+        ASSIGNED,
+    )
+
+
+def test_files_copied_from_under_a_running_worker_hold_every_write_that_returned(
+    storage: Storage, tmp_path: Path
+) -> None:
+    for number in range(1, 30):
+        storage.write([VoteRecord(number, "b"), EntriesRecord(number, (Entry(index=number, term=1, change=Noop()),))])
+    shutil.copytree(tmp_path / "state", tmp_path / "copy")
+    saved = reopened(tmp_path / "copy")
+    assert saved == storage.load()
+    assert (saved.vote.term, len(saved.entries)) == (29, 29)
+
+
+def test_a_killed_process_leaves_every_write_that_returned(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from swimstream.core.effects import VoteRecord\n"
+        "from swimstream.runtime.storage import Storage\n"
+        "storage = Storage.open(Path(sys.argv[1]), boot=5)\n"
+        "storage.write([VoteRecord(3, 'c')])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, timeout=60).returncode == -9
+    assert reopened(tmp_path) == Saved(voter=5, vote=VoteRecord(3, "c"))
+
+
+def test_a_torn_tail_of_the_log_costs_the_last_write_only(storage: Storage, tmp_path: Path) -> None:
+    for term in (1, 2):
+        storage.write([VoteRecord(term, "b")])
+    shutil.copytree(tmp_path / "state", tmp_path / "copy")
+    log = tmp_path / "copy" / (FILE_NAME + "-wal")
+    log.write_bytes(log.read_bytes()[:-100])
+    assert reopened(tmp_path / "copy").vote == VoteRecord(1, "b")
+
+
+def test_a_write_that_fails_halfway_leaves_nothing_of_itself(storage: Storage, tmp_path: Path) -> None:
+    gap = EntriesRecord(5, (FOUNDED,))
+    with pytest.raises(AssertionError):
+        storage.write([VoteRecord(9, "z"), gap])
+    storage.close()
+    assert reopened(tmp_path / "state").vote == VoteRecord(0, "")
+
+
+def test_after_a_failed_write_nothing_is_written_any_more(storage: Storage) -> None:
+    with pytest.raises(AssertionError):
+        storage.write([EntriesRecord(5, (FOUNDED,))])
+    with pytest.raises(StorageError, match="restart the worker"):
+        storage.write([VoteRecord(1, "a")])
+
+
+def test_a_second_opener_is_refused_and_told_why(storage: Storage, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"state_dir: .* running worker holds"):
+        Storage.open(tmp_path / "state", boot=BOOT)
+    storage.write([VoteRecord(1, "a")])
+
+
+def test_a_second_process_is_refused(storage: Storage, tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from swimstream.runtime.storage import Storage\n"
+        "Storage.open(Path(sys.argv[1]), boot=5)\n"
+    )
+    assert storage.load().voter == BOOT
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "state")], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert "UsageError: state_dir" in done.stderr
+
+
+def test_a_closed_directory_is_free_again(tmp_path: Path) -> None:
+    storage = Storage.open(tmp_path, boot=BOOT)
+    storage.close()
+    storage.close()
+    with pytest.raises(StorageError, match="closed"):
+        storage.write([])
+    with pytest.raises(StorageError, match="closed"):
+        storage.load()
+    assert reopened(tmp_path).voter == BOOT
+
+
+def test_a_refused_file_leaves_the_directory_free(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(StorageError):
+            Storage.open(tmp_path, boot=BOOT)
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 50, b"not a database" * 100], ids=["empty", "short", "text"])
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(content)
+    with pytest.raises(StorageError, match=f"{FILE_NAME}: damaged .*move it away"):
+        Storage.open(tmp_path, boot=BOOT)
+    assert (tmp_path / FILE_NAME).read_bytes() == content
+
+
+def test_a_file_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / FILE_NAME) as foreign:
+        foreign.execute("CREATE TABLE theirs (x)")
+    foreign.close()
+    before = (tmp_path / FILE_NAME).read_bytes()
+    with pytest.raises(StorageError, match="choose another state_dir"):
+        Storage.open(tmp_path, boot=BOOT)
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+
+
+def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    saved_after(tmp_path, [])
+    tamper(tmp_path, "PRAGMA user_version = 2")
+    with pytest.raises(StorageError, match="expected format 1, got 2"):
+        Storage.open(tmp_path, boot=BOOT)
+
+
+def tamper(state_dir: Path, *statements: str) -> None:
+    connection = sqlite3.connect(state_dir / FILE_NAME)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE state SET body = x'8201616e' WHERE name = 'vote'",
+        "UPDATE state SET body = 7 WHERE name = 'plan'",
+        "UPDATE entries SET body = x'8301018102' WHERE position = 2",
+        "UPDATE entries SET position = 4 WHERE position = 3",
+        "DELETE FROM state WHERE name = 'vote'",
+        "DELETE FROM state WHERE name = 'voter'",
+        "DELETE FROM entries WHERE position = 2",
+        "DROP TABLE entries",
+    ],
+)
+def test_rows_that_we_did_not_write_are_refused(tmp_path: Path, statement: str) -> None:
+    saved_after(tmp_path, [EntriesRecord(1, LOG)])
+    tamper(tmp_path, statement)
+    storage = Storage.open(tmp_path, boot=BOOT)
+    with pytest.raises(StorageError, match=FILE_NAME):
+        storage.load()
+    storage.close()
+
+
+def test_a_flipped_bit_anywhere_never_changes_what_is_loaded(tmp_path: Path) -> None:
+    saved = saved_after(
+        tmp_path, [VoteRecord(7, "b"), EntriesRecord(1, LOG), SnapshotRecord(Plan().advance(LOG[:2]), keeps_tail=True)]
+    )
+    whole = (tmp_path / FILE_NAME).read_bytes()
+    outcomes = set()
+    for position in range(0, len(whole), 61):
+        broken = bytearray(whole)
+        broken[position] ^= 0x10
+        (tmp_path / FILE_NAME).write_bytes(broken)
+        try:
+            assert reopened(tmp_path) == saved
+            outcomes.add("same")
+        except StorageError:
+            outcomes.add("refused")
+    assert outcomes == {"same", "refused"}
+
+
+def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
+    saved_after(tmp_path, [EntriesRecord(1, LOG)])
+    whole = (tmp_path / FILE_NAME).read_bytes()
+    for length in (99, 100, 4_096, len(whole) // 2, len(whole) - 1):
+        (tmp_path / FILE_NAME).write_bytes(whole[:length])
+        with pytest.raises(StorageError):
+            reopened(tmp_path)
+
+
+def test_a_file_gone_missing_beside_its_log_is_not_replaced(storage: Storage, tmp_path: Path) -> None:
+    storage.write([VoteRecord(1, "a")])
+    shutil.copytree(tmp_path / "state", tmp_path / "copy")
+    (tmp_path / "copy" / FILE_NAME).unlink()
+    with pytest.raises(StorageError, match="missing"):
+        Storage.open(tmp_path / "copy", boot=BOOT)
+
+
+def test_a_creation_that_was_cut_short_is_begun_again(tmp_path: Path) -> None:
+    (tmp_path / (FILE_NAME + ".new")).write_bytes(b"half")
+    assert saved_after(tmp_path, []).voter == BOOT
+
+
+def test_a_state_dir_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="state_dir"):
+        Storage.open(tmp_path / "file", boot=BOOT)
+
+
+def test_other_threads_may_write_and_read(storage: Storage) -> None:
+    errors: list[BaseException] = []
+
+    def work(first: int) -> None:
+        try:
+            for number in range(first, first + 10):
+                storage.write([VoteRecord(number, "a")])
+                storage.load()
+        except BaseException as error:  # noqa: BLE001 - told by the test's thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in (0, 100, 200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Record]:
+    """Draw records as a follower makes them: appends, rewrites of the tail, snapshots of a prefix, votes."""
+    records: list[Record] = []
+    plan = Plan()
+    log: list[Entry] = []
+    for _ in range(draw(st.integers(1, 6))):
+        kind = draw(st.sampled_from(["vote", "append", "append", "rewrite", "snapshot"]))
+        if kind == "vote":
+            records.append(VoteRecord(draw(strategies.counters), draw(st.sampled_from(["", "a", "b"]))))
+        elif kind == "snapshot":
+            keep = draw(st.integers(0, len(log)))
+            keeps_tail = draw(st.booleans())
+            plan, log = plan.advance(log[:keep]), log[keep:] if keeps_tail else []
+            records.append(SnapshotRecord(plan, keeps_tail))
+        else:
+            keep = draw(st.integers(0, len(log))) if kind == "rewrite" else len(log)
+            log = log[:keep]
+            after = (log[-1].index, log[-1].term) if log else (plan.index, plan.term)
+            new = draw(strategies.entry_lists(after=after, size_max=3))
+            log = [*log, *new]
+            records.append(EntriesRecord(after[0] + 1, new))
+    return records
+
+
+@settings(deadline=None, max_examples=40)
+@given(histories())
+def test_disk_and_memory_remember_the_same(tmp_path_factory: pytest.TempPathFactory, records: list[Record]) -> None:
+    memory = MemoryStorage(BOOT)
+    memory.write(records)
+    assert saved_after(tmp_path_factory.mktemp("state"), records) == memory.load()
+    memory.close()
