@@ -1,0 +1,75 @@
+"""swimstream: stream workers that watch each other, elect a leader and re-execute what was lost. No coordinator.
+
+`Worker` is the way in; `examples/` shows it at work. Everything named here is public and stable within a minor
+version; everything else may move.
+"""
+
+from swimstream.config import LAN, LOCAL, WAN, Timing
+from swimstream.errors import (
+    JoinFailed,
+    StorageError,
+    SwimstreamError,
+    UsageError,
+    WireError,
+    WorkerStopped,
+)
+from swimstream.events import (
+    Decided,
+    Event,
+    EventsLost,
+    ForeignCluster,
+    InstanceChanged,
+    LeaderChanged,
+    MemberChanged,
+    Superseded,
+)
+from swimstream.job_file import load_job
+from swimstream.model.identity import Address, InstanceId, Run
+from swimstream.model.job import JobSpec, OperatorSpec
+from swimstream.model.member import Member, MemberState, Profile
+from swimstream.model.plan import Assignment, Decision, Plan, PlanMark
+from swimstream.model.status import InstanceState, InstanceStatus
+from swimstream.runners.context import OperatorContext
+from swimstream.runners.registry import operator
+from swimstream.worker import Worker
+from swimstream.worker_config import WorkerConfig
+
+__all__ = [
+    "LAN",
+    "LOCAL",
+    "WAN",
+    "Address",
+    "Assignment",
+    "Decided",
+    "Decision",
+    "Event",
+    "EventsLost",
+    "ForeignCluster",
+    "InstanceChanged",
+    "InstanceId",
+    "InstanceState",
+    "InstanceStatus",
+    "JobSpec",
+    "JoinFailed",
+    "LeaderChanged",
+    "Member",
+    "MemberChanged",
+    "MemberState",
+    "OperatorContext",
+    "OperatorSpec",
+    "Plan",
+    "PlanMark",
+    "Profile",
+    "Run",
+    "StorageError",
+    "Superseded",
+    "SwimstreamError",
+    "Timing",
+    "UsageError",
+    "WireError",
+    "Worker",
+    "WorkerConfig",
+    "WorkerStopped",
+    "load_job",
+    "operator",
+]

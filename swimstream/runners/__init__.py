@@ -1,0 +1,1 @@
+"""How an instance is run: an async task or a function in a thread."""

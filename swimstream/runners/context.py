@@ -1,0 +1,138 @@
+"""What an operator holds while it runs: who it is, where its neighbours are, and how to say how far it has come."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+from swimstream.errors import UsageError, WorkerStopped
+from swimstream.model.status import CHECKPOINT_BYTES_MAX, ENDPOINT_CHARS_MAX, PROGRESS_MAX
+from swimstream.runtime.replies import Found, Reply
+from swimstream.runtime.reports import Report
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from swimstream.core.effects import StartInstance
+    from swimstream.model.identity import Address, InstanceId
+    from swimstream.model.job import Parameter
+    from swimstream.runtime.reports import Reports
+    from swimstream.runtime.view import View, Views
+
+WAITS_PER_INSTANCE_MAX = 2_048
+
+T = TypeVar("T")
+
+
+class OperatorContext:
+    """One execution of one instance. Every method may be called from any thread and returns at once."""
+
+    def __init__(self, start: StartInstance, *, worker: str, reports: Reports, views: Views) -> None:
+        """Build for one epoch. Operators are given one; they do not build it."""
+        self.instance: InstanceId = start.instance
+        self.epoch: int = start.epoch
+        """Rises with each decision about this instance: the fencing token to show to a sink."""
+        self.worker: str = worker
+        self.parameters: Mapping[str, Parameter] = start.spec.parameters
+        self.inputs: tuple[InstanceId, ...] = start.inputs
+        """Every instance of the operators that this one reads from, in order."""
+        self.resume_from: bytes = start.resume_from
+        """The newest checkpoint that any earlier execution has made known; empty at first."""
+        self._reports = reports
+        self._views = views
+        self._cancelled = threading.Event()
+        self._lock = threading.Lock()
+        self._progress = 0
+        self._waits: dict[object, Callable[[BaseException], None]] = {}
+
+    @property
+    def cancelled(self) -> bool:
+        """Return whether this execution has been asked to stop; a function in a thread must look now and then."""
+        return self._cancelled.is_set()
+
+    def wait_cancelled(self, timeout_s: float) -> bool:
+        """Sleep in this thread for `timeout_s`, less when asked to stop; return whether it has been."""
+        return self._cancelled.wait(timeout_s)
+
+    def progress(self, count: int) -> None:
+        """Say how far it has come, in any unit of its own; a count below an earlier one is ignored."""
+        given: object = count  # operators are seldom type-checked
+        if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= PROGRESS_MAX:
+            raise UsageError(f"count: expected an integer from 0 to {PROGRESS_MAX}, got {given!r}")
+        with self._lock:
+            if count <= self._progress:
+                return
+            self._progress = count
+            # under the lock: of two threads that report, the higher count must be the later report
+            self._reports.put(Report(instance=self.instance, epoch=self.epoch, progress=count))
+
+    def checkpoint(self, handle: bytes) -> None:
+        """Make `handle` the `resume_from` of the next execution, wherever that will be."""
+        given: object = handle
+        if not isinstance(given, bytes):
+            raise UsageError(f"handle: expected bytes, got {type(given).__name__}")
+        if len(given) > CHECKPOINT_BYTES_MAX:
+            raise UsageError(
+                f"handle: expected at most {CHECKPOINT_BYTES_MAX} bytes (a name or an offset, not the data), "
+                f"got {len(given)}"
+            )
+        self._reports.put(Report(instance=self.instance, epoch=self.epoch, checkpoint=handle))
+
+    def publish(self, endpoint: Address) -> None:
+        """Tell everybody where this execution serves its neighbours."""
+        text = str(endpoint)
+        if not endpoint.port or len(text) > ENDPOINT_CHARS_MAX:
+            raise UsageError(f"endpoint: expected host:port with a real port, {ENDPOINT_CHARS_MAX} characters at most")
+        self._reports.put(Report(instance=self.instance, epoch=self.epoch, endpoint=text))
+
+    def locate_now(self, instance: InstanceId) -> Address | None:
+        """Return where the newest execution of `instance` serves its neighbours, or None while that is not known."""
+        return self._views.current.locate(instance)
+
+    def locate(self, instance: InstanceId) -> Reply[Address]:
+        """Return a reply that is settled once `locate_now` knows; it fails when this execution is to stop."""
+
+        def look(view: View) -> Found[Address] | None:
+            address = view.locate(instance)
+            return None if address is None else Found(address)
+
+        return self._when(look)
+
+    async def watch(self, instance: InstanceId) -> AsyncIterator[Address]:
+        """Yield where `instance` is, and again whenever it has moved. For tasks of trio or asyncio."""
+        last: Address | None = None
+        while True:
+            before = last
+
+            def look(view: View, before: Address | None = before) -> Found[Address] | None:
+                address = view.locate(instance)
+                return None if address is None or address == before else Found(address)
+
+            last = await self._when(look)
+            yield last
+
+    def cancel(self) -> None:
+        """Ask this execution to stop; the host calls it."""
+        self._cancelled.set()
+        with self._lock:
+            waits = list(self._waits.values())
+            self._waits.clear()
+        for fail in waits:
+            fail(WorkerStopped(f"{self.instance} has been asked to stop"))
+
+    def _when(self, look: Callable[[View], Found[T] | None]) -> Reply[T]:
+        reply = self._views.when(look)
+        if reply.is_settled:
+            return reply
+        with self._lock:
+            if len(self._waits) >= WAITS_PER_INSTANCE_MAX:
+                raise UsageError(f"locate: expected at most {WAITS_PER_INSTANCE_MAX} waits at a time")
+            self._waits[reply] = reply.fail
+        reply.on_settled(self, lambda: self._forget(reply))
+        if self.cancelled:
+            reply.fail(WorkerStopped(f"{self.instance} has been asked to stop"))
+        return reply
+
+    def _forget(self, reply: object) -> None:
+        with self._lock:
+            self._waits.pop(reply, None)

@@ -1,0 +1,376 @@
+"""`Worker`: what a user holds. The same from trio, asyncio and plain threads.
+
+    worker = Worker(name="w1", seeds=["127.0.0.1:7946"])
+
+    @worker.operator("count")
+    async def count(ctx): ...
+
+    async with worker:                  # trio or asyncio; plain `with worker:` in threads
+        await worker.submit(job)        # in threads: worker.submit(job).wait()
+        await worker.finished(job.name)
+
+The worker's peer runs on a thread of its own, its operators on another, and whatever the application does on any
+other thread holds up neither.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+import attrs
+
+from swimstream.config import PRESETS
+from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerStopped
+from swimstream.model.job import check_job
+from swimstream.runners.host import InstanceHost
+from swimstream.runners.registry import F, OperatorFunction, Registry
+from swimstream.runtime import clock
+from swimstream.runtime.boots import boot_above
+from swimstream.runtime.control import ControlServer
+from swimstream.runtime.replies import Found, Reply
+from swimstream.runtime.reports import Reports
+from swimstream.runtime.storage import MemoryStorage, Storage
+from swimstream.runtime.thread import PeerSettings, PeerThread
+from swimstream.runtime.waking import call_in_thread, in_event_loop, within
+from swimstream.worker_config import WorkerConfig
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from swimstream.model.identity import Address, Run
+    from swimstream.model.job import JobSpec
+    from swimstream.model.member import Member
+    from swimstream.model.plan import Plan, PlanMark
+    from swimstream.model.status import InstanceStatus
+    from swimstream.runtime.subscriptions import Subscription
+    from swimstream.runtime.view import View
+
+__all__ = ["PRESETS", "Worker", "WorkerConfig"]
+
+log = logging.getLogger(__name__)
+
+
+class _Stage(enum.Enum):
+    NEW = "has not been started"
+    RUNNING = "is running"
+    STOPPED = "has stopped"
+
+
+class Worker:
+    """A member of a cluster that runs operators. Starts once; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        seeds: Iterable[str] = (),
+        bind: str = "127.0.0.1:0",
+        advertise: str = "",
+        site: str = "default",
+        capacity: int = 64,
+        expect: int = 1,
+        preset: str = "lan",
+        timing: Mapping[str, float] | None = None,
+        state_dir: str | os.PathLike[str] | None = None,
+        control: str | os.PathLike[str] | None = None,
+        module: str = "",
+        insecure_plaintext: bool = False,
+        join_timeout_s: float = 10.0,
+        stop_timeout_s: float = 5.0,
+    ) -> None:
+        """Build a worker that has not started; see `WorkerConfig` for each field. Raise `UsageError` for a bad one."""
+        self.config = WorkerConfig(
+            name=name,
+            seeds=seeds,
+            bind=bind,
+            advertise=advertise,
+            site=site,
+            capacity=capacity,
+            expect=expect,
+            preset=preset,
+            timing=timing or {},
+            state_dir=state_dir,
+            control=control,
+            module=module,
+            insecure_plaintext=insecure_plaintext,
+            join_timeout_s=join_timeout_s,
+            stop_timeout_s=stop_timeout_s,
+        )
+        self._registry = Registry()
+        self._lock = threading.Lock()
+        self._stage = _Stage.NEW
+        self._peer: PeerThread | None = None
+        self._host: InstanceHost | None = None
+        self._control: ControlServer | None = None
+        self._storage: Storage | MemoryStorage | None = None
+
+    @classmethod
+    def from_config(cls, config: WorkerConfig) -> Self:
+        """Build a worker from `config`, for example one that was read by `WorkerConfig.from_toml`."""
+        return cls(**{field.name: getattr(config, field.name) for field in attrs.fields(WorkerConfig)})
+
+    # --- before the start -------------------------------------------------------------------------
+
+    def register(self, kind: str, function: OperatorFunction) -> None:
+        """Run operators of `kind` by `function`: `async def f(ctx)` as a task, `def f(ctx)` in a thread."""
+        with self._lock:
+            if self._stage is not _Stage.NEW:
+                raise UsageError(f"kind: {kind!r} must be registered before the worker starts")
+            self._registry.register(kind, function)
+
+    def operator(self, kind: str) -> Callable[[F], F]:
+        """Register the decorated function for `kind`."""
+
+        def decorate(function: F) -> F:
+            self.register(kind, function)
+            return function
+
+        return decorate
+
+    # --- start and stop ---------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start, and return once joined; raise `UsageError` or `JoinFailed`. Not for a thread with an event loop."""
+        if in_event_loop():
+            raise UsageError("start: would block the event loop that runs here; use 'async with worker:' instead")
+        self._launch()
+        try:
+            self._join().wait(self.config.join_timeout_s)
+        except TimeoutError:
+            self._warn_not_joined()
+        except BaseException:
+            self._halt(leave=False)
+            raise
+
+    def stop(self, *, leave: bool = True) -> None:
+        """Stop operators, say goodbye and end. `leave=False` ends at once, as a crash would look to the others.
+
+        Raise `WorkerStopped` if the worker had ended before, by a fault or because a later run took its name.
+        """
+        if in_event_loop():
+            raise UsageError("stop: would block the event loop that runs here; use 'await worker.leave()' instead")
+        self._halt(leave=leave)
+        self._raise_cause()
+
+    def __enter__(self) -> Self:
+        """Start, for threads."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop; an error of the block is not covered up by one of the worker."""
+        self._halt(leave=True)
+        if error is None:
+            self._raise_cause()
+
+    async def __aenter__(self) -> Self:
+        """Start, for tasks of trio or asyncio."""
+        await call_in_thread(self._launch)
+        try:
+            await within(self._join(), self.config.join_timeout_s)
+        except TimeoutError:
+            self._warn_not_joined()
+        except BaseException:
+            await call_in_thread(lambda: self._halt(leave=False))
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop; an error of the block is not covered up by one of the worker."""
+        await call_in_thread(lambda: self._halt(leave=True))
+        if error is None:
+            self._raise_cause()
+
+    # --- what it knows: immutable values, never waited for ----------------------------------------
+
+    @property
+    def run(self) -> Run:
+        """This life of the worker: its name and its boot."""
+        return self._running().views.current.run
+
+    @property
+    def address(self) -> Address:
+        """Where others reach it."""
+        return self._running().address
+
+    def view(self) -> View:
+        """Return everything known, as of one moment."""
+        return self._running().views.current
+
+    def members(self) -> tuple[Member, ...]:
+        """Return all members that are remembered, itself included, sorted by name."""
+        return self.view().members
+
+    def statuses(self) -> tuple[InstanceStatus, ...]:
+        """Return the newest status of every instance of the cluster, sorted by instance."""
+        return self.view().statuses
+
+    def plan(self) -> Plan:
+        """Return the committed plan as far as it is known here."""
+        return self.view().plan
+
+    def mark(self) -> PlanMark:
+        """Return term, leader and index of the plan here."""
+        return self.view().mark
+
+    def leader(self) -> str:
+        """Return the name of the leader, or an empty text while none is known."""
+        return self.view().mark.leader
+
+    def counters(self) -> Mapping[str, int]:
+        """Return what was sent, received and dropped so far, by name."""
+        return self.view().counters
+
+    def events(self, *, queued_max: int = 1_024) -> Subscription:
+        """Return a subscription to everything from now on; what came before is in the views already."""
+        return self._running().subscriptions.subscribe(queued_max=queued_max)
+
+    # --- commands ---------------------------------------------------------------------------------
+
+    def submit(self, job: JobSpec) -> Reply[None]:
+        """Have `job` executed; settled once it is in the plan. `UsageError` if it is malformed or refused."""
+        return self._running().submit(check_job(job))
+
+    def finished(self, job: str) -> Reply[None]:
+        """Return a reply that is settled once every instance of the job of that name has finished."""
+
+        def look(view: View) -> Found[None] | None:
+            return Found(None) if job in view.plan.jobs and view.plan.is_finished(job) else None
+
+        return self._running().views.when(look)
+
+    def leave(self) -> Reply[None]:
+        """Stop operators, say goodbye and end; settled when that is done. `stopped` follows."""
+        peer, host = self._running(), self._host
+        assert host is not None
+        reply: Reply[None] = Reply()
+
+        def say_goodbye() -> None:
+            said = peer.leave()
+            said.on_settled(reply, lambda: _forward(said, reply))
+
+        host.close(say_goodbye, grace_s=self.config.stop_timeout_s)
+        peer.ended.on_settled(reply, lambda: _forward(peer.ended, reply))
+        return reply
+
+    def stopped(self) -> Reply[None]:
+        """Return a reply that is settled when the worker ends; it fails with the cause, if it ended by a fault."""
+        return self._running().ended
+
+    # --- within -----------------------------------------------------------------------------------
+
+    def _running(self) -> PeerThread:
+        if self._peer is None:
+            raise WorkerStopped(f"worker {self.config.name} {self._stage.value}")
+        return self._peer
+
+    def _launch(self) -> None:
+        with self._lock:
+            if self._stage is not _Stage.NEW:
+                raise UsageError(f"worker {self.config.name} {self._stage.value}; expected a new one")
+            self._stage = _Stage.RUNNING
+        try:
+            self._start_threads()
+        except BaseException:
+            self._halt(leave=False)
+            raise
+
+    def _start_threads(self) -> None:
+        config = self.config
+        now_ms = clock.calendar_ms()
+        storage = MemoryStorage(now_ms) if config.state_dir is None else Storage.open(config.state_dir, boot=now_ms)
+        self._storage = storage
+        saved = storage.load()
+        reports = Reports()
+        settings = PeerSettings(
+            bind=config.bind_address(),
+            advertise=config.advertise_address(),
+            node=config.node_config(self._registry.kinds),
+            boot=boot_above(saved, name=config.name, now_ms=now_ms),
+            saved=saved,
+        )
+        host = InstanceHost(self._registry, worker=config.name, reports=reports, views=lambda: self._running().views)
+        host.launch()
+        self._host = host
+        peer = PeerThread(settings, storage=storage, runner=host, reports=reports)
+        peer.start()
+        self._peer = peer
+        # an operator must not go on under a peer that cannot say that this worker is alive, nor the other way round
+        peer.ended.on_settled(host, lambda: host.close(lambda: None, grace_s=config.stop_timeout_s))
+        host.ended.on_settled(peer, lambda: peer.fail(WorkerStopped("the operators' thread has ended")))
+        if config.control is not None:
+            control = ControlServer(config.control, self, name=config.name, site=config.site)
+            control.start()
+            self._control = control
+
+    def _join(self) -> Reply[None]:
+        peer = self._running()
+        joined = peer.join()
+
+        def note() -> None:
+            try:
+                joined.result()
+            except JoinFailed as error:
+                peer.fail(error)
+            except SwimstreamError:
+                pass  # the worker was stopped before it had joined
+
+        joined.on_settled(self, note)
+        return joined
+
+    def _halt(self, *, leave: bool) -> None:
+        with self._lock:
+            if self._stage is not _Stage.RUNNING:
+                return
+            self._stage = _Stage.STOPPED
+        timeout_s = self.config.stop_timeout_s
+        peer, host = self._peer, self._host
+        if peer is not None:
+            if leave and not peer.ended.is_settled:
+                try:
+                    self.leave().wait(2 * timeout_s)
+                except TimeoutError:
+                    log.warning("stopped without a complete goodbye worker=%s", self.config.name)
+                except SwimstreamError as error:
+                    log.warning("stopped without a goodbye worker=%s why=%s", self.config.name, error)
+            peer.stop()
+            if not peer.join_thread(timeout_s):
+                log.error("the peer's thread did not end worker=%s", self.config.name)
+        if host is not None and not host.end(timeout_s):
+            log.warning("an operator goes on although it was asked to stop worker=%s", self.config.name)
+        if self._control is not None:
+            self._control.stop()
+        if self._storage is not None:
+            self._storage.close()
+
+    def _warn_not_joined(self) -> None:
+        log.warning(
+            "no seed has answered within %s s, going on trying worker=%s seeds=%s",
+            self.config.join_timeout_s,
+            self.config.name,
+            ",".join(self.config.seeds),
+        )
+
+    def _raise_cause(self) -> None:
+        if self._peer is not None and self._peer.ended.is_settled:
+            self._peer.ended.result()
+
+
+def _forward(source: Reply[None], reply: Reply[None]) -> None:
+    """Settle `reply` as `source` was."""
+    try:
+        source.result()
+    except SwimstreamError as error:
+        reply.fail(error)
+    else:
+        reply.succeed(None)

@@ -1,0 +1,174 @@
+"""What a user writes about a worker: in code, or in a TOML file with the same keys. Validated when built."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from swimstream.config import PRESETS, NodeConfig, Timing
+from swimstream.errors import UsageError
+from swimstream.model.identity import Address, check_name
+from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX
+from swimstream.runtime.binding import is_loopback
+from swimstream.runtime.udp import is_literal
+from swimstream.tables import read_toml, structure
+
+if TYPE_CHECKING:
+    from typing import Self
+
+SEEDS_MAX = 64
+SOCKET_PATH_BYTES_MAX = 100
+
+
+def _check_text(_: object, attribute: attrs.Attribute[str], value: object) -> None:
+    if not isinstance(value, str):
+        raise UsageError(f"{attribute.name}: expected text, got {value!r}")
+
+
+def _check_name(_: object, attribute: attrs.Attribute[str], value: object) -> None:
+    if not isinstance(value, str):
+        raise UsageError(f"{attribute.name}: expected text, got {value!r}")
+    check_name(attribute.name, value)
+
+
+def _check_count(low: int, high: int) -> Callable[[object, attrs.Attribute[int], int], None]:
+    def check(_: object, attribute: attrs.Attribute[int], value: object) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise UsageError(f"{attribute.name}: expected an integer from {low} to {high}, got {value!r}")
+
+    return check
+
+
+def _check_seconds(_: object, attribute: attrs.Attribute[float], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 3_600:
+        raise UsageError(f"{attribute.name}: expected 0 to 3600 s, got {value!r}")
+
+
+def _to_seeds(value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise UsageError(f"seeds: expected a list of 'host:port', got {value!r}")
+    return tuple(value)
+
+
+def _to_path(value: str | os.PathLike[str] | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+@attrs.frozen(kw_only=True)
+class WorkerConfig:
+    """Everything that a worker can be told. Every fault is a `UsageError` that names the field."""
+
+    name: str = attrs.field(validator=_check_name)
+    """Unique among the live workers of the cluster; a restarted worker keeps it."""
+    seeds: tuple[str, ...] = attrs.field(default=(), converter=_to_seeds)
+    """`host:port` of workers to ask at the start; one that answers is enough. Empty: wait to be found."""
+    bind: str = attrs.field(default="127.0.0.1:0", validator=_check_text)
+    """Where to listen, by UDP and TCP; port 0 picks a free one. This version does not encrypt: an address that
+    other machines can reach needs `insecure_plaintext`, and a network in which every machine is trusted."""
+    advertise: str = attrs.field(default="", validator=_check_text)
+    """Where others reach this worker, if that is not where it listens (NAT, containers). Port 0: the bound one."""
+    site: str = attrs.field(default="default", validator=_check_name)
+    """Label for a place whose workers fail and are near together."""
+    capacity: int = attrs.field(default=64, validator=_check_count(0, CAPACITY_MAX))
+    """How many instances it takes at a time; 0 for a worker that only watches and votes."""
+    expect: int = attrs.field(default=1, validator=_check_count(1, EXPECT_MAX))
+    """The cluster is founded once so many workers that say the same number see each other."""
+    preset: str = attrs.field(default="lan", validator=_check_text)
+    """Pace of the protocol: `local` (one machine), `lan` (one data centre) or `wan` (far apart)."""
+    timing: Mapping[str, float] = attrs.field(factory=dict)
+    """Fields of `swimstream.config.Timing` that differ from the preset."""
+    state_dir: Path | None = attrs.field(default=None, converter=_to_path)
+    """Where votes and the plan survive a restart. None: a restarted worker is a new voter."""
+    control: Path | None = attrs.field(default=None, converter=_to_path)
+    """Path of the Unix socket for the `swimstream` command and other local programs. None: no control port."""
+    module: str = attrs.field(default="", validator=_check_text)
+    """Dotted module whose functions marked by `@swimstream.operator(kind)` the `swimstream worker` command runs."""
+    insecure_plaintext: bool = attrs.field(default=False)
+    """Whether to listen, without encryption or authentication, where other machines can reach."""
+    join_timeout_s: float = attrs.field(default=10.0, validator=_check_seconds)
+    """How long the start waits for a seed to answer before it goes on trying in the background."""
+    stop_timeout_s: float = attrs.field(default=5.0, validator=_check_seconds)
+    """How long a stop waits for operators to end, and again for others to be told."""
+
+    def __attrs_post_init__(self) -> None:
+        """Check what one field alone cannot tell."""
+        self.timing_values()
+        self.seed_addresses()
+        self.advertise_address()
+        if not isinstance(self.insecure_plaintext, bool):
+            raise UsageError(f"insecure_plaintext: expected true or false, got {self.insecure_plaintext!r}")
+        host = self.bind_address().host
+        local = is_loopback(host) if is_literal(host) else host == "localhost"
+        if not local and not self.insecure_plaintext:
+            raise UsageError(
+                f"bind: expected a loopback address, got {self.bind!r}; this version neither encrypts nor "
+                "authenticates, so listening for other machines needs insecure_plaintext = true"
+            )
+        if self.control is not None and len(os.fsencode(self.control)) > SOCKET_PATH_BYTES_MAX:
+            raise UsageError(f"control: expected a path of at most {SOCKET_PATH_BYTES_MAX} bytes, got {self.control}")
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a TOML file with the fields as keys. Paths in it are relative to the file's own directory."""
+        file = Path(path)
+        config = structure(read_toml(file), cls, where=str(file))
+        base = file.absolute().parent
+        return attrs.evolve(
+            config,
+            state_dir=None if config.state_dir is None else base / config.state_dir,
+            control=None if config.control is None else base / config.control,
+        )
+
+    def bind_address(self) -> Address:
+        """Return `bind`, parsed."""
+        return Address.parse(self.bind, field="bind")
+
+    def advertise_address(self) -> Address | None:
+        """Return `advertise`, parsed; None if others reach this worker where it listens."""
+        return Address.parse(self.advertise, field="advertise") if self.advertise else None
+
+    def seed_addresses(self) -> tuple[Address, ...]:
+        """Return `seeds`, parsed; hosts may be names."""
+        if len(self.seeds) > SEEDS_MAX:
+            raise UsageError(f"seeds: expected at most {SEEDS_MAX}, got {len(self.seeds)}")
+        found = []
+        for position, seed in enumerate(self.seeds):
+            if not isinstance(seed, str):
+                raise UsageError(f"seeds[{position}]: expected 'host:port', got {seed!r}")
+            address = Address.parse(seed, field=f"seeds[{position}]")
+            if address.port == 0:
+                raise UsageError(f"seeds[{position}]: expected a port from 1 to 65535, got {seed!r}")
+            found.append(address)
+        return tuple(found)
+
+    def timing_values(self) -> Timing:
+        """Return the preset with the fields of `timing` in place."""
+        if self.preset not in PRESETS:
+            raise UsageError(f"preset: expected one of {', '.join(PRESETS)}, got {self.preset!r}")
+        if not isinstance(self.timing, Mapping):
+            raise UsageError(f"timing: expected a table of fields of Timing, got {self.timing!r}")
+        known = [field.name for field in attrs.fields(Timing)]
+        for key in self.timing:
+            if key not in known:
+                raise UsageError(f"timing.{key}: unknown key; expected one of {', '.join(known)}")
+        try:
+            return attrs.evolve(PRESETS[self.preset], **self.timing)  # type: ignore[arg-type]  # the keys are checked
+        except UsageError as error:
+            raise UsageError(f"timing.{error}") from None
+
+    def node_config(self, kinds: tuple[str, ...]) -> NodeConfig:
+        """Return what the node needs of it; `advertise` is filled in once the port is known."""
+        return NodeConfig(
+            name=self.name,
+            advertise=self.bind_address(),
+            site=self.site,
+            kinds=kinds,
+            capacity=self.capacity,
+            expect=self.expect,
+            seeds=self.seed_addresses(),
+            timing=self.timing_values(),
+        )

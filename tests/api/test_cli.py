@@ -1,0 +1,162 @@
+"""The commands that run a worker and ask one, on real processes and sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+import swimstream
+from swimstream.cli import main
+from swimstream.runtime.control_client import ControlClient
+from swimstream.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(swimstream.__file__).parent.parent
+WAIT_S = 30.0
+COMMAND = [sys.executable, "-c", "from swimstream.cli import main; main()"]
+MODULE = """
+from swimstream.runners.registry import operator
+
+@operator("return")
+def return_at_once(ctx):
+    ctx.progress(7)
+"""
+JOB = """
+name = "short"
+[[operators]]
+name = "o"
+kind = "return"
+parallelism = 2
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "my_operators.py").write_text(MODULE)
+    (tmp_path / "job.toml").write_text(JOB)
+    path = tmp_path / "w1.toml"
+    path.write_text('name = "w1"\npreset = "local"\nmodule = "my_operators"\ncontrol = "w1.sock"\n')
+    return path
+
+
+@pytest.fixture
+def control(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "here.sock"
+    worker = Worker(name="w1", preset="local", control=path)
+    worker.register("return", lambda context: context.progress(7))
+    with worker:
+        yield path
+
+
+def spawn(*arguments: str, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [*COMMAND, "worker", "--announce", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        pass_fds=pass_fds,
+    )
+
+
+def ask(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, arguments)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_worker_runs_a_module_and_leaves_on_a_signal(config: Path) -> None:
+    with spawn("--config", str(config), "--name", "other") as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        assert (ready["ready"], ready["name"], ready["pid"]) == (True, "other", process.pid)
+        with ControlClient(ready["control"]) as client:
+            lines = client.watch(timeout_s=WAIT_S)
+            assert ask("submit", str(config.parent / "job.toml"), "--control", ready["control"])[0] == 0
+            states: list[str] = []
+            while states.count("finished") < 2:
+                line = next(lines)
+                if line["event"] == "instance":
+                    states.append(line["instance"]["state"])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_S) == 0
+        assert not Path(ready["control"]).exists()
+
+
+def test_a_worker_ends_with_its_supervisor(config: Path) -> None:
+    reading, writing = os.pipe()
+    with spawn("--config", str(config), "--lifeline-fd", str(reading), pass_fds=(reading,)) as process:
+        os.close(reading)
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["ready"]
+        os.close(writing)
+        assert process.wait(WAIT_S) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('name = "w1"\ncolour = 1\n', "colour: unknown key"),
+        ('name = "w1"\nmodule = "nowhere_to_be_found"\n', "module: 'nowhere_to_be_found' is neither beside"),
+    ],
+)
+def test_a_bad_config_is_one_line_and_status_two(tmp_path: Path, text: str, fault: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    status, out, err = ask("worker", "--config", str(path))
+    assert (status, out) == (2, "")
+    assert fault in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_control_socket_that_nobody_serves_is_one_line_and_status_two(tmp_path: Path) -> None:
+    status, out, err = ask("members", "--control", str(tmp_path / "none.sock"))
+    assert (status, out) == (2, "")
+    assert err.startswith("swimstream members: control: no worker listens at ")
+    assert len(err.splitlines()) == 1
+
+
+def test_the_path_of_the_socket_comes_from_the_environment(control: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWIMSTREAM_CONTROL", str(control))
+    assert ask("members")[0] == 0
+
+
+def test_members_are_a_table_for_people(control: Path) -> None:
+    status, out, _ = ask("members", "--control", str(control))
+    heads, row = out.splitlines()
+    assert status == 0
+    assert heads.split() == ["NAME", "STATE", "FOR", "SITE", "ADDRESS", "CAPACITY", "ACCUSERS"]
+    assert row.split()[:2] == ["w1", "alive"]
+
+
+def test_members_are_json_for_programs(control: Path) -> None:
+    _, out, _ = ask("members", "--control", str(control), "--json")
+    assert json.loads(out)["members"][0]["name"] == "w1"
+
+
+def test_a_job_is_submitted_and_its_operators_and_decisions_are_shown(control: Path, config: Path) -> None:
+    status, out, err = ask("submit", str(config.parent / "job.toml"), "--control", str(control))
+    assert (status, out) == (0, "job short is accepted\n"), err
+    _, out, _ = ask("operators", "--control", str(control))
+    assert [line.split()[0] for line in out.splitlines()] == ["INSTANCE", "short/o[0]", "short/o[1]"]
+    _, out, _ = ask("decisions", "--control", str(control))
+    assert "accept job short" in out
+    _, out, _ = ask("leader", "--control", str(control))
+    assert out.splitlines()[0].split() == ["leader", "w1"]
+
+
+def test_a_bad_job_file_is_told_with_file_and_field(control: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text('name = "j"\ncolour = 1\n')
+    status, _, err = ask("submit", str(tmp_path / "bad.toml"), "--control", str(control))
+    assert status == 2
+    assert f"{tmp_path / 'bad.toml'}: colour: unknown key" in err
