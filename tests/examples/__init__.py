@@ -1,0 +1,1 @@
+"""Tests of the examples: operators alone, all together, and the plain computation."""
