@@ -28,7 +28,7 @@ docs: .venv/dev.stamp
 	$(BIN)/python -m sphinx -W -q -b html docs docs/_build/html
 
 worlds: .venv/dev.stamp
-	$(BIN)/python -m pytest tests/worlds --worlds $(SEEDS)
+	$(BIN)/python -m pytest tests/worlds/test_worlds.py --seeds $(SEEDS)
 
 # Stamps, so that a second call starts at once. `dev` holds everything that `demo` needs as well.
 .venv/dev.stamp: pyproject.toml | .venv/bin/python

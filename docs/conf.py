@@ -1,0 +1,11 @@
+project = "swimstream"
+author = "The swimstream authors"
+copyright = "2026, " + author
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+html_theme = "furo"
+html_title = "swimstream"
+exclude_patterns = ["_build"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_class_signature = "separated"
+myst_heading_anchors = 3
