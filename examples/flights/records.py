@@ -45,12 +45,12 @@ def read_flights(data: Path, origin: str) -> list[Flight]:
 
 
 def read_weather(data: Path, origin: str) -> Mapping[str, tuple[str, ...]]:
-    """Return one airport's weather by hour: the text of `WEATHER_COLUMNS`. The first row of an hour wins."""
+    """Return one airport's weather by hour: the text of `WEATHER_COLUMNS`. The last row of an hour wins."""
     weather: dict[str, tuple[str, ...]] = {}
     for row in _rows(data, "weather"):
         if row["origin"] == origin:
             fields = tuple("" if row[column] in MISSING else row[column] for column in WEATHER_COLUMNS)
-            weather.setdefault(row["time_hour"], fields)
+            weather[row["time_hour"]] = fields
     return weather
 
 

@@ -6,8 +6,9 @@ sums. `python -m flights.reference --data DIR` prints the CSV.
 The rules, in full: a row of the result is one hour of one airport with at least one scheduled flight. A flight without
 `dep_time` (empty or NA) is cancelled and not in the delays; neither is one whose `dep_delay` is missing. Delays are
 whole minutes; their mean is the exact quotient rounded to three decimals, half to even. Mean and maximum are empty
-when no delay is known. Weather is the text of the first weather row of that hour and airport, NA and no row give
-empty text. Weather of other airports is ignored, flights from other airports are an error.
+when no delay is known. Weather is the text of the last weather row of that hour and airport (a later reading corrects
+an earlier one), NA and no row give empty text. Weather of other airports is ignored, flights from other airports are
+an error.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def compute(data: Path) -> Result:
     """Compute the whole result from every month in `data`. Raise `DataError`."""
     weather: dict[tuple[str, str], dict[str, str]] = {}
     for row in _read(data, "weather", ("time_hour", "origin", *WEATHER_VALUES)):
-        weather.setdefault((row["time_hour"], row["origin"]), row)
+        weather[row["time_hour"], row["origin"]] = row
     hours: dict[tuple[str, str], _Hour] = {}
     flights = dict.fromkeys(ORIGINS, 0)
     for row in _read(data, "flights", FLIGHT_COLUMNS):

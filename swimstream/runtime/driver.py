@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from swimstream.core.effects import Effect, Record
-    from swimstream.runtime.faces import Audience, Durable, InstanceRunner, Participant
+    from swimstream.core.participant import Participant
+    from swimstream.runtime.faces import Audience, Durable, InstanceRunner
     from swimstream.runtime.reports import Reports
     from swimstream.runtime.resolver import Resolver
     from swimstream.runtime.udp import UdpSocket

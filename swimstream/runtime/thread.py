@@ -33,9 +33,10 @@ from swimstream.runtime.view import View, Views
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from swimstream.core.participant import Participant
     from swimstream.events import Event
     from swimstream.model.job import JobSpec
-    from swimstream.runtime.faces import Durable, InstanceRunner, Participant
+    from swimstream.runtime.faces import Durable, InstanceRunner
     from swimstream.runtime.reports import Reports
 
 log = logging.getLogger(__name__)

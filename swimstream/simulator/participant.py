@@ -6,67 +6,24 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from swimstream.core.participant import Participant
 from swimstream.simulator.observer import View
 
 if TYPE_CHECKING:
     from random import Random
 
     from swimstream.config import NodeConfig
-    from swimstream.core.effects import Effect, Saved
-    from swimstream.model.identity import Address, InstanceId
-    from swimstream.model.job import JobSpec
-    from swimstream.model.status import InstanceState
+    from swimstream.core.effects import Saved
 
 
-class Participant(View, Protocol):
-    """The face of `swimstream.core.node.Node`, so that a test can put another in its place."""
-
-    def receive_packet(self, data: bytes, *, source: Address, now: float) -> None:
-        """Take one datagram."""
-
-    def receive_frame(self, stream: int, data: bytes, *, now: float) -> None:
-        """Take one frame."""
-
-    def stream_closed(self, stream: int, *, now: float) -> None:
-        """Learn that a stream has ended."""
-
-    def fire_timers(self, *, now: float) -> None:
-        """Act on every timer due by `now`."""
-
-    def next_deadline(self) -> float:
-        """Return when `fire_timers` wants to be called next."""
-
-    def take_effects(self) -> list[Effect]:
-        """Return, and forget, the effects since the last call."""
-
-    def join(self, request: int, *, now: float) -> None:
-        """Become a member."""
-
-    def submit(self, request: int, job: JobSpec, *, now: float) -> None:
-        """Have a job committed."""
-
-    def leave(self, request: int, *, now: float) -> None:
-        """Say goodbye."""
-
-    def report(
-        self,
-        instance: InstanceId,
-        epoch: int,
-        *,
-        now: float,
-        state: InstanceState | None = None,
-        progress: int | None = None,
-        checkpoint: bytes | None = None,
-        endpoint: str | None = None,
-        cause: str | None = None,
-    ) -> None:
-        """Say how an instance fares; what is None stays."""
+class Simulated(Participant, View, Protocol):
+    """A node as the simulator needs it: driven like any other, and seen through by the observer."""
 
 
 class Maker(Protocol):
     """Builds a node, as `swimstream.core.node.Node` does."""
 
-    def __call__(self, config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now: float) -> Participant:
+    def __call__(self, config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now: float) -> Simulated:
         """Return a node that is not yet a member."""
 
 

@@ -44,7 +44,7 @@ def test_the_result_of_two_months_with_every_odd_case(tmp_path: Path) -> None:
         tmp_path,
         "a",
         [flight("2013-02-01T05:00:00Z", "JFK", "1", "-3"), "", flight("2013-02-01T05:00:00Z", "JFK", "", "")],
-        ["2013-02-01T05:00:00Z,JFK,1.50,0,0,0,NA,NA,,0,10", "2013-02-01T05:00:00Z,JFK,9,9,9,9,9,9,9,9,9"],
+        ["2013-02-01T05:00:00Z,JFK,9,9,9,9,9,9,9,9,9", "2013-02-01T05:00:00Z,JFK,1.50,0,0,0,NA,NA,,0,10"],
     )
     write_month(
         tmp_path,

@@ -242,6 +242,7 @@ def test_two_operators_of_one_name_are_refused() -> None:
 
 SEAT = ["a", 1]
 HELD = ["job", "op", 0, "a", 1, 1, 0, b"", False]
+JOB = ["job", [["op", "map", 1, [], "", {}]]]
 
 
 @pytest.mark.parametrize(
@@ -255,6 +256,8 @@ HELD = ["job", "op", 0, "a", 1, 1, 0, b"", False]
         (3, [["a"]]),
         (3, [["a", 1, "new"]]),
         (4, [["b", []]]),
+        (4, [["other", JOB[1]]]),
+        (5, [[*HELD[:2], 1, *HELD[3:]]]),
         (5, [HELD, HELD]),
         (5, [[*HELD[:5], 11, *HELD[6:]]]),
         (5, [[*HELD[:2], 1_024, *HELD[3:]]]),
@@ -268,7 +271,7 @@ HELD = ["job", "op", 0, "a", 1, 1, 0, b"", False]
     ],
 )
 def test_a_plan_out_of_its_limits_is_refused(place: int, value: object) -> None:
-    plan: list[object] = [10, 1, 7, [SEAT], [], [HELD], [["a", 1]], []]
+    plan: list[object] = [10, 1, 7, [SEAT], [JOB], [HELD], [["a", 1]], []]
     assert decode_packet_untrusted(START + cbor2.dumps([16, 1, 1, 1, plan])).messages
     plan[place] = value
     refused(START + cbor2.dumps([16, 1, 1, 1, plan]))

@@ -1,0 +1,79 @@
+"""The face of a node: what a driver calls, under trio or in the simulator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from swimstream.core.effects import Effect
+    from swimstream.model.identity import Address, InstanceId, Run
+    from swimstream.model.job import JobSpec
+    from swimstream.model.member import Member
+    from swimstream.model.plan import Plan, PlanMark
+    from swimstream.model.status import InstanceState, InstanceStatus
+
+
+class Participant(Protocol):
+    """The face of `swimstream.core.node.Node`, for whoever drives one and for tests that put another in its place."""
+
+    def receive_packet(self, data: bytes, *, source: Address, now: float) -> None:
+        """Take one datagram."""
+
+    def receive_frame(self, stream: int, data: bytes, *, now: float) -> None:
+        """Take one frame."""
+
+    def stream_closed(self, stream: int, *, now: float) -> None:
+        """Take the end of a stream."""
+
+    def fire_timers(self, *, now: float) -> None:
+        """Act on what is due."""
+
+    def next_deadline(self) -> float:
+        """Return when to fire next."""
+
+    def take_effects(self) -> list[Effect]:
+        """Return what to do."""
+
+    def join(self, request: int, *, now: float) -> None:
+        """Become a member."""
+
+    def submit(self, request: int, job: JobSpec, *, now: float) -> None:
+        """Have a job committed."""
+
+    def leave(self, request: int, *, now: float) -> None:
+        """Say goodbye."""
+
+    def report(
+        self,
+        instance: InstanceId,
+        epoch: int,
+        *,
+        now: float,
+        state: InstanceState | None = None,
+        progress: int | None = None,
+        checkpoint: bytes | None = None,
+        endpoint: str | None = None,
+        cause: str | None = None,
+    ) -> None:
+        """Say how an instance fares."""
+
+    @property
+    def run(self) -> Run:
+        """Return who it is."""
+
+    @property
+    def plan(self) -> Plan:
+        """Return the plan."""
+
+    @property
+    def mark(self) -> PlanMark:
+        """Return term, leader and index."""
+
+    def members(self) -> tuple[Member, ...]:
+        """Return all members."""
+
+    def statuses(self) -> tuple[InstanceStatus, ...]:
+        """Return all statuses."""
+
+    def counters(self) -> dict[str, int]:
+        """Return all counters."""

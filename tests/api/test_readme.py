@@ -1,0 +1,29 @@
+"""What the README shows works as pasted."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(script: Path) -> list[str]:
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_the_library_example_of_the_readme_works_as_pasted(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    script = tmp_path / "pasted.py"
+    script.write_text(code)
+    lines = run(script)
+    assert [line.rpartition(": ")[2] for line in lines] == ["0", "1", "2", "3", "4"]
+    assert lines[0].startswith("hello/count[0] on w1, epoch ")
+
+
+def test_the_hello_example_says_the_same() -> None:
+    assert len(run(ROOT / "examples" / "hello.py")) == 5
