@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from swimstream.core.effects import Answer, Effect, Notify, StartInstance, StopInstance
 from swimstream.core.membership.joining import JoinState
 from swimstream.core.reception import Reception
-from swimstream.core.recovery.recovery import Patience, Recovery, Situation, pending
+from swimstream.core.recovery.recovery import Patience, Recovery, Situation
 from swimstream.core.rooms import open_rooms
 from swimstream.core.status.local import check_report
 from swimstream.events import Decided, Event, LeaderChanged, MemberChanged, Superseded
@@ -213,10 +213,6 @@ class Node:
     def statuses(self) -> tuple[InstanceStatus, ...]:
         """Return the newest status of every instance, sorted by instance."""
         return self._rooms.statuses.all()
-
-    def pending(self) -> dict[InstanceId, str]:
-        """Return the instances that belong nowhere at present, and why."""
-        return pending(self.plan, self._rooms.members_by_name())
 
     def counters(self) -> dict[str, int]:
         """Return what was dropped, sent and received so far, by name."""

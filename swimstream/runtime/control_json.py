@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+from swimstream.core.recovery.recovery import pending
 from swimstream.events import (
     Decided,
     Event,
@@ -89,13 +90,19 @@ def jobs_json(view: View) -> list[Json]:
 def operators_json(view: View) -> list[Json]:
     """Return every instance of every job: where the plan has it, and what is said of it.
 
-    `state` is `pending` before an assignment, `assigned` before a status of that epoch, then the status's.
+    `state` is `pending` while it belongs to no live run (`cause` says why), `assigned` before a status of its epoch,
+    then the status's.
     """
     jobs = view.plan.jobs
-    return [_operator_json(view, instance, jobs[name]) for name in sorted(jobs) for instance in jobs[name].instances()]
+    waiting = pending(view.plan, {member.run.name: member for member in view.members})
+    return [
+        _operator_json(view, instance, jobs[name], waiting.get(instance, ""))
+        for name in sorted(jobs)
+        for instance in jobs[name].instances()
+    ]
 
 
-def _operator_json(view: View, instance: InstanceId, job: JobSpec) -> JsonTable:
+def _operator_json(view: View, instance: InstanceId, job: JobSpec, waits_for: str) -> JsonTable:
     spec = job.operator(instance.operator)
     held = view.plan.assignments.get(instance)
     row: JsonTable = {
@@ -110,7 +117,7 @@ def _operator_json(view: View, instance: InstanceId, job: JobSpec) -> JsonTable:
         "epoch": held.epoch if held else 0,
         "failures": held.failures if held else 0,
         "finished": held.finished if held else False,
-        "state": "assigned" if held else "pending",
+        "state": "assigned",
         "since_ms": 0,
         "progress": 0,
         "checkpoint": held.resume_from.hex() if held else "",
@@ -123,6 +130,8 @@ def _operator_json(view: View, instance: InstanceId, job: JobSpec) -> JsonTable:
         row |= {key: said[key] for key in ("state", "since_ms", "progress", "checkpoint", "endpoint", "cause")}
     if held is not None and held.finished:
         row["state"] = InstanceState.FINISHED.name.lower()
+    if waits_for:
+        row |= {"state": "pending", "cause": waits_for}
     return row
 
 

@@ -76,7 +76,7 @@ class Example:
         try:
             return self._reference.compute(data)
         except self._reference.DataError as error:
-            raise Unreadable(str(error)) from error
+            raise Unreadable(f"--data: {error}") from error
 
     def write_csv(self, rows: tuple[Row, ...], out: TextIO) -> None:
         """Write rows as CSV."""
