@@ -84,7 +84,7 @@ class Reception:
             if isinstance(message, SyncDigest | SyncWant):
                 self._receive_sync(packet.header, message, stream)
             elif not isinstance(message, Update):
-                self._receive_message(sender, message)
+                self._receive_message(sender, message, stream)
 
     def _hear(self, update: Update, *, is_hearsay: bool) -> None:
         match update:
@@ -106,7 +106,7 @@ class Reception:
                 self._rooms.syncer.receive_want(stream, message)
                 self._rooms.joining.receive_answer(stream, header, self._rooms.council.plan.cluster_id, self._now)
 
-    def _receive_message(self, sender: Run, message: Message) -> None:
+    def _receive_message(self, sender: Run, message: Message, stream: int | None) -> None:
         """Hand a message to its room."""
         now = self._now
         if not self._rooms.council.is_believable(_term_of(message)):
@@ -114,10 +114,10 @@ class Reception:
         match message:
             case Ping():
                 self._rooms.council.hear_mark(sender, message.mark, now)
-                self._rooms.detector.receive_ping(sender, message)
+                self._rooms.detector.receive_ping(sender, message, stream)
             case Ack():
                 self._rooms.council.hear_mark(sender, message.mark, now)
-                self._rooms.detector.receive_ack(sender, message)
+                self._rooms.detector.receive_ack(sender, message, stream)
             case PingRequest():
                 self._rooms.detector.receive_ping_request(sender, message, now)
             case Nack():

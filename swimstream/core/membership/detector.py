@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from swimstream.config import MEMBERS_MAX
 from swimstream.core.membership.membership import accusation_of
 from swimstream.core.membership.probing import NACK_SHARE, Errand, Errands, Probe, choose_relays
 from swimstream.model.member import MemberState
+from swimstream.wire.codec import encode_message
 from swimstream.wire.messages import Ack, Nack, Ping, PingRequest
 
 if TYPE_CHECKING:
@@ -58,27 +60,27 @@ class Detector:
         self._round_at = now + self._rng.random() * self._timing.probe_interval_s
         self._gossip_at = now + self._rng.random() * self._timing.gossip_interval_s
 
-    def stop(self) -> None:
-        """Probe nobody any more."""
-        self._round_at = self._gossip_at = float("inf")
-        self._probe = None
-
     def forget_acquaintances(self) -> None:
         """Introduce this node to everybody again: it goes on under another run."""
         self._acquainted.clear()
 
     # --- messages ---------------------------------------------------------------------------------
 
-    def receive_ping(self, sender: Run, ping: Ping) -> None:
+    def receive_ping(self, sender: Run, ping: Ping, stream: int | None) -> None:
         """Answer a ping that means this very run, if its sender is a known member.
 
-        The answer goes to the member's own address, never to where the datagram seems to come from.
+        The answer goes back on the stream that it came by, or to the member's own address: never to where a
+        datagram seems to come from.
         """
         member = self._membership.table.get_run(sender)
         if ping.target != self._membership.run or member is None:
             self._counters["pings_ignored"] += 1
             return
-        self._outbox.send(member.profile.address, Ack(seq=ping.seq, mark=self._mark()))
+        ack = Ack(seq=ping.seq, mark=self._mark())
+        if stream is not None:
+            self._outbox.send_frame(stream, [encode_message(ack)])
+        else:
+            self._outbox.send(member.profile.address, ack)
 
     def receive_ping_request(self, sender: Run, request: PingRequest, now: float) -> None:
         """Probe another member for `sender`."""
@@ -100,12 +102,15 @@ class Detector:
             ping = Ping(seq=seq, target=request.target, mark=self._mark())
             self._outbox.send(request.address, ping, updates=self._introduction(target) if target is not None else ())
 
-    def receive_ack(self, sender: Run, ack: Ack) -> None:
+    def receive_ack(self, sender: Run, ack: Ack, stream: int | None) -> None:
         """Take an answer: to the probe under way, or to one made for somebody else. Late ones change nothing."""
         probe = self._probe
         if probe is not None and ack.seq == probe.seq and (sender == probe.target or sender.name in probe.relays):
+            self._counters["acks_by_stream_only"] += stream is not None and not probe.acked
             probe.acked = True
             if sender == probe.target:
+                if len(self._acquainted) >= MEMBERS_MAX:
+                    self._acquainted.clear()  # to be introduced again costs some bytes, nothing more
                 self._acquainted[sender.name] = sender.boot
             return
         errand = self._errands.finish(ack.seq, sender)
@@ -132,6 +137,9 @@ class Detector:
 
     def fire_timers(self, now: float) -> None:
         """Send nacks, ask relays, end the round and begin the next, gossip; whatever is due."""
+        if now - self.next_deadline() > self._timing.probe_timeout_s:
+            self._counters["timers_late"] += 1
+            self._membership.health = self._membership.health.after_lateness()
         for errand in self._errands.due(now):
             requester = self._membership.table.get_run(errand.requester)
             if requester is not None:
@@ -156,13 +164,14 @@ class Detector:
             seq=self._next_seq(),
             target=target.run,
             indirect_at=now + self._timing.probe_timeout_s * stretch,
-            ends_at=self._round_at,
         )
         ping = Ping(seq=self._probe.seq, target=target.run, mark=self._mark())
         self._outbox.send(target.profile.address, ping, updates=self._introduction(target))
 
     def _end_round(self, now: float) -> None:
         probe, self._probe = self._probe, None
+        if probe is not None and probe.stream:
+            self._outbox.close_stream(probe.stream)
         target = self._membership.table.get_run(probe.target) if probe is not None else None
         if probe is None or target is None or target.state.is_gone:
             return  # nobody to judge: the target has left, or is another run by now
@@ -183,11 +192,19 @@ class Detector:
             return
         self._round_at += now - probe.indirect_at
         others = [member for member in self._membership.table.live() if member.run != self._membership.run]
-        relays = choose_relays(others, target=probe.target, count=self._timing.indirect_probes, rng=self._rng)
+        relays = choose_relays(
+            others,
+            target=target,
+            prober_site=self._membership.profile.site,
+            count=self._timing.indirect_probes,
+            rng=self._rng,
+        )
         probe.relays = frozenset(relay.run.name for relay in relays)
         request = PingRequest(seq=probe.seq, target=probe.target, address=target.profile.address)
         for relay in relays:
             self._outbox.send(relay.profile.address, request)
+        ping = Ping(seq=probe.seq, target=probe.target, mark=self._mark())
+        probe.stream = self._outbox.open_stream(target.profile.address, [encode_message(ping)])
 
     def _next_target(self) -> Member | None:
         name = self._membership.ring.next()

@@ -2,7 +2,7 @@
 
 Lifeguard §IV-A (LHA-Probe): a node that gets no answers, not even the nacks that its relays owe it, is
 probably slow itself. It counts, and stretches its own probe interval and time-out by 1 + score. It doubts
-itself for unanswered relays and for having had to refute; a good round takes one away.
+itself for unanswered relays, for having had to refute and for timers that fired late; a good round takes one away.
 
 Refused: counting the failed round itself as well, as the paper does. It slows a healthy node exactly when it
 has found a real death.
@@ -35,6 +35,10 @@ class Health:
 
     def after_refutation(self) -> Health:
         """Return the score after somebody had reason to suspect this node."""
+        return self._moved(1)
+
+    def after_lateness(self) -> Health:
+        """Return the score after this node's own timer fired so late that it could not have judged in time."""
         return self._moved(1)
 
     def _moved(self, by: int) -> Health:

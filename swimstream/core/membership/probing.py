@@ -2,8 +2,8 @@
 
 SWIM §4.1 and §4.3: targets come from a shuffled list that is walked to its end, so that every member is probed
 within 2n - 1 rounds; newcomers enter it at a random place. A target that does not answer in time is probed
-again through k relays, so that one bad path accuses nobody. Lifeguard: a relay that gets no answer sends a
-nack, so that the prober can tell a dead target from its own deafness.
+again through k relays, so that one bad path accuses nobody, and by a stream, in case only its datagrams are lost.
+Lifeguard: a relay that gets no answer sends a nack, so that the prober can tell a dead target from its own deafness.
 """
 
 from __future__ import annotations
@@ -69,12 +69,13 @@ class Probe:
     seq: int
     target: Run
     indirect_at: float
-    ends_at: float
     acked: bool = False
     asked: bool = False
     """Whether the relays have been asked."""
     relays: frozenset[str] = frozenset()
     nacked_by: frozenset[str] = frozenset()
+    stream: int = 0
+    """The stream on which the target is pinged as well, in case only datagrams are lost; 0 before the time-out."""
 
 
 @attrs.frozen(kw_only=True)
@@ -133,7 +134,18 @@ class Errands:
         )
 
 
-def choose_relays(members: Sequence[Member], *, target: Run, count: int, rng: Random) -> list[Member]:
-    """Return up to `count` random alive members other than the target, to probe it for us."""
-    able = [member for member in members if member.state is MemberState.ALIVE and member.run.name != target.name]
-    return rng.sample(able, min(count, len(able)))
+def choose_relays(
+    members: Sequence[Member], *, target: Member, prober_site: str, count: int, rng: Random
+) -> list[Member]:
+    """Return up to `count` random alive members other than the target, to probe it for us.
+
+    One of them is near the target, the others are at other sites than the prober's as far as there are such: one
+    bad link between two sites must accuse nobody.
+    """
+    able = [member for member in members if member.state is MemberState.ALIVE and member.run != target.run]
+    able = rng.sample(able, len(able))
+    near = [member for member in able if member.profile.site == target.profile.site][:1]
+    rest = sorted(
+        (member for member in able if member not in near), key=lambda member: member.profile.site == prober_site
+    )
+    return (near + rest)[:count]

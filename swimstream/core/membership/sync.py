@@ -69,10 +69,6 @@ class Syncer:
         self._sync_at = now + self._rng.random() * self._timing.sync_interval_s
         self._reconnect_at = now + self._rng.random() * self._timing.reconnect_interval_s
 
-    def stop(self) -> None:
-        """Start no sync any more."""
-        self._sync_at = self._reconnect_at = float("inf")
-
     def ask(self, address: Address, now: float, *, joining: bool = False) -> int | None:
         """Open a sync with whoever is at `address`; return its stream, or None when too many are open."""
         if len(self._open) >= SYNCS_MAX:

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from swimstream.config import LOCAL
-from swimstream.core.effects import SendPacket
+from swimstream.core.effects import CloseStream, Effect, OpenStream, SendFrame, SendPacket
 from swimstream.core.membership.detector import Detector
 from swimstream.core.outbox import Outbox
 from swimstream.model.identity import Run
@@ -31,6 +31,7 @@ class Bench:
         self.membership = view("a", others=others)
         self.outbox = Outbox(packet_bytes_max=1_200, piggyback=lambda _: [], counters=self.counters)
         self.outbox.identify(self.membership.run, 0)
+        self.streams: list[Effect] = []
         self.detector = Detector(
             self.membership, self.outbox, timing=LOCAL, rng=Random(1), counters=self.counters, mark=lambda: MARK
         )
@@ -52,7 +53,9 @@ class Bench:
         """Return what has left since the last look, with the receiver's name."""
         found: list[tuple[str, Message]] = []
         for effect in self.outbox.take():
-            assert isinstance(effect, SendPacket)
+            if not isinstance(effect, SendPacket):
+                self.streams.append(effect)
+                continue
             name = chr(int(effect.to.host.rpartition(".")[2]))
             found += [(name, message) for message in decode_packet_untrusted(effect.payload).messages]
         return found
@@ -65,7 +68,7 @@ def requests(sent: list[tuple[str, Message]]) -> list[tuple[str, PingRequest]]:
 def test_a_target_that_answers_is_not_suspected() -> None:
     bench = Bench("b")
     ping, at = bench.begin_round()
-    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK))
+    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), None)
     bench.fire(at + TIMEOUT_S)
     bench.fire(at + INTERVAL_S)
     assert held(bench.membership, "b").state is MemberState.ALIVE
@@ -89,7 +92,7 @@ def test_after_the_time_out_as_many_relays_are_asked_as_configured() -> None:
 def test_no_relay_is_asked_about_a_target_that_has_answered() -> None:
     bench = Bench("bcdefg")
     ping, at = bench.begin_round()
-    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK))
+    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), None)
     assert requests(bench.fire(at + TIMEOUT_S)) == []
 
 
@@ -97,7 +100,7 @@ def test_an_ack_through_a_relay_saves_the_target() -> None:
     bench = Bench("bcd")
     ping, at = bench.begin_round()
     relay, _ = requests(bench.fire(at + TIMEOUT_S))[0]
-    bench.detector.receive_ack(Run(relay, 1), Ack(seq=ping.seq, mark=MARK))
+    bench.detector.receive_ack(Run(relay, 1), Ack(seq=ping.seq, mark=MARK), None)
     bench.fire(at + INTERVAL_S)
     assert held(bench.membership, ping.target.name).state is MemberState.ALIVE
 
@@ -117,7 +120,7 @@ def test_a_late_ack_changes_nothing() -> None:
     ping, at = bench.begin_round()
     bench.fire(at + TIMEOUT_S)
     bench.fire(at + INTERVAL_S)
-    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK))
+    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), None)
     assert held(bench.membership, "b").state is MemberState.SUSPECT
     assert bench.counters["acks_ignored"] == 1
 
@@ -126,7 +129,7 @@ def test_an_ack_by_somebody_who_was_not_asked_does_not_save_the_target() -> None
     bench = Bench("bcd")
     ping, at = bench.begin_round()
     stranger = next(name for name in "bcd" if name != ping.target.name)
-    bench.detector.receive_ack(Run(stranger, 1), Ack(seq=ping.seq, mark=MARK))
+    bench.detector.receive_ack(Run(stranger, 1), Ack(seq=ping.seq, mark=MARK), None)
     assert requests(bench.fire(at + TIMEOUT_S))
 
 
@@ -193,14 +196,14 @@ def test_doubt_stretches_the_round_and_its_time_out(score: int) -> None:
 
 def test_a_ping_of_a_member_is_answered_at_the_address_of_the_member() -> None:
     bench = Bench("b")
-    bench.detector.receive_ping(Run("b", 1), Ping(seq=7, target=Run("a", 1), mark=MARK))
+    bench.detector.receive_ping(Run("b", 1), Ping(seq=7, target=Run("a", 1), mark=MARK), None)
     assert bench.sent() == [("b", Ack(seq=7, mark=MARK))]
 
 
 @pytest.mark.parametrize(("sender", "target"), [("b", Run("a", 2)), ("b", Run("c", 1)), ("z", Run("a", 1))])
 def test_a_ping_for_another_run_or_by_a_stranger_is_ignored_and_counted(sender: str, target: Run) -> None:
     bench = Bench("b")
-    bench.detector.receive_ping(Run(sender, 1), Ping(seq=7, target=target, mark=MARK))
+    bench.detector.receive_ping(Run(sender, 1), Ping(seq=7, target=target, mark=MARK), None)
     assert bench.sent() == []
     assert bench.counters["pings_ignored"] == 1
 
@@ -217,7 +220,7 @@ def relay_for(bench: Bench) -> Ping:
 def test_a_relay_hands_the_ack_on_under_the_number_of_the_requester() -> None:
     bench = Bench("bc")
     ping = relay_for(bench)
-    bench.detector.receive_ack(Run("c", 1), Ack(seq=ping.seq, mark=MARK))
+    bench.detector.receive_ack(Run("c", 1), Ack(seq=ping.seq, mark=MARK), None)
     assert bench.sent() == [("b", Ack(seq=40, mark=MARK))]
 
 
@@ -232,7 +235,7 @@ def test_a_relay_hands_on_an_ack_that_comes_after_its_nack() -> None:
     bench = Bench("bc")
     ping = relay_for(bench)
     bench.fire(bench.detector.next_deadline())
-    bench.detector.receive_ack(Run("c", 1), Ack(seq=ping.seq, mark=MARK))
+    bench.detector.receive_ack(Run("c", 1), Ack(seq=ping.seq, mark=MARK), None)
     assert bench.sent() == [("b", Ack(seq=40, mark=MARK))]
 
 
@@ -254,7 +257,7 @@ def test_a_member_introduces_itself_with_each_ping_until_the_target_has_answered
     again = bench.fire(at + INTERVAL_S)
     assert alive("a") in [message for _, message in again]
     probe = next(message for _, message in again if isinstance(message, Ping))
-    bench.detector.receive_ack(ping.target, Ack(seq=probe.seq, mark=MARK))
+    bench.detector.receive_ack(ping.target, Ack(seq=probe.seq, mark=MARK), None)
     third = bench.fire(at + 2 * INTERVAL_S)
     assert alive("a") not in [message for _, message in third]
 
@@ -307,3 +310,66 @@ def test_gossip_does_not_go_to_the_long_dead() -> None:
     bench = Bench("bc")
     hear(bench.membership, dead("b"))
     assert gossip_goes_to(bench, 31 * INTERVAL_S) == {"c"}
+
+
+# --- by stream, in case only datagrams are lost -----------------------------------------------------
+
+
+def opened(bench: Bench) -> OpenStream:
+    (stream,) = [effect for effect in bench.streams if isinstance(effect, OpenStream)]
+    return stream
+
+
+def test_after_the_time_out_the_target_is_pinged_by_stream_as_well() -> None:
+    bench = Bench("bcd")
+    ping, at = bench.begin_round()
+    bench.fire(at + TIMEOUT_S)
+    (message,) = decode_packet_untrusted(opened(bench).frame).messages
+    assert message == ping
+    assert opened(bench).to == address_of(ping.target.name)
+
+
+def test_a_target_that_answers_by_stream_alone_is_not_suspected_but_counted() -> None:
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    bench.fire(at + TIMEOUT_S)
+    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), opened(bench).stream)
+    bench.fire(at + INTERVAL_S)
+    assert held(bench.membership, "b").state is MemberState.ALIVE
+    assert bench.counters["acks_by_stream_only"] == 1
+
+
+def test_a_target_that_answered_in_time_is_pinged_by_no_stream() -> None:
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), None)
+    bench.fire(at + TIMEOUT_S)
+    assert bench.streams == []
+
+
+def test_the_stream_is_closed_with_its_round() -> None:
+    bench = Bench("b")
+    _, at = bench.begin_round()
+    bench.fire(at + TIMEOUT_S)
+    number = opened(bench).stream
+    bench.fire(at + INTERVAL_S)
+    assert CloseStream(number) in bench.streams
+
+
+def test_a_ping_by_stream_is_answered_on_that_stream() -> None:
+    bench = Bench("b")
+    bench.detector.receive_ping(Run("b", 1), Ping(seq=7, target=bench.membership.run, mark=MARK), -3)
+    assert bench.sent() == []
+    (answer,) = bench.streams
+    assert isinstance(answer, SendFrame)
+    assert (answer.stream, decode_packet_untrusted(answer.frame).messages) == (-3, (Ack(seq=7, mark=MARK),))
+
+
+def test_who_fires_its_own_timer_too_late_doubts_itself() -> None:
+    """Lifeguard: a starved node must slow down before it accuses others."""
+    bench = Bench("")  # nobody to probe, so that no failed round adds to it
+    bench.detector.start(0.0)
+    bench.fire(bench.detector.next_deadline() + TIMEOUT_S)
+    assert (bench.counters["timers_late"], bench.membership.health.score) == (0, 0)
+    bench.fire(bench.detector.next_deadline() + TIMEOUT_S * 1.01)
+    assert (bench.counters["timers_late"], bench.membership.health.score) == (1, 1)

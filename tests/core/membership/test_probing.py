@@ -170,8 +170,31 @@ def test_relays_are_different_alive_members_other_than_the_target(
     states: list[MemberState], count: int, seed: int
 ) -> None:
     group = members(*states)
-    relays = choose_relays(group, target=TARGET, count=count, rng=Random(seed))
+    relays = choose_relays(group, target=at_site(TARGET.name, "x"), prober_site="x", count=count, rng=Random(seed))
     able = [member.run.name for member in group if member.state is MemberState.ALIVE and member.run != TARGET]
     names = [relay.run.name for relay in relays]
     assert len(set(names)) == len(names) == min(count, len(able))
     assert set(names) <= set(able)
+
+
+def at_site(name: str, site: str) -> Member:
+    profile = Profile(address=address_of(name), site=site)
+    return Member(run=Run(name, 1), incarnation=0, state=MemberState.ALIVE, profile=profile, since=0.0)
+
+
+@given(seed=st.integers(0, 99))
+def test_one_relay_is_near_the_target_and_the_others_away_from_the_prober(seed: int) -> None:
+    """One bad link between the prober's site and the target's must accuse nobody."""
+    here = [at_site(name, "here") for name in "abcdef"]
+    there = [at_site(name, "there") for name in "ghi"]
+    far = [at_site(name, "far") for name in "jkl"]
+    group = [*here, *there, *far]
+    relays = choose_relays(group, target=there[0], prober_site="here", count=3, rng=Random(seed))
+    assert relays[0] in there[1:]
+    assert not set(relays[1:]) & set(here)
+
+
+def test_the_probers_own_site_helps_when_there_is_no_other() -> None:
+    here = [at_site(name, "here") for name in "abcd"]
+    relays = choose_relays(here, target=here[0], prober_site="here", count=3, rng=Random(1))
+    assert {relay.run.name for relay in relays} == set("bcd")
