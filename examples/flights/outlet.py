@@ -193,11 +193,20 @@ async def operate(ctx: OperatorContext, compute: Compute, *, capacity: int) -> N
         ctx.publish(await nursery.start(outlet.serve))
         async with trio.open_nursery() as work:
             work.start_soon(_compute, ctx, compute, outlet)
+            work.start_soon(_end_with_consumers, ctx, outlet)
             await outlet.final.wait()
             work.cancel_scope.cancel()
         await dismiss(ctx)
         await outlet.dismiss()
         nursery.cancel_scope.cancel()
+
+
+async def _end_with_consumers(ctx: OperatorContext, outlet: Outlet) -> None:
+    """A copy that is executed after its consumer has finished would wait for ever: nobody comes any more."""
+    for consumer in ctx.outputs:
+        await ctx.finished(consumer)
+    if ctx.outputs:
+        outlet.final.set()
 
 
 async def _compute(ctx: OperatorContext, compute: Compute, outlet: Outlet) -> None:

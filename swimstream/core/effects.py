@@ -92,6 +92,8 @@ class StartInstance:
     spec: OperatorSpec
     inputs: tuple[InstanceId, ...]
     """All instances of the operator's inputs, in the order of the spec."""
+    outputs: tuple[InstanceId, ...]
+    """All instances of the operators that read this one, in the order of the job."""
     resume_from: bytes
 
 

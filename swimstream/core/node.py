@@ -314,6 +314,7 @@ class Node:
                     epoch=assigned.epoch,
                     spec=job.operator(assigned.instance.operator),
                     inputs=job.inputs_of(assigned.instance.operator),
+                    outputs=job.outputs_of(assigned.instance.operator),
                     resume_from=assigned.resume_from,
                 )
             )

@@ -74,14 +74,18 @@ class JobSpec:
 
     def inputs_of(self, name: str) -> tuple[InstanceId, ...]:
         """Return all instances of the operators that `name` reads, in the order of its `inputs`."""
-        sources = [self.operator(source) for source in self.operator(name).inputs]
-        return tuple(InstanceId(self.name, spec.name, i) for spec in sources for i in range(spec.parallelism))
+        return self._instances_of(self.operator(source) for source in self.operator(name).inputs)
+
+    def outputs_of(self, name: str) -> tuple[InstanceId, ...]:
+        """Return all instances of the operators that read `name`, in the order of the job."""
+        return self._instances_of(spec for spec in self.operators if name in spec.inputs)
 
     def instances(self) -> Iterator[InstanceId]:
         """Yield every instance, in the order of the operators."""
-        for spec in self.operators:
-            for index in range(spec.parallelism):
-                yield InstanceId(self.name, spec.name, index)
+        yield from self._instances_of(self.operators)
+
+    def _instances_of(self, specs: Iterable[OperatorSpec]) -> tuple[InstanceId, ...]:
+        return tuple(InstanceId(self.name, spec.name, index) for spec in specs for index in range(spec.parallelism))
 
 
 def check_job(job: JobSpec) -> JobSpec:

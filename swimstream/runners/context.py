@@ -36,6 +36,8 @@ class OperatorContext:
         self.parameters: Mapping[str, Parameter] = start.spec.parameters
         self.inputs: tuple[InstanceId, ...] = start.inputs
         """Every instance of the operators that this one reads from, in order."""
+        self.outputs: tuple[InstanceId, ...] = start.outputs
+        """Every instance of the operators that read from this one, in order."""
         self.resume_from: bytes = start.resume_from
         """The newest checkpoint that any earlier execution has made known; empty at first."""
         self._reports = reports
@@ -95,6 +97,15 @@ class OperatorContext:
         def look(view: View) -> Found[Address] | None:
             address = view.locate(instance)
             return None if address is None else Found(address)
+
+        return self._when(look)
+
+    def finished(self, instance: InstanceId) -> Reply[None]:
+        """Return a reply that is settled once the plan says that `instance` of this job has finished for good."""
+
+        def look(view: View) -> Found[None] | None:
+            held = view.plan.assignments.get(instance)
+            return Found(None) if held is not None and held.finished else None
 
         return self._when(look)
 

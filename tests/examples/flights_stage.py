@@ -30,6 +30,8 @@ class Stage:
     """Where every operator of one test is, as the cluster would tell."""
 
     places: dict[InstanceId, Address] = attrs.field(factory=dict)
+    over: set[InstanceId] = attrs.field(factory=set)
+    """What the plan says has finished for good."""
     changed: trio.Event = attrs.field(factory=trio.Event)
 
     def place(self, who: InstanceId, address: Address) -> None:
@@ -53,6 +55,7 @@ class Context:
     worker: str = "tester"
     parameters: Mapping[str, Parameter] = attrs.field(factory=dict)
     inputs: tuple[InstanceId, ...] = ()
+    outputs: tuple[InstanceId, ...] = ()
     resume_from: bytes = b""
     counts: list[int] = attrs.field(factory=list)
     checkpoints: list[bytes] = attrs.field(factory=list)
@@ -76,6 +79,11 @@ class Context:
     def publish(self, address: Address) -> None:
         """Let others find this operator."""
         self.stage.place(self.instance, address)
+
+    async def finished(self, who: InstanceId) -> None:
+        """Wait until the plan says so."""
+        while who not in self.stage.over:
+            await self.stage.changed.wait()
 
     async def locate(self, who: InstanceId) -> Address:
         """Wait until `who` is somewhere."""

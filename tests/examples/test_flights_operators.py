@@ -143,6 +143,28 @@ def test_a_merge_orders_by_hour_and_then_airport(data: Path) -> None:
     assert len(keys) == 20
 
 
+@pytest.mark.parametrize("name", ["replay", "window", "merge"])
+def test_an_operator_that_is_executed_after_its_consumer_has_finished_ends_by_itself(name: str, data: Path) -> None:
+    """Its worker died between its goodbye and its conclusion; nobody will ever ask for its output again."""
+    act, stage, consumer = acts(data)[name], Stage(), instance("consumer")
+
+    async def main() -> None:
+        context = act.context(stage, resume_from=b"")
+        context.outputs = (consumer,)
+        with trio.fail_after(20):
+            async with trio.open_nursery() as servers:
+                for source, items in act.inputs.items():
+                    await servers.start(serve_items, stage, instance(source), items)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(act.operator, context)
+                    await context.locate(context.instance)
+                    stage.over.add(consumer)
+                    stage.notify()
+                servers.cancel_scope.cancel()
+
+    trio.run(main)
+
+
 def test_rows_before_the_checkpoint_are_there_at_once_and_later_ones_at_the_rate(data: Path) -> None:
     act = acts(data)["replay"]
     act.parameters["rate"] = 10

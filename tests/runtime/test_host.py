@@ -86,7 +86,14 @@ def stage() -> Iterator[Stage]:
 
 def start(epoch: int, *, instance: InstanceId = INSTANCE, resume_from: bytes = b"") -> StartInstance:
     inputs = JOB.inputs_of("count")
-    return StartInstance(instance=instance, epoch=epoch, spec=COUNT, inputs=inputs, resume_from=resume_from)
+    return StartInstance(
+        instance=instance,
+        epoch=epoch,
+        spec=COUNT,
+        inputs=inputs,
+        outputs=JOB.outputs_of("count"),
+        resume_from=resume_from,
+    )
 
 
 def serving(epoch: int, port: int) -> InstanceStatus:

@@ -39,7 +39,7 @@ def make_observer(*, gentle: bool = True) -> Observer:
 
 def start(epoch: int) -> StartInstance:
     """Return an order to run the one instance."""
-    return StartInstance(instance=INSTANCE, epoch=epoch, spec=JOB.operators[0], inputs=(), resume_from=b"")
+    return StartInstance(instance=INSTANCE, epoch=epoch, spec=JOB.operators[0], inputs=(), outputs=(), resume_from=b"")
 
 
 def dead(name: str) -> MemberChanged:
