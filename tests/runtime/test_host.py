@@ -280,6 +280,17 @@ def test_an_endpoint_of_an_older_epoch_is_not_an_answer() -> None:
     assert view.locate(NEIGHBOUR) is None
 
 
+def test_a_reader_has_finished_when_the_plan_says_so_and_not_before() -> None:
+    views = Views(View(run=RUN))
+    context = OperatorContext(start(3), worker="w1", reports=Reports(), views=views)
+    reply = context.finished(NEIGHBOUR)
+    for finished in (False, True):
+        assert not reply.is_settled
+        held = Assignment(instance=NEIGHBOUR, run=RUN, epoch=8, finished=finished)
+        views.publish(View(run=RUN, plan=Plan(assignments={NEIGHBOUR: held})))
+    reply.wait(0)
+
+
 def test_a_thread_that_waits_for_a_neighbour_is_released_by_a_stop(stage: Stage) -> None:
     released: list[str] = []
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 TICK_S = 0.05
 KILL_WORKER_AT = 0.25
 KILL_LEADER_AT = 0.55
+HURRY_S = 6.0
+"""With less than this left of the replay the leader is killed as soon as the first victim is replaced."""
 RESTART_AFTER_S = 6.0
 """A dead worker is started again so long after its end, or `RESTART_SOON_S` after all it ran runs elsewhere."""
 RESTART_SOON_S = 1.0
@@ -196,9 +198,12 @@ class Conductor:
             self._moved, self._moved_at = moved, self.elapsed_s
         return self.elapsed_s > min(self._deadline_s(), self._moved_at + STILL_S + 2 / self._order.rate)
 
+    @property
+    def _replay_s(self) -> float:
+        return max(self._order.flights.values()) / self._order.rate
+
     def _deadline_s(self) -> float:
-        replay_s = max(self._order.flights.values()) / self._order.rate
-        return 2 * replay_s + SLACK_S + SLACK_PER_DEATH_S * len(self.story.deaths)
+        return 2 * self._replay_s + SLACK_S + SLACK_PER_DEATH_S * len(self.story.deaths)
 
     def _describe_stuck(self) -> str:
         picture = self.story.picture
@@ -225,13 +230,20 @@ class Conductor:
             if victim is not None:
                 self._kills_left[0] = False
                 self._strike(victim, f"which runs {window}")
-        elif self._kills_left[1] and not self._kills_left[0] and share >= KILL_LEADER_AT:
-            calm = all(death.is_over for death in self.story.deaths)
-            calm = calm and self.story.picture.alive_most == len(self._fleet.running) == self._order.workers
+        elif self._kills_left[1] and not self._kills_left[0] and self._leader_is_due(share):
             leader = self._fleet.workers.get(self.story.picture.leader)
-            if calm and leader is not None and leader.address:
+            if leader is not None and leader.is_running and leader.address:
                 self._kills_left[1] = False
                 self._strike(leader, "which leads")
+
+    def _leader_is_due(self, share: float) -> bool:
+        """Return whether the first victim is replaced and, if the replay leaves the time for it, back."""
+        if not all(death.is_over for death in self.story.deaths):
+            return False
+        if (1 - share) * self._replay_s < HURRY_S:
+            return True
+        is_calm = self.story.picture.alive_most == len(self._fleet.running) == self._order.workers
+        return is_calm and share >= KILL_LEADER_AT
 
     def _choose_window(self) -> tuple[WorkerProcess | None, str]:
         """Return a worker that runs a window operator, by the seed; the leader only if no other does."""
