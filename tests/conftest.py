@@ -11,6 +11,6 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what the golden stories and the seeded worlds take."""
     group = parser.getgroup("swimstream")
-    group.addoption("--rewrite", action="store_true", help="write the golden stories of tests/transcripts anew")
+    group.addoption("--rewrite", action="store_true", help="write golden stories and packets anew")
     group.addoption("--seed", type=int, help="run only the worlds of this seed, one for each story of tests/worlds")
     group.addoption("--seeds", type=int, help="run so many worlds of each story of tests/worlds")

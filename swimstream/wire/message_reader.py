@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 ENTRIES_MAX = 65_536
 """Log entries in a message."""
-"""Limit of the reason for which a proposal was refused."""
 
 
 class Kind:
