@@ -141,6 +141,8 @@ class NodeConfig:
     """How many instances it takes at a time; 0 for a worker that only watches and votes."""
     expect: int = attrs.field(default=1, validator=_between(1, EXPECT_MAX))
     """The cluster is founded once so many workers that say the same number see each other (Consul's habit)."""
+    keys: tuple[bytes, ...] = attrs.field(default=(), repr=False)
+    """Secret keys of 32 bytes: the first seals every packet and frame, all of them open. None: plain packets."""
     seeds: tuple[Address, ...] = ()
     """Peers to ask at the start; one that answers is enough. Empty: this worker waits to be found."""
     timing: Timing = LAN

@@ -16,6 +16,7 @@ from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX
 from swimstream.runtime.binding import is_loopback
 from swimstream.runtime.udp import is_literal
 from swimstream.tables import read_toml, structure
+from swimstream.wire.seal import KEYS_MAX, parse_key
 
 if TYPE_CHECKING:
     from typing import Self
@@ -67,8 +68,8 @@ class WorkerConfig:
     seeds: tuple[str, ...] = attrs.field(default=(), converter=_to_seeds)
     """`host:port` of workers to ask at the start; one that answers is enough. Empty: wait to be found."""
     bind: str = attrs.field(default="127.0.0.1:0", validator=_check_text)
-    """Where to listen, by UDP and TCP; port 0 picks a free one. This version does not encrypt: an address that
-    other machines can reach needs `insecure_plaintext`, and a network in which every machine is trusted."""
+    """Where to listen, by UDP and TCP; port 0 picks a free one. An address that other machines can reach needs a
+    `key_file`, or `insecure_plaintext` and a network in which every machine is trusted."""
     advertise: str = attrs.field(default="", validator=_check_text)
     """Where others reach this worker, if that is not where it listens (NAT, containers). Port 0: the bound one."""
     site: str = attrs.field(default="default", validator=_check_name)
@@ -87,6 +88,10 @@ class WorkerConfig:
     """Path of the Unix socket for the `swimstream` command and other local programs. None: no control port."""
     module: str = attrs.field(default="", validator=_check_text)
     """Dotted module whose functions marked by `@swimstream.operator(kind)` the `swimstream worker` command runs."""
+    key_file: Path | None = attrs.field(default=None, converter=_to_path)
+    """Secret keys of the cluster, one a line as `swimstream keygen` makes them, at most 8. The first seals every
+    packet, all of them open; so keys are changed by three rolling restarts: add the new one, put it first, remove
+    the old one. Needs the extra `crypto`."""
     insecure_plaintext: bool = attrs.field(default=False)
     """Whether to listen, without encryption or authentication, where other machines can reach."""
     join_timeout_s: float = attrs.field(default=10.0, validator=_check_seconds)
@@ -103,11 +108,12 @@ class WorkerConfig:
             raise UsageError(f"insecure_plaintext: expected true or false, got {self.insecure_plaintext!r}")
         host = self.bind_address().host
         local = is_loopback(host) if is_literal(host) else host == "localhost"
-        if not local and not self.insecure_plaintext:
+        if not local and not self.insecure_plaintext and self.key_file is None:
             raise UsageError(
-                f"bind: expected a loopback address, got {self.bind!r}; this version neither encrypts nor "
-                "authenticates, so listening for other machines needs insecure_plaintext = true"
+                f"bind: expected a loopback address, got {self.bind!r}; listening for other machines needs a "
+                "key_file (see 'swimstream keygen'), or insecure_plaintext = true on a network that you trust"
             )
+        self.keys()
         if self.control is not None and len(os.fsencode(self.control)) > SOCKET_PATH_BYTES_MAX:
             raise UsageError(f"control: expected a path of at most {SOCKET_PATH_BYTES_MAX} bytes, got {self.control}")
 
@@ -115,13 +121,32 @@ class WorkerConfig:
     def from_toml(cls, path: str | os.PathLike[str]) -> Self:
         """Read a TOML file with the fields as keys. Paths in it are relative to the file's own directory."""
         file = Path(path)
-        config = structure(read_toml(file), cls, where=str(file))
         base = file.absolute().parent
+        table = dict(read_toml(file))
+        key_file = table.get("key_file")
+        if isinstance(key_file, str):
+            table["key_file"] = str(base / key_file)  # at once, because it is read while the config is built
+        config = structure(table, cls, where=str(file))
         return attrs.evolve(
             config,
             state_dir=None if config.state_dir is None else base / config.state_dir,
             control=None if config.control is None else base / config.control,
         )
+
+    def keys(self) -> tuple[bytes, ...]:
+        """Read the keys of `key_file`; none without one."""
+        if self.key_file is None:
+            return ()
+        try:
+            lines = self.key_file.read_text(encoding="ascii").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"key_file: {self.key_file} cannot be read: {error}") from None
+        if not 1 <= len(lines) <= KEYS_MAX:
+            raise UsageError(f"key_file: expected 1 to {KEYS_MAX} keys, one a line, got {len(lines)}")
+        keys = tuple(parse_key(line, field=f"key_file: key {n}") for n, line in enumerate(lines, start=1))
+        if len(set(keys)) < len(keys):
+            raise UsageError("key_file: expected each key once")
+        return keys
 
     def bind_address(self) -> Address:
         """Return `bind`, parsed."""
@@ -169,6 +194,7 @@ class WorkerConfig:
             kinds=kinds,
             capacity=self.capacity,
             expect=self.expect,
+            keys=self.keys(),
             seeds=self.seed_addresses(),
             timing=self.timing_values(),
         )

@@ -25,6 +25,7 @@ if TYPE_CHECKING or HAS_CLICK:
         "leader": ("swimstream.cli.inspect", "leader", "Show who leads, since which term."),
         "decisions": ("swimstream.cli.inspect", "decisions", "Show what the leaders decided, and why."),
         "submit": ("swimstream.cli.inspect", "submit", "Hand a job file to a running cluster."),
+        "keygen": ("swimstream.cli.keygen", "keygen", "Make a secret key for a cluster."),
         "simulate": ("swimstream.cli.simulate", "simulate", "Run clusters in virtual time and check the promises."),
     }
 

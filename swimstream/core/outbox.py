@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from swimstream.core.effects import Effect, Record
     from swimstream.model.identity import Address, Run
     from swimstream.wire.messages import Message
+    from swimstream.wire.seal import Envelope, Envelopes
 
 
 class Outbox:
@@ -25,10 +26,17 @@ class Outbox:
     """
 
     def __init__(
-        self, *, packet_bytes_max: int, piggyback: Callable[[int], list[bytes]], counters: Counter[str]
+        self,
+        *,
+        packet_bytes_max: int,
+        piggyback: Callable[[int], list[bytes]],
+        counters: Counter[str],
+        envelopes: Envelopes,
     ) -> None:
         """Build an empty outbox; `identify` must be called before anything is sent."""
-        self._packet_bytes_max = packet_bytes_max
+        self._envelopes = envelopes
+        self._packet_bytes_max = packet_bytes_max - envelopes.datagram.overhead
+        self._cluster_id = 0
         self._piggyback = piggyback
         self._counters = counters
         self._effects: list[Effect] = []
@@ -37,6 +45,7 @@ class Outbox:
 
     def identify(self, run: Run, cluster_id: int) -> None:
         """Say who sends from here on."""
+        self._cluster_id = cluster_id
         self._header = encode_header(Header(cluster_id, run))
 
     def put(self, effect: Effect) -> None:
@@ -64,13 +73,13 @@ class Outbox:
     def open_stream(self, to: Address, fragments: Iterable[bytes]) -> int:
         """Open a stream with one first frame; return its number, which is positive."""
         self._last_stream += 1
-        self._effects.append(OpenStream(self._last_stream, to, self._frame(fragments)))
+        self._effects.append(OpenStream(self._last_stream, to, self._wrap(self._envelopes.frame, fragments)))
         self._counters["frames_sent"] += 1
         return self._last_stream
 
     def send_frame(self, stream: int, fragments: Iterable[bytes]) -> None:
         """Send one more frame on an open stream."""
-        self._effects.append(SendFrame(stream, self._frame(fragments)))
+        self._effects.append(SendFrame(stream, self._wrap(self._envelopes.frame, fragments)))
         self._counters["frames_sent"] += 1
 
     def close_stream(self, stream: int) -> None:
@@ -82,11 +91,11 @@ class Outbox:
         effects, self._effects = self._effects, []
         return effects
 
-    def _frame(self, fragments: Iterable[bytes]) -> bytes:
-        return self._header + b"".join(fragments)
+    def _wrap(self, envelope: Envelope, fragments: Iterable[bytes]) -> bytes:
+        return envelope.wrap(self._header + b"".join(fragments), cluster_id=self._cluster_id)
 
     def _send_packet(self, to: Address, fragments: list[bytes], size: int) -> None:
         fragments += self._piggyback(self._packet_bytes_max - size)
         if fragments:
-            self._effects.append(SendPacket(to, self._frame(fragments)))
+            self._effects.append(SendPacket(to, self._wrap(self._envelopes.datagram, fragments)))
             self._counters["packets_sent"] += 1

@@ -56,8 +56,9 @@ class Reception:
     def receive(self, data: bytes, stream: int | None, now: float) -> None:
         """Take one datagram (`stream` is None) or one frame. Drops and counts what is malformed or foreign."""
         self._now = now
+        envelope = self._rooms.envelopes.datagram if stream is None else self._rooms.envelopes.frame
         try:
-            packet = decode_packet_untrusted(data)
+            packet = decode_packet_untrusted(envelope.unwrap_untrusted(data))
         except WireError:
             self._rooms.counters["packets_malformed"] += 1
             return

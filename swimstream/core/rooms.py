@@ -25,13 +25,13 @@ from swimstream.model.identity import BOOT_MAX, Run
 from swimstream.model.member import Profile
 from swimstream.wire.codec import encode_message
 from swimstream.wire.messages import Alive
+from swimstream.wire.seal import Envelopes, envelopes_for
 
 if TYPE_CHECKING:
     from random import Random
 
     from swimstream.config import NodeConfig
     from swimstream.core.effects import Saved
-    from swimstream.model.identity import Address
     from swimstream.model.member import Member
     from swimstream.model.status import InstanceStatus
 
@@ -41,6 +41,7 @@ class Rooms:
     """Everything that one node consists of."""
 
     counters: Counter[str]
+    envelopes: Envelopes
     outbox: Outbox
     membership: Membership
     detector: Detector
@@ -75,42 +76,52 @@ class Rooms:
         return {member.run.name: member for member in self.membership.table}
 
 
-def _check_fits_a_datagram(profile: Profile, config: NodeConfig) -> None:
-    """Refuse a profile that could not ride on a ping: its owner could never refute a suspicion in time."""
-    size = len(encode_message(Alive(run=Run(config.name, BOOT_MAX), incarnation=BOOT_MAX, profile=profile)))
-    if size > config.timing.packet_bytes_max // 2:
-        raise UsageError(
-            f"kinds: name, site and kinds take {size} B together, expected at most half of "
-            f"packet_bytes_max ({config.timing.packet_bytes_max} B)"
-        )
+def _profile(config: NodeConfig, voter: int) -> Profile:
+    """Return what this worker says of itself; refuse what could not ride on a ping.
 
-
-def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now: float) -> Rooms:
-    """Build the rooms of a node that is not yet a member."""
-    timing = config.timing
-    counters: Counter[str] = Counter()
+    Its owner could never refute a suspicion in time.
+    """
     profile = Profile(
         address=config.advertise,
         site=config.site,
         kinds=config.kinds,
         capacity=config.capacity,
         expect=config.expect,
-        voter=saved.voter,
+        voter=voter,
     )
-    _check_fits_a_datagram(profile, config)
-    membership = Membership(Run(config.name, boot), profile, timing=timing, rng=rng, counters=counters)
+    size = len(encode_message(Alive(run=Run(config.name, BOOT_MAX), incarnation=BOOT_MAX, profile=profile)))
+    if size > config.timing.packet_bytes_max // 2:
+        raise UsageError(
+            f"kinds: name, site and kinds take {size} B together, expected at most half of "
+            f"packet_bytes_max ({config.timing.packet_bytes_max} B)"
+        )
+    return profile
 
-    def piggyback(budget: int) -> list[bytes]:
-        return membership.gossip.take(budget, members=membership.table.live_count)
 
-    def address_of(name: str) -> Address | None:
-        member = membership.table.get(name)
-        return member.profile.address if member is not None else None
-
-    outbox = Outbox(packet_bytes_max=timing.packet_bytes_max, piggyback=piggyback, counters=counters)
+def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now: float) -> Rooms:
+    """Build the rooms of a node that is not yet a member."""
+    timing = config.timing
+    counters: Counter[str] = Counter()
+    membership = Membership(
+        Run(config.name, boot), _profile(config, saved.voter), timing=timing, rng=rng, counters=counters
+    )
+    envelopes = envelopes_for(config.keys, rng=rng, counters=counters)
+    outbox = Outbox(
+        packet_bytes_max=timing.packet_bytes_max,
+        piggyback=membership.take_gossip,
+        counters=counters,
+        envelopes=envelopes,
+    )
     statuses = StatusTable(counters)
     council = Council(
-        config.name, saved, outbox, timing=timing, rng=rng, counters=counters, address_of=address_of, now=now
+        config.name,
+        saved,
+        outbox,
+        timing=timing,
+        rng=rng,
+        counters=counters,
+        address_of=membership.address_of,
+        now=now,
     )
     detector = Detector(membership, outbox, timing=timing, rng=rng, counters=counters, mark=lambda: council.mark)
     syncer = Syncer(
@@ -124,6 +135,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
     )
     return Rooms(
         counters=counters,
+        envelopes=envelopes,
         outbox=outbox,
         membership=membership,
         detector=detector,

@@ -12,6 +12,7 @@ from swimstream.core.outbox import Outbox
 from swimstream.model.identity import Address, Run
 from swimstream.wire.codec import decode_packet_untrusted, encode_message
 from swimstream.wire.messages import Nack, SyncWant
+from swimstream.wire.seal import PLAIN
 
 TO = Address("10.0.0.2", 7946)
 BYTES_MAX = 512
@@ -30,7 +31,7 @@ class Pile:
 
 def outbox(pile: Pile | None = None) -> Outbox:
     take = pile.take if pile is not None else lambda _: []
-    box = Outbox(packet_bytes_max=BYTES_MAX, piggyback=take, counters=Counter())
+    box = Outbox(packet_bytes_max=BYTES_MAX, piggyback=take, counters=Counter(), envelopes=PLAIN)
     box.identify(Run("a", 1), 77)
     return box
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from swimstream.config import Timing
+    from swimstream.model.identity import Address
     from swimstream.model.member import Profile
 
 
@@ -67,6 +68,15 @@ class Membership:
         self._counters = counters
         self._suspicions: dict[str, Suspicion] = {}
         self._tombstones: dict[str, float] = {}
+
+    def take_gossip(self, budget: int) -> list[bytes]:
+        """Return queued updates that fit into `budget` bytes together, and count them as sent once more."""
+        return self.gossip.take(budget, members=self.table.live_count)
+
+    def address_of(self, name: str) -> Address | None:
+        """Return where a member lives, or lived."""
+        member = self.table.get(name)
+        return member.profile.address if member is not None else None
 
     # --- oneself ----------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from swimstream.wire.messages import (
     VoteReply,
     VoteRequest,
 )
+from swimstream.wire.seal import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,7 +50,7 @@ class RecordingOutbox(Outbox):
     """Keeps messages as values, in one list with what must be on disk before them."""
 
     def __init__(self) -> None:
-        super().__init__(packet_bytes_max=1_200, piggyback=lambda _: [], counters=Counter())
+        super().__init__(packet_bytes_max=1_200, piggyback=lambda _: [], counters=Counter(), envelopes=PLAIN)
         self.done: list[Persist | Sent] = []
 
     def persist(self, record: Record) -> None:

@@ -17,6 +17,7 @@ from swimstream.model.member import MemberState
 from swimstream.model.plan import PlanMark
 from swimstream.wire.codec import decode_packet_untrusted
 from swimstream.wire.messages import Ack, Message, Nack, Ping, PingRequest
+from swimstream.wire.seal import PLAIN
 from tests.core.membership.views import address_of, alive, dead, hear, held, left, suspect, view
 
 MARK = PlanMark(term=0, leader="", index=0)
@@ -29,7 +30,7 @@ class Bench:
     def __init__(self, others: str) -> None:
         self.counters: Counter[str] = Counter()
         self.membership = view("a", others=others)
-        self.outbox = Outbox(packet_bytes_max=1_200, piggyback=lambda _: [], counters=self.counters)
+        self.outbox = Outbox(packet_bytes_max=1_200, piggyback=lambda _: [], counters=self.counters, envelopes=PLAIN)
         self.outbox.identify(self.membership.run, 0)
         self.streams: list[Effect] = []
         self.detector = Detector(
@@ -288,7 +289,9 @@ def test_the_dead_and_those_who_left_are_not_probed() -> None:
 
 def gossip_goes_to(bench: Bench, now: float) -> set[str]:
     told: set[str] = set()
-    bench.outbox = Outbox(packet_bytes_max=1_200, piggyback=lambda _: [b"\x00"], counters=bench.counters)
+    bench.outbox = Outbox(
+        packet_bytes_max=1_200, piggyback=lambda _: [b"\x00"], counters=bench.counters, envelopes=PLAIN
+    )
     bench.outbox.identify(bench.membership.run, 0)
     bench.detector._outbox = bench.outbox
     bench.detector._gossip_at = now

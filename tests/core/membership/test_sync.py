@@ -27,6 +27,7 @@ from swimstream.wire.messages import (
     SyncWant,
     Update,
 )
+from swimstream.wire.seal import PLAIN
 from tests.core.membership.views import address_of, alive, dead, hear, held, left, suspect, view
 
 
@@ -37,7 +38,7 @@ class Peer:
         self.counters: Counter[str] = Counter()
         self.membership = view(name)
         self.statuses = StatusTable(self.counters)
-        self.outbox = Outbox(packet_bytes_max=1_200, piggyback=lambda _: [], counters=self.counters)
+        self.outbox = Outbox(packet_bytes_max=1_200, piggyback=lambda _: [], counters=self.counters, envelopes=PLAIN)
         self.outbox.identify(self.membership.run, 0)
         self.syncer = Syncer(
             self.membership,

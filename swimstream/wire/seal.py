@@ -1,0 +1,189 @@
+"""Packets that only holders of the cluster's key can read, write or repeat.
+
+A sealed packet is a clear head and the packet, encrypted and authenticated by ChaCha20-Poly1305 (RFC 8439); the
+head is associated data, so nothing in it can be changed either:
+
+    2 (1 byte) · key id (4) · cluster id (8) · sender's prefix (8) · counter (4) · ciphertext and tag (16 more)
+
+Prefix and counter are the nonce. A process draws its prefixes at random and counts, so no nonce is used twice with
+one key: random 96-bit nonces would have to be rationed, since all peers share the key. Per prefix a window of
+counters that were seen refuses repetitions. A peer that has just started knows no windows: what was recorded before
+can then be played to it once. The protocol bears that, since claims carry boots, incarnations and terms.
+
+Rotation: the first key of the ring seals, all of them open. So a new key is added everywhere, then moved to the
+front everywhere, then the old one is removed everywhere. Whoever holds a key can speak for any worker.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+
+from swimstream.errors import UsageError, WireError
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterable, Sequence
+    from random import Random
+
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+SEALED = 2
+KEY_BYTES = 32
+KEYS_MAX = 8
+HEAD_BYTES = 25
+TAG_BYTES = 16
+COUNTERS_PER_PREFIX = 2**32
+WINDOW = 4_096
+"""So far behind the newest counter of its prefix a packet may arrive."""
+PREFIXES_MAX = 16_384
+"""So many senders' windows are kept; the one heard of least recently goes first (`seal_windows_dropped`)."""
+
+
+def parse_key(text: str, *, field: str) -> bytes:
+    """Return the key that `swimstream keygen` printed; raise `UsageError` naming `field` otherwise."""
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise UsageError(f"{field}: expected {KEY_BYTES} bytes in base64, as 'swimstream keygen' prints them")
+    return key
+
+
+def key_id(key: bytes) -> bytes:
+    """Return four bytes that tell keys apart and say nothing of them."""
+    return hashlib.blake2b(key, digest_size=4, person=b"swimstream key").digest()
+
+
+class Envelope(Protocol):
+    """What is put around a packet before it leaves, and taken off before it is read."""
+
+    overhead: int
+    """Bytes that it adds."""
+
+    def wrap(self, packet: bytes, *, cluster_id: int) -> bytes:
+        """Return the bytes that leave."""
+
+    def unwrap_untrusted(self, data: bytes) -> bytes:
+        """Return the packet that arrived; raise `WireError` if it is not from somebody who holds the key."""
+
+
+class Plain:
+    """No envelope: loopback, or `insecure_plaintext`."""
+
+    overhead = 0
+
+    def wrap(self, packet: bytes, *, cluster_id: int) -> bytes:  # noqa: ARG002  # the face of an envelope
+        """Return the packet itself."""
+        return packet
+
+    def unwrap_untrusted(self, data: bytes) -> bytes:
+        """Return the packet itself; the codec refuses a sealed one by its first byte."""
+        return data
+
+
+class Sealed:
+    """Seals with the first key, opens with any."""
+
+    overhead = HEAD_BYTES + TAG_BYTES
+
+    def __init__(self, keys: Iterable[bytes], *, rng: Random, counters: Counter[str]) -> None:
+        """Raise `UsageError` if the library `cryptography` is not installed."""
+        self._ciphers = {key_id(key): _cipher(key) for key in keys}
+        self._own_key = next(iter(self._ciphers))
+        self._rng = rng
+        self._counters = counters
+        self._prefix = b""
+        self._count = COUNTERS_PER_PREFIX
+        self._windows: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        """Prefix → the newest counter seen, and a bit for each of the last `WINDOW` up to it."""
+
+    def wrap(self, packet: bytes, *, cluster_id: int) -> bytes:
+        """Return the sealed packet."""
+        if self._count >= COUNTERS_PER_PREFIX:
+            self._prefix, self._count = self._rng.getrandbits(64).to_bytes(8), 0
+        nonce = self._prefix + self._count.to_bytes(4)
+        self._count += 1
+        head = bytes([SEALED]) + self._own_key + cluster_id.to_bytes(8) + nonce
+        return head + self._ciphers[self._own_key].encrypt(nonce, packet, head)
+
+    def unwrap_untrusted(self, data: bytes) -> bytes:
+        """Return the packet; a window is only moved by what is authentic."""
+        head, sealed = data[:HEAD_BYTES], data[HEAD_BYTES:]
+        if len(sealed) < TAG_BYTES or head[0] != SEALED:
+            raise self._refused("packets_unsealed", "expected a sealed packet")
+        cipher = self._ciphers.get(head[1:5])
+        if cipher is None:
+            raise self._refused("packets_of_unknown_key", "expected a key of the ring")
+        prefix, count = head[13:21], int.from_bytes(head[21:25])
+        if self._is_known(prefix, count):
+            raise self._refused("packets_repeated", "expected a packet that was not seen before")
+        packet = _open(cipher, head[13:25], sealed, head)
+        if packet is None:
+            raise self._refused("packets_forged", "expected an authentic packet")
+        self._note(prefix, count)
+        return packet
+
+    def _refused(self, counter: str, why: str) -> WireError:
+        self._counters[counter] += 1
+        return WireError(f"seal: {why}")
+
+    def _is_known(self, prefix: bytes, count: int) -> bool:
+        newest, seen = self._windows.get(prefix, (-1, 0))
+        behind = newest - count
+        return behind >= WINDOW or (behind >= 0 and bool(seen >> behind & 1))
+
+    def _note(self, prefix: bytes, count: int) -> None:
+        newest, seen = self._windows.get(prefix, (-1, 0))
+        if count > newest:
+            seen = (seen << min(count - newest, WINDOW) | 1) & ((1 << WINDOW) - 1)
+            newest = count
+        else:
+            seen |= 1 << (newest - count)
+        self._windows[prefix] = (newest, seen)
+        self._windows.move_to_end(prefix)
+        if len(self._windows) > PREFIXES_MAX:
+            self._windows.popitem(last=False)
+            self._counters["seal_windows_dropped"] += 1
+
+
+@attrs.frozen
+class Envelopes:
+    """One for datagrams and one for frames: they come in orders of their own, so each has its own windows."""
+
+    datagram: Envelope
+    frame: Envelope
+
+
+PLAIN = Envelopes(Plain(), Plain())
+
+
+def envelopes_for(keys: Sequence[bytes], *, rng: Random, counters: Counter[str]) -> Envelopes:
+    """Return what seals with the first of `keys` and opens with all of them; plain envelopes without keys."""
+    if not keys:
+        return PLAIN
+    return Envelopes(Sealed(keys, rng=rng, counters=counters), Sealed(keys, rng=rng, counters=counters))
+
+
+def _cipher(key: bytes) -> ChaCha20Poly1305:
+    try:
+        # only who uses keys needs the library
+        from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # noqa: PLC0415  # see above
+    except ImportError:
+        raise UsageError("key_file: sealing needs the extra 'crypto': pip install 'swimstream[crypto]'") from None
+    return ChaCha20Poly1305(key)
+
+
+def _open(cipher: ChaCha20Poly1305, nonce: bytes, sealed: bytes, head: bytes) -> bytes | None:
+    from cryptography.exceptions import InvalidTag  # noqa: PLC0415  # only who uses keys needs the library
+
+    try:
+        return cipher.decrypt(nonce, sealed, head)
+    except InvalidTag:
+        return None
