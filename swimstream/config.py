@@ -64,7 +64,8 @@ class Timing:
     election_heartbeats: float = attrs.field(default=6.0, validator=_between(3, 100))
     """A voter waits for this many to twice this many heartbeat intervals before it campaigns (Raft §5.2)."""
     status_interval_s: float = attrs.field(default=1.0, validator=_between(0.01, 60, " s"))
-    """Progress of an instance is told at most once per interval; changes of state are told at once."""
+    """Progress of an instance is told at most once per interval, on probes that go out anyway; changes of state are
+    told at once."""
     accept_timeout_s: float = attrs.field(default=20.0, validator=_between(0.1, 3600, " s"))
     """An assignment that its worker has not taken up after so long is decided again. Above the sync interval, so that
     a status that gossip lost has been repaired by then."""

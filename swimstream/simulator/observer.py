@@ -123,10 +123,6 @@ class Observer:
             for instance in running:
                 self._lost[instance] = (self.now, watch.run)
 
-    def live_runs(self) -> tuple[Run, ...]:
-        """Return the runs that are alive in truth, by name."""
-        return tuple(sorted(watch.view.run for watch in self.watches))
-
     # --- the steps --------------------------------------------------------------------------------
 
     def step(self, watch: Watch) -> None:

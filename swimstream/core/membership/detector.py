@@ -221,7 +221,7 @@ class Detector:
         return updates
 
     def _spread_gossip(self, now: float) -> None:
-        if not len(self._membership.gossip):
+        if not self._membership.gossip.has_urgent:
             return
         dead_since = now - GOSSIP_TO_DEAD_INTERVALS * self._timing.probe_interval_s
         listeners = [

@@ -4,7 +4,9 @@ SWIM §4.1: an update is sent lambda * log n times and then forgotten; those sen
 travels fastest. One entry a subject: newer news of a subject replaces older. Updates are kept encoded, so
 sending costs no encoding.
 
-Two lanes: what changes the view of the world (members, states of instances) goes ahead of mere progress.
+Two lanes: what changes the view of the world (members, states of instances) goes ahead of mere progress. Progress
+is soon out of date anyway, so it never causes a packet of its own, fills what probes leave free, and is sent half as
+often; who misses it hears the next, or syncs. That bounds what it costs, however many instances there are.
 """
 
 from __future__ import annotations
@@ -51,6 +53,11 @@ class GossipQueue:
     def __len__(self) -> int:
         return len(self._rumours)
 
+    @property
+    def has_urgent(self) -> bool:
+        """Return whether there is news that should not wait for the next probe."""
+        return any(lane == URGENT for lane, _ in self._ranks)
+
     def push(self, subject: str, fragment: bytes, *, lane: int = URGENT) -> None:
         """Queue news of `subject`, in place of any older news of it. Urgent news keeps its lane when updated."""
         if len(fragment) > self._fragment_bytes_max:
@@ -85,7 +92,7 @@ class GossipQueue:
         for rumour in chosen:
             self._unrank(rumour)
             rumour.sent += 1
-            if rumour.sent >= sends_max:
+            if rumour.sent >= (sends_max if rumour.lane == URGENT else math.ceil(sends_max / 2)):
                 del self._rumours[rumour.subject]
             else:
                 self._enrank(rumour)

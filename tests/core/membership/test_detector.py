@@ -11,6 +11,7 @@ import pytest
 from swimstream.config import LOCAL
 from swimstream.core.effects import CloseStream, Effect, OpenStream, SendFrame, SendPacket
 from swimstream.core.membership.detector import Detector
+from swimstream.core.membership.gossip import ROUTINE, URGENT
 from swimstream.core.outbox import Outbox
 from swimstream.model.identity import Run
 from swimstream.model.member import MemberState
@@ -313,6 +314,17 @@ def test_gossip_does_not_go_to_the_long_dead() -> None:
     bench = Bench("bc")
     hear(bench.membership, dead("b"))
     assert gossip_goes_to(bench, 31 * INTERVAL_S) == {"c"}
+
+
+def test_mere_progress_makes_no_packet_of_its_own() -> None:
+    """Else every instance would cost every worker packets for ever, however idle it is otherwise."""
+    bench = Bench("bc")
+    for subject in "abc":
+        bench.membership.gossip.discard(f"m/{subject}")
+    bench.membership.gossip.push("s/job/op[0]", b"progress", lane=ROUTINE)
+    assert gossip_goes_to(bench, 1.0) == set()
+    bench.membership.gossip.push("s/job/op[0]", b"state", lane=URGENT)
+    assert gossip_goes_to(bench, 2.0) == {"b", "c"}
 
 
 # --- by stream, in case only datagrams are lost -----------------------------------------------------

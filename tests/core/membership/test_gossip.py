@@ -90,6 +90,20 @@ def test_a_discarded_subject_is_told_no_more() -> None:
     assert news.take(100, members=9) == []
 
 
+def test_routine_news_is_sent_half_as_often() -> None:
+    news = queue(mult=3)
+    news.push("a", b"progress", lane=ROUTINE)
+    assert [bool(news.take(100, members=9)) for _ in range(4)] == [True, True, False, False]
+
+
+def test_routine_news_alone_makes_nothing_urgent() -> None:
+    news = queue(mult=3)
+    news.push("a", b"progress", lane=ROUTINE)
+    assert not news.has_urgent
+    news.push("b", b"state", lane=URGENT)
+    assert news.has_urgent
+
+
 def test_a_full_queue_drops_one_of_those_sent_most_and_counts_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swimstream.core.membership.gossip.SUBJECTS_MAX", 2)
     counters: Counter[str] = Counter()
@@ -150,7 +164,7 @@ class QueueAgainstModel(RuleBasedStateMachine):
         limit = 3 * math.ceil(math.log10(members + 1))
         for subject in subjects:
             lane, sent, fragment = self.model.pop(subject)
-            if sent + 1 < limit:
+            if sent + 1 < (limit if lane == URGENT else math.ceil(limit / 2)):
                 self.model[subject] = (lane, sent + 1, fragment)
 
     @invariant()
