@@ -291,7 +291,7 @@ class Node:
                 self._notify(Decided(decision))
         self._seen_plan = plan
         self._rooms.must_decide = True
-        if plan.is_evicted(self.run):
+        if plan.is_evicted(self.run) and not self._rooms.membership.is_leaving:
             self._begin_new_run(plan.evicted[self.run.name] + 1)
         self._rooms.outbox.identify(self.run, plan.cluster_id)
         self._follow_plan()

@@ -285,6 +285,21 @@ def test_a_job_is_answered_once_it_is_in_the_plan_here(asker: str) -> None:
     assert "job" in town.node(asker).plan.jobs
 
 
+def test_who_leaves_does_not_come_back_when_it_hears_that_it_was_evicted() -> None:
+    """The leader evicts it at once, and it is still there to hear of it: it must not take that for a false death."""
+    town = with_job()
+    (name,) = (each for each, citizen in town.citizens.items() if citizen.running)
+    run = town.node(name).run
+    town.node(name).leave(5, now=town.now)
+    town.carry_out()
+    town.run_until(lambda: 5 in town[name].answers, limit_s=10.0)
+    others = [each for each in town.citizens if each != name]
+    town.run_until(lambda: all(town.node(each).plan.is_evicted(run) for each in others), limit_s=30.0)
+    for other in others:
+        (held,) = [member for member in town.node(other).members() if member.run.name == name]
+        assert (held.run, held.state) == (run, MemberState.LEFT)
+
+
 @pytest.mark.parametrize("asker", ["a", "c"])
 def test_an_unknown_kind_is_refused_with_the_name_of_the_field(asker: str) -> None:
     town = Town("abc")
