@@ -2,13 +2,16 @@
 # make test     lint, types, tests, docs
 # make lint     ruff and mypy alone
 # make worlds   many seeded worlds in the simulator (SEEDS=1000)
+# make bench-peers  beside memberlist and kinship on real processes (NODES=16 RUNS=5); see chaos/README.md
 # make clean    remove what these made
 PYTHON ?= python3
 SEEDS ?= 1000
+NODES ?= 16
+RUNS ?= 5
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types docs worlds clean
+.PHONY: demo test lint types docs worlds bench-peers clean
 
 demo: .venv/demo.stamp
 	$(BIN)/swimstream demo
@@ -29,6 +32,15 @@ docs: .venv/dev.stamp
 
 worlds: .venv/dev.stamp
 	$(BIN)/python -m pytest tests/worlds/test_worlds.py --seeds $(SEEDS)
+
+# Not part of `test`: it takes minutes, wants the machine for itself and ends with a verdict by the clock.
+bench-peers: .venv/bench.stamp
+	@command -v go >/dev/null || echo "Go is missing, so memberlist will be left out: apt install golang-go golang-github-hashicorp-memberlist-dev"
+	$(BIN)/python -m chaos.peers --nodes $(NODES) --runs $(RUNS) --json build/reports/bench-peers.json --plot build/reports/bench-peers.svg
+
+.venv/bench.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	touch $@
 
 # Stamps, so that a second call starts at once. `dev` holds everything that `demo` needs as well.
 .venv/dev.stamp: pyproject.toml | .venv/bin/python

@@ -283,8 +283,10 @@ class Driver:
         udp, streams = self._udp, self._streams
         return {
             "datagrams_received": udp.received,
+            "datagram_bytes_received": udp.bytes_received,
             "datagrams_receive_errors": udp.receive_errors,
             "datagrams_sent": udp.sent,
+            "datagram_bytes_sent": udp.bytes_sent,
             "datagrams_send_errors": udp.send_errors,
             "datagrams_unresolved": self._unresolved,
             "stream_frames_received": streams.frames_received,

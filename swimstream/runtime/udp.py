@@ -33,8 +33,10 @@ class UdpSocket:
         """Take over a bound, non-blocking socket."""
         self._sock = sock
         self.received = 0
+        self.bytes_received = 0
         self.receive_errors = 0
         self.sent = 0
+        self.bytes_sent = 0
         self.send_errors = 0
         """Datagrams that the kernel refused or that had no usable address."""
 
@@ -56,6 +58,7 @@ class UdpSocket:
                 break
             batch.append((data, Address(source[0], source[1])))
         self.received += len(batch)
+        self.bytes_received += sum(len(data) for data, _ in batch)
         return batch
 
     def send(self, to: Address, payload: bytes) -> None:
@@ -69,6 +72,7 @@ class UdpSocket:
             self.send_errors += 1
         else:
             self.sent += 1
+            self.bytes_sent += len(payload)
 
     def close(self) -> None:
         """Give the port back."""

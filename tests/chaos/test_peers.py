@@ -18,13 +18,15 @@ import pytest
 from chaos.peers.cluster import Cluster, ClusterError, Sighting
 from chaos.peers.figures import Summary, judge, percentile, summarise
 from chaos.peers.peer import ROOT, Peer, find_peer
-from chaos.peers.run import Plan, Results, is_ok, report
+from chaos.peers.run import Plan, Progress, Results, find_peers, is_ok, report
 from chaos.peers.scenarios import Idle, Kill, Stall, deaths, kill_one, measure_idle, stall_one
 from chaos.peers.settings import Settings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the harness reads /proc")
 
-FAST = Settings(probe_interval_s=0.1, probe_timeout_s=0.05, gossip_interval_s=0.05, suspicion_mult=2)
+FAST = Settings(
+    probe_interval_s=0.2, probe_timeout_s=0.1, gossip_interval_s=0.05, suspicion_mult=3, suspicion_max_mult=3
+)
 MARK = "SWIMSTREAM_TEST_MARK"
 
 
@@ -80,6 +82,17 @@ def test_a_harness_that_is_killed_takes_its_nodes_along_even_a_stopped_one(mark:
     """
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False)
     assert ended.returncode == -signal.SIGKILL
+    assert_gone(mark)
+
+
+def test_a_node_that_reads_no_more_ends_with_its_parent(mark: str) -> None:
+    node = "import chaos.peers.node, time; chaos.peers.node.die_with_parent(); print(flush=True); time.sleep(60)"
+    code = f"""if True:
+        import subprocess, sys
+        node = subprocess.Popen([sys.executable, "-c", {node!r}], stdout=subprocess.PIPE)
+        node.stdout.readline()
+    """
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=30, check=True)
     assert_gone(mark)
 
 
@@ -144,6 +157,24 @@ def test_what_was_not_measured_is_not_judged_and_stands_as_such() -> None:
         "CPU per idle node <= 4 x memberlist",
         "bytes per idle node <= kinship",
     ]
+
+
+def test_without_go_memberlist_is_left_out_and_the_reason_names_the_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    results = Results()
+    assert find_peers(["memberlist"], tmp_path, results, Progress()) == []
+    assert "golang-github-hashicorp-memberlist-dev" in results.left_out["memberlist"]
+
+
+def test_without_kinship_it_is_left_out_and_the_reason_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "kinship", None)
+    results = Results()
+    assert find_peers(["kinship"], tmp_path, results, Progress()) == []
+    assert "[bench]" in results.left_out["kinship"]
 
 
 def test_a_peer_that_was_left_out_is_not_ok() -> None:

@@ -1,0 +1,8 @@
+"""`python -m chaos.peers`."""
+
+from __future__ import annotations
+
+from chaos.peers.run import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""One swimstream worker that reports what it learns. Started by `cluster.py`. Without a key: plaintext, as the others.
+
+The whole worker runs, with its council: that is what a user of swimstream gets, and the others have none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chaos.peers.node import Arguments, answer_counters, die_with_parent, read_arguments, report
+from swimstream import Worker
+from swimstream.events import MemberChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from swimstream.model.member import Member
+
+
+def build(arguments: Arguments) -> Worker:
+    """Return a worker with the common settings."""
+    settings = arguments.settings
+    return Worker(
+        name=arguments.name,
+        seeds=[arguments.seed] if arguments.seed else [],
+        expect=arguments.nodes,
+        timing={
+            "probe_interval_s": settings.probe_interval_s,
+            "probe_timeout_s": settings.probe_timeout_s,
+            "indirect_probes": settings.indirect_probes,
+            "suspicion_mult": settings.suspicion_mult,
+            "suspicion_max_mult": settings.suspicion_max_mult,
+            "health_max": settings.health_scale_max - 1,  # it stretches up to 1 + this
+            "gossip_interval_s": settings.gossip_interval_s,
+            "gossip_fanout": settings.gossip_fanout,
+            "retransmit_mult": settings.retransmit_mult,
+            "sync_interval_s": settings.sync_interval_s,
+        },
+    )
+
+
+def tell(member: Member, me: str) -> None:
+    """Report the state that `member` is in now."""
+    if member.run.name != me:
+        report(member.state.name.lower(), member=member.run.name)
+
+
+def common_counters(worker: Worker) -> Mapping[str, int]:
+    """Return what it counts, by the common names."""
+    counters = worker.counters()
+    return {
+        "packets_sent": counters["datagrams_sent"],
+        "packets_received": counters["datagrams_received"],
+        "bytes_received": counters["datagram_bytes_received"],
+    }
+
+
+def main() -> None:
+    """Join, and report until stdin ends."""
+    die_with_parent()
+    arguments = read_arguments()
+    worker = build(arguments)
+    worker.start()
+    events = worker.events()
+    report("ready", address=str(worker.address))
+    answer_counters(lambda: common_counters(worker))
+    for member in worker.members():
+        tell(member, arguments.name)
+    for event in events:
+        if isinstance(event, MemberChanged):
+            tell(event.member, arguments.name)
+
+
+if __name__ == "__main__":
+    main()
