@@ -237,6 +237,7 @@ class Node:
             self._settle_members()
             self._settle_leader()
             if not self._settle_plan() and not self._decide():
+                self._rooms.detector.wake_gossip(self._now)
                 break
 
     def _settle_join(self) -> None:

@@ -54,6 +54,8 @@ class Detector:
         """Who has answered a ping of this run, and with which boot: they know that this run lives."""
         self._round_at = float("inf")
         self._gossip_at = float("inf")
+        self._gossip_rests = False
+        """Whether the last tick found no news; `wake_gossip` ends the rest."""
 
     def start(self, now: float) -> None:
         """Begin to probe, at a random moment within the first interval, so that peers do not beat in step."""
@@ -63,6 +65,12 @@ class Detector:
     def forget_acquaintances(self) -> None:
         """Introduce this node to everybody again: it goes on under another run."""
         self._acquainted.clear()
+
+    def wake_gossip(self, now: float) -> None:
+        """Spread news at once if the tick was at rest; else it goes with the next tick."""
+        if self._gossip_rests and self._membership.gossip.has_urgent:
+            self._gossip_rests = False
+            self._gossip_at = now
 
     # --- messages ---------------------------------------------------------------------------------
 
@@ -151,7 +159,8 @@ class Detector:
             self._end_round(now)
             self._begin_round(now)
         if self._gossip_at <= now:
-            self._gossip_at = now + self._timing.gossip_interval_s
+            self._gossip_rests = not self._membership.gossip.has_urgent
+            self._gossip_at = float("inf") if self._gossip_rests else now + self._timing.gossip_interval_s
             self._spread_gossip(now)
 
     def _begin_round(self, now: float) -> None:

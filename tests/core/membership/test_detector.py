@@ -327,6 +327,35 @@ def test_mere_progress_makes_no_packet_of_its_own() -> None:
     assert gossip_goes_to(bench, 2.0) == {"b", "c"}
 
 
+def at_rest(bench: Bench) -> float:
+    """Let the gossip of `bench` find nothing to tell; return when."""
+    bench.membership.gossip.discard("m/a")
+    bench.detector._gossip_at = 1.0
+    bench.fire(1.0)
+    return 1.0
+
+
+def test_without_news_no_gossip_tick_wakes_anybody() -> None:
+    bench = Bench("")
+    at_rest(bench)
+    assert bench.detector.next_deadline() == float("inf")
+
+
+def test_news_after_a_rest_goes_at_once_and_the_next_with_the_tick() -> None:
+    """A refutation must not wait for a tick that had nothing to tell before."""
+    bench = Bench("b")
+    for subject in "ab":
+        bench.membership.gossip.discard(f"m/{subject}")
+    at_rest(bench)
+    bench.membership.gossip.push("m/x", b"news")
+    bench.detector.wake_gossip(5.0)
+    assert bench.detector.next_deadline() == 5.0
+    bench.fire(5.0)
+    bench.membership.gossip.push("m/y", b"more")
+    bench.detector.wake_gossip(5.01)
+    assert bench.detector.next_deadline() == 5.0 + LOCAL.gossip_interval_s
+
+
 # --- by stream, in case only datagrams are lost -----------------------------------------------------
 
 
