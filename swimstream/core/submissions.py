@@ -94,9 +94,9 @@ class Submissions:
             if error:
                 self._answer(request, error)
             return
-        leader = self._membership.table.get(self._council.mark.leader)
+        leader = self._membership.address_of(self._council.mark.leader)
         if leader is not None:
-            self._outbox.send(leader.profile.address, Propose(request=request, change=SubmitJob(job=job)))
+            self._outbox.send(leader, Propose(request=request, change=SubmitJob(job=job)))
 
     def _answer(self, request: int, error: str) -> None:
         del self._waiting[request]

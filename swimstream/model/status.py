@@ -16,7 +16,6 @@ ENDPOINT_PATTERN = re.compile(rf"[!-~]{{0,{ENDPOINT_CHARS_MAX}}}")
 """Visible ASCII, so that a status has a known size and a terminal shows nothing but text."""
 PROGRESS_MAX = 2**63 - 1
 STATUS_BYTES_MAX = 512
-INSTANCES_PER_WORKER_MAX = 1_024
 STATUSES_MAX = 100_000
 
 

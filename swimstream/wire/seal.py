@@ -95,7 +95,8 @@ class Sealed:
 
     def __init__(self, keys: Iterable[bytes], *, rng: Random, counters: Counter[str]) -> None:
         """Raise `UsageError` if the library `cryptography` is not installed."""
-        self._ciphers = {key_id(key): _cipher(key) for key in keys}
+        cipher, self._invalid_tag = _library()
+        self._ciphers = {key_id(key): cipher(key) for key in keys}
         self._own_key = next(iter(self._ciphers))
         self._rng = rng
         self._counters = counters
@@ -124,9 +125,10 @@ class Sealed:
         prefix, count = head[13:21], int.from_bytes(head[21:25])
         if self._is_known(prefix, count):
             raise self._refused("packets_repeated", "expected a packet that was not seen before")
-        packet = _open(cipher, head[13:25], sealed, head)
-        if packet is None:
-            raise self._refused("packets_forged", "expected an authentic packet")
+        try:
+            packet = cipher.decrypt(head[13:25], sealed, head)
+        except self._invalid_tag:
+            raise self._refused("packets_forged", "expected an authentic packet") from None
         self._note(prefix, count)
         return packet
 
@@ -171,19 +173,11 @@ def envelopes_for(keys: Sequence[bytes], *, rng: Random, counters: Counter[str])
     return Envelopes(Sealed(keys, rng=rng, counters=counters), Sealed(keys, rng=rng, counters=counters))
 
 
-def _cipher(key: bytes) -> ChaCha20Poly1305:
+def _library() -> tuple[type[ChaCha20Poly1305], type[Exception]]:
+    """Return the cipher and what it raises; imported late, since only who uses keys needs the library."""
     try:
-        # only who uses keys needs the library
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415  # see above
         from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # noqa: PLC0415  # see above
     except ImportError:
         raise UsageError("key_file: sealing needs the extra 'crypto': pip install 'swimstream[crypto]'") from None
-    return ChaCha20Poly1305(key)
-
-
-def _open(cipher: ChaCha20Poly1305, nonce: bytes, sealed: bytes, head: bytes) -> bytes | None:
-    from cryptography.exceptions import InvalidTag  # noqa: PLC0415  # only who uses keys needs the library
-
-    try:
-        return cipher.decrypt(nonce, sealed, head)
-    except InvalidTag:
-        return None
+    return ChaCha20Poly1305, InvalidTag

@@ -143,7 +143,7 @@ def test_arbitrary_bytes_are_dropped_and_counted(state: Callable[[], Node]) -> N
 
     @QUIET
     @given(st.binary(max_size=200), st.booleans())
-    def attack(data: bytes, by_stream: bool) -> None:  # noqa: FBT001
+    def attack(data: bytes, by_stream: bool) -> None:  # noqa: FBT001  # drawn
         before = target.node.plan
         target.receive(data, by_stream=by_stream)
         assert target.node.plan == before
@@ -198,7 +198,7 @@ def test_every_type_of_message_is_survived_by_leader_and_follower(kind: type[Mes
 
         @settings(QUIET, max_examples=15)
         @given(message=strategies.BY_TYPE[kind], sender=st.sampled_from("abcx"), by_stream=st.booleans())
-        def attack(target: Target, message: Message, sender: str, by_stream: bool) -> None:  # noqa: FBT001
+        def attack(target: Target, message: Message, sender: str, by_stream: bool) -> None:  # noqa: FBT001  # drawn
             target.say(message, sender=sender, by_stream=by_stream)
 
         attack(target)

@@ -121,7 +121,7 @@ async def serve_items(stage: Stage, who: InstanceId, items: Sequence[object], ta
             while (await lines.receive()).get("final") is not True:
                 pass
             await lines.send(bye=True)
-        except Exception:  # noqa: BLE001 - the consumer went away, as tests do
+        except Exception:  # noqa: BLE001  # the consumer went away, as tests do
             return
 
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")

@@ -15,6 +15,8 @@ from swimstream.wire.codec import decode_packet_untrusted, encode_packet
 from swimstream.wire.messages import Header, StatusUpdate
 
 if TYPE_CHECKING:
+    from random import Random
+
     import pytest
 
 
@@ -43,8 +45,8 @@ def table_of(statuses: list[InstanceStatus]) -> StatusTable:
 
 
 @given(STATUSES, st.randoms(use_true_random=False))
-def test_the_order_does_not_matter(statuses: list[InstanceStatus], rng: st.DataObject) -> None:
-    shuffled = sorted(statuses, key=lambda _: rng.random())  # type: ignore[attr-defined]
+def test_the_order_does_not_matter(statuses: list[InstanceStatus], rng: Random) -> None:
+    shuffled = sorted(statuses, key=lambda _: rng.random())
     assert table_of(statuses).all() == table_of(shuffled).all()
 
 
@@ -65,9 +67,9 @@ def test_the_highest_epoch_and_then_the_highest_seq_is_held(statuses: list[Insta
 
 
 @given(STATUSES, st.randoms(use_true_random=False))
-def test_equal_sets_have_equal_hashes_whatever_the_way(statuses: list[InstanceStatus], rng: st.DataObject) -> None:
+def test_equal_sets_have_equal_hashes_whatever_the_way(statuses: list[InstanceStatus], rng: Random) -> None:
     one = table_of(statuses)
-    two = table_of(sorted(one.all(), key=lambda _: rng.random()))  # type: ignore[attr-defined]
+    two = table_of(sorted(one.all(), key=lambda _: rng.random()))
     assert [one.hash_of(owner) for owner in OWNERS] == [two.hash_of(owner) for owner in OWNERS]
 
 
