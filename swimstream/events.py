@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from swimstream.model.identity import Address, Run
 from swimstream.model.member import Member
 from swimstream.model.plan import Decision
 from swimstream.model.status import InstanceStatus
+from swimstream.model.talk import Question
 
 
 @attrs.frozen
@@ -56,10 +59,75 @@ class ForeignCluster:
 
 
 @attrs.frozen
+class NameConflict:
+    """Two live processes claim one name: this worker and `run`, which speaks from `address`. Told once for each run."""
+
+    run: Run
+    address: Address
+
+
+@attrs.frozen
+class MemberForgotten:
+    """A member that had been dead or gone for long is not remembered any more."""
+
+    run: Run
+
+
+@attrs.frozen
+class TagsChanged:
+    """A worker has changed its tags; `tags` are all that it has now, by key."""
+
+    run: Run
+    tags: Mapping[str, str]
+
+
+@attrs.frozen
+class BroadcastReceived:
+    """A worker (perhaps this one) has told everybody something. Once for each that reaches this worker.
+
+    `time` is a Lamport time: what was said after something else was heard has the higher one.
+    """
+
+    origin: Run
+    time: int
+    topic: str
+    payload: bytes
+
+
+@attrs.frozen
+class MessageReceived:
+    """A worker has sent this one something."""
+
+    sender: Run
+    topic: str
+    payload: bytes
+
+
+@attrs.frozen
+class QueryReceived:
+    """A worker (perhaps this one) asks everybody something; `Worker.answer(question, payload)` answers."""
+
+    question: Question
+
+
+@attrs.frozen
 class EventsLost:
     """This reader was too slow: `count` events were dropped. Read the snapshot again."""
 
     count: int
 
 
-Event = MemberChanged | InstanceChanged | LeaderChanged | Decided | Superseded | ForeignCluster
+Event = (
+    MemberChanged
+    | MemberForgotten
+    | InstanceChanged
+    | LeaderChanged
+    | Decided
+    | Superseded
+    | NameConflict
+    | ForeignCluster
+    | TagsChanged
+    | BroadcastReceived
+    | MessageReceived
+    | QueryReceived
+)

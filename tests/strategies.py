@@ -6,9 +6,10 @@ import string
 
 from hypothesis import strategies as st
 
+from swimstream.model.coordinate import DIMENSIONS, Coordinate
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import PARALLELISM_MAX, JobSpec, OperatorSpec, Parameter
-from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, MemberState, Profile
+from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, Evidence, MemberState, Profile
 from swimstream.model.plan import (
     EVIDENCE_ITEMS_MAX,
     Assign,
@@ -32,16 +33,26 @@ from swimstream.model.status import (
     InstanceState,
     InstanceStatus,
 )
+from swimstream.model.talk import (
+    PATIENCE_MS_MAX,
+    QUERY_NAMES_MAX,
+    SHORT_PAYLOAD_BYTES_MAX,
+    TAG_VALUE_BYTES_MAX,
+    Question,
+)
 from swimstream.wire.messages import (
     Accusation,
     Ack,
     Alive,
     Append,
     AppendReply,
+    Broadcast,
     DigestEntry,
     FoundReply,
     FoundRequest,
     Header,
+    Letter,
+    LetterReceipt,
     Message,
     Nack,
     Ping,
@@ -50,10 +61,14 @@ from swimstream.wire.messages import (
     PlanPull,
     Propose,
     ProposeReply,
+    Query,
+    QueryReply,
     Snapshot,
     StatusUpdate,
+    SyncCheck,
     SyncDigest,
     SyncWant,
+    TagUpdate,
     VoteReply,
     VoteRequest,
 )
@@ -107,6 +122,34 @@ profiles = st.builds(
     capacity=st.integers(0, CAPACITY_MAX),
     expect=st.integers(1, EXPECT_MAX),
     voter=counters,
+    speaks=st.integers(1, 3),
+)
+_milliseconds = st.floats(-5_000, 5_000, width=16)
+coordinates = st.builds(
+    Coordinate,
+    vector=st.tuples(*[_milliseconds.map(lambda ms: ms / 1_000)] * DIMENSIONS),
+    height_s=_milliseconds.map(lambda ms: abs(ms) / 1_000),
+    adjustment_s=_milliseconds.map(lambda ms: ms / 1_000),
+    error=st.floats(0, 1.5, width=16),
+)
+"""As they are on the wire: half precision, in milliseconds."""
+sightings = st.builds(
+    Evidence,
+    relays=st.integers(0, 31),
+    nacks=st.integers(0, 31),
+    datagram_refused=booleans,
+    stream_refused=booleans,
+)
+topics = st.builds(str.__add__, st.sampled_from(["", "_"]), names).map(lambda topic: topic[:64])
+questions = st.builds(
+    Question,
+    origin=runs,
+    number=counters,
+    topic=topics,
+    payload=st.binary(max_size=SHORT_PAYLOAD_BYTES_MAX),
+    patience_ms=st.integers(0, PATIENCE_MS_MAX),
+    names=st.lists(names, max_size=QUERY_NAMES_MAX, unique=True).map(tuple),
+    tag=st.none() | st.tuples(names, texts(bytes_max=TAG_VALUE_BYTES_MAX)),
 )
 
 # --- jobs and the plan ----------------------------------------------------------------------------
@@ -242,6 +285,8 @@ _distinct_runs = st.lists(runs, min_size=1, max_size=4, unique_by=lambda run: ru
 _digest_entries = st.builds(
     DigestEntry, run=runs, incarnation=counters, state=st.sampled_from(MemberState), statuses=hashes
 )
+_broadcast_ids = st.lists(st.tuples(runs, counters), max_size=3, unique=True).map(tuple)
+_payloads = st.one_of(st.binary(max_size=40), st.just(bytes(2_000)))
 
 
 @st.composite
@@ -261,7 +306,7 @@ def appends(draw: st.DrawFn) -> Append:
 
 BY_TYPE: dict[type[Message], st.SearchStrategy[Message]] = {
     Ping: st.builds(Ping, seq=counters, target=runs, mark=marks),
-    Ack: st.builds(Ack, seq=counters, mark=marks),
+    Ack: st.builds(Ack, seq=counters, mark=marks, coordinate=st.none() | coordinates),
     PingRequest: st.builds(PingRequest, seq=counters, target=runs, address=addresses),
     Nack: st.builds(Nack, seq=counters),
     Alive: st.builds(Alive, run=runs, incarnation=counters, profile=profiles),
@@ -271,13 +316,31 @@ BY_TYPE: dict[type[Message], st.SearchStrategy[Message]] = {
         incarnation=counters,
         state=st.sampled_from([MemberState.SUSPECT, MemberState.DEAD, MemberState.LEFT]),
         accuser=names,
+        evidence=sightings,
     ),
     StatusUpdate: st.builds(StatusUpdate, status=statuses),
     SyncDigest: st.builds(
         SyncDigest,
         entries=st.lists(_digest_entries, max_size=4, unique_by=lambda entry: entry.run.name).map(tuple),
+        broadcasts=_broadcast_ids,
     ),
-    SyncWant: st.builds(SyncWant, names=st.lists(names, max_size=4, unique=True).map(tuple)),
+    SyncWant: st.builds(SyncWant, names=st.lists(names, max_size=4, unique=True).map(tuple), broadcasts=_broadcast_ids),
+    SyncCheck: st.builds(SyncCheck, digest=hashes),
+    TagUpdate: st.builds(
+        TagUpdate, run=runs, version=counters, key=names, value=st.none() | texts(bytes_max=TAG_VALUE_BYTES_MAX)
+    ),
+    Broadcast: st.builds(
+        Broadcast,
+        origin=runs,
+        number=counters,
+        time=counters,
+        topic=topics,
+        payload=st.binary(max_size=SHORT_PAYLOAD_BYTES_MAX),
+    ),
+    Query: st.builds(Query, question=questions),
+    QueryReply: st.builds(QueryReply, number=counters, payload=_payloads),
+    Letter: st.builds(Letter, number=counters, topic=topics, payload=_payloads),
+    LetterReceipt: st.builds(LetterReceipt, number=counters),
     FoundRequest: st.builds(FoundRequest, round=counters, runs=_distinct_runs),
     FoundReply: st.builds(FoundReply, round=counters, runs=_distinct_runs, agrees=booleans),
     VoteRequest: st.builds(
@@ -297,3 +360,5 @@ BY_TYPE: dict[type[Message], st.SearchStrategy[Message]] = {
     ProposeReply: st.builds(ProposeReply, request=counters, error=texts(bytes_max=400)),
 }
 messages: st.SearchStrategy[Message] = st.one_of(*BY_TYPE.values())
+WITHOUT_THE_LAST: dict[type[Message], int] = {Ack: 5, Alive: 11, Accusation: 6, SyncDigest: 2, SyncWant: 2}
+"""Items of the messages whose last field came later: older peers do not write it, nor do we if it holds nothing."""

@@ -11,6 +11,7 @@ from swimstream.events import Event
 from swimstream.model.identity import Address, InstanceId
 from swimstream.model.job import OperatorSpec
 from swimstream.model.plan import Entry, Plan
+from swimstream.model.talk import QueryResult
 
 
 @attrs.frozen
@@ -114,13 +115,32 @@ class Answer:
 
 
 @attrs.frozen
+class QueryAnswered:
+    """The query `request` is over."""
+
+    request: int
+    result: QueryResult
+
+
+@attrs.frozen
 class Notify:
     """Tell the application."""
 
     event: Event
 
 
-Effect = SendPacket | OpenStream | SendFrame | CloseStream | Persist | StartInstance | StopInstance | Answer | Notify
+Effect = (
+    SendPacket
+    | OpenStream
+    | SendFrame
+    | CloseStream
+    | Persist
+    | StartInstance
+    | StopInstance
+    | Answer
+    | QueryAnswered
+    | Notify
+)
 
 
 @attrs.frozen(kw_only=True)

@@ -14,9 +14,12 @@ from swimstream.wire.messages import (
     Alive,
     Append,
     AppendReply,
+    Broadcast,
     FoundReply,
     FoundRequest,
     Header,
+    Letter,
+    LetterReceipt,
     Message,
     Nack,
     Packet,
@@ -26,10 +29,14 @@ from swimstream.wire.messages import (
     PlanPull,
     Propose,
     ProposeReply,
+    Query,
+    QueryReply,
     Snapshot,
     StatusUpdate,
+    SyncCheck,
     SyncDigest,
     SyncWant,
+    TagUpdate,
     Update,
     VoteReply,
     VoteRequest,
@@ -95,6 +102,8 @@ class Reception:
                 self._rooms.membership.hear_accusation(update, self._now, is_hearsay=is_hearsay)
             case StatusUpdate(status=status):
                 self._rooms.tell_status(status)
+            case TagUpdate() | Broadcast() | Query():
+                self._rooms.counters["messages_skipped"] += 1
 
     def _receive_sync(self, header: Header, message: SyncDigest | SyncWant, stream: int | None) -> None:
         if stream is None:
@@ -145,7 +154,18 @@ class Reception:
                 self._rooms.submissions.receive_proposal(sender, message, now)
             case ProposeReply():
                 self._rooms.submissions.receive_refusal(message)
-            case Alive() | Accusation() | StatusUpdate() | SyncDigest() | SyncWant():
+            case QueryReply() | Letter() | LetterReceipt() | SyncCheck():
+                self._rooms.counters["messages_skipped"] += 1
+            case (
+                Alive()
+                | Accusation()
+                | StatusUpdate()
+                | TagUpdate()
+                | Broadcast()
+                | Query()
+                | SyncDigest()
+                | SyncWant()
+            ):
                 raise AssertionError("handled before")
 
     def _is_foreign(self, header: Header) -> bool:

@@ -28,6 +28,26 @@ class MemberState(enum.IntEnum):
 
 
 @attrs.frozen(kw_only=True)
+class Evidence:
+    """What an accuser saw in the probe round that failed; nothing, if it only heard of it or is of an older version."""
+
+    relays: int = 0
+    """How many others it asked to probe the member, 0 to 31."""
+    nacks: int = 0
+    """How many of them said that the member is silent to them as well, 0 to 31."""
+    datagram_refused: bool = False
+    """Whether the member's host said that nobody listens for datagrams there."""
+    stream_refused: bool = False
+    """Whether no stream to the member could be opened."""
+
+
+NOTHING_SEEN = Evidence()
+
+SPEAKS = 2
+"""What this version understands: 2 adds `SyncCheck`, tags, broadcasts, queries and messages."""
+
+
+@attrs.frozen(kw_only=True)
 class Profile:
     """What a worker says about itself. It changes only with its incarnation."""
 
@@ -41,6 +61,8 @@ class Profile:
     """How many workers it waits for before a cluster is founded."""
     voter: int = 0
     """Identity of its vote's memory: the boot of the first run that wrote its state directory."""
+    speaks: int = 1
+    """Up to which level of the protocol it understands messages; see `SPEAKS`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,3 +77,5 @@ class Member:
     """When this peer entered the state, on this peer's clock (seconds)."""
     accusers: tuple[str, ...] = ()
     """Names of the members that reported the suspicion or the death, sorted; empty when alive or left."""
+    evidence: tuple[Evidence, ...] = ()
+    """What each of `accusers` saw, in their order."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from swimstream.core.recovery.recovery import pending
 from swimstream.events import (
+    BroadcastReceived,
     Decided,
     Event,
     EventsLost,
@@ -13,7 +14,12 @@ from swimstream.events import (
     InstanceChanged,
     LeaderChanged,
     MemberChanged,
+    MemberForgotten,
+    MessageReceived,
+    NameConflict,
+    QueryReceived,
     Superseded,
+    TagsChanged,
 )
 from swimstream.model.status import InstanceState
 
@@ -167,11 +173,32 @@ def event_json(event: Event | EventsLost, *, now: float) -> JsonTable:
             row = {"event": "superseded", "by": str(by), "address": str(address)}
         case ForeignCluster(peer=peer, cluster_id=cluster_id):
             row = {"event": "foreign_cluster", "peer": str(peer), "cluster_id": cluster_id}
+        case MemberForgotten(run=run):
+            row = {"event": "forgotten", "run": str(run)}
+        case NameConflict(run=run, address=address):
+            row = {"event": "name_conflict", "run": str(run), "address": str(address)}
+        case TagsChanged() | BroadcastReceived() | MessageReceived() | QueryReceived():
+            row = _talk_json(event)
         case EventsLost(count=count):
             row = {"event": "events_lost", "count": count}
         case _:
             assert_never(event)
     return row
+
+
+def _talk_json(event: TagsChanged | BroadcastReceived | MessageReceived | QueryReceived) -> JsonTable:
+    """Return what an application has said; payloads in hexadecimal."""
+    match event:
+        case TagsChanged(run=run, tags=tags):
+            return {"event": "tags", "run": str(run), "tags": dict(tags)}
+        case BroadcastReceived(origin=run, time=time):
+            said: JsonTable = {"topic": event.topic, "payload": event.payload.hex()}
+            return {"event": "broadcast", "origin": str(run), "time": time, **said}
+        case MessageReceived(sender=run):
+            return {"event": "message", "sender": str(run), "topic": event.topic, "payload": event.payload.hex()}
+        case QueryReceived(question=question):
+            said = {"topic": question.topic, "payload": question.payload.hex()}
+            return {"event": "query", "origin": str(question.origin), "number": question.number, **said}
 
 
 def worker_json(run: Run, *, address: str, site: str, version: str, protocol: int) -> JsonTable:

@@ -20,6 +20,7 @@ from swimstream.core.effects import (
     Notify,
     OpenStream,
     Persist,
+    QueryAnswered,
     SendFrame,
     SendPacket,
     StartInstance,
@@ -45,7 +46,7 @@ VIEW_INTERVAL_S = 0.1
 VIEW_PAUSE_MULT = 4
 
 Deed = SendPacket | OpenStream | SendFrame | CloseStream | StartInstance | StopInstance
-News = Answer | Notify
+News = Answer | QueryAnswered | Notify
 
 
 class Driver:
@@ -213,7 +214,7 @@ class Driver:
             match effect:
                 case Persist():
                     records.append(effect.record)
-                case Answer() | Notify():
+                case Answer() | QueryAnswered() | Notify():
                     self._news.append(effect)
                 case _:
                     await self._persist(records)
@@ -274,6 +275,8 @@ class Driver:
             match each:
                 case Answer():
                     self._audience.answered(each.request, each.error)
+                case QueryAnswered():
+                    self._audience.query_answered(each.request, each.result)
                 case Notify():
                     self._audience.told(each.event)
                 case _:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from swimstream.core.effects import Record, StartInstance, StopInstance
     from swimstream.events import Event
+    from swimstream.model.talk import QueryResult
     from swimstream.runtime.view import View
 
 
@@ -40,3 +41,6 @@ class Audience(Protocol):
 
     def answered(self, request: int, error: str) -> None:
         """Take the answer to a command."""
+
+    def query_answered(self, request: int, result: QueryResult) -> None:
+        """Take what came back on a query."""

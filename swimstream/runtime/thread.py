@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from swimstream.core.participant import Participant
     from swimstream.events import Event
     from swimstream.model.job import JobSpec
+    from swimstream.model.talk import QueryResult
     from swimstream.runtime.faces import Durable, InstanceRunner
     from swimstream.runtime.reports import Reports
 
@@ -85,6 +86,7 @@ class PeerThread:
         self._thread = TrioThread(f"swimstream-{settings.node.name}", self._main)
         self._lock = threading.Lock()
         self._requests: dict[int, tuple[Reply[None], type[SwimstreamError]]] = {}
+        self._queries: dict[int, Reply[QueryResult]] = {}
         self._numbers = itertools.count(1)
         self._leave_request = 0
         self._cause: SwimstreamError | None = None
@@ -160,6 +162,13 @@ class PeerThread:
             reply.fail(refusal(error))
         else:
             reply.succeed(None)
+
+    def query_answered(self, request: int, result: QueryResult) -> None:
+        """Settle the query `request`."""
+        with self._lock:
+            reply = self._queries.pop(request, None)
+        if reply is not None:
+            reply.succeed(result)
 
     # --- within -----------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from swimstream.core.effects import (
     Notify,
     OpenStream,
     Persist,
+    QueryAnswered,
     Record,
     SendFrame,
     SendPacket,
@@ -325,6 +326,8 @@ class Life:
                 self._clock.after(0.0, partial(self._on_answer, self, effect.request, effect.error))
             case Notify():
                 self._hear(effect.event)
+            case QueryAnswered():
+                pass
             case _:
                 assert_never(effect)
         self._trace.note(self._clock.now, self.name, _words(effect))

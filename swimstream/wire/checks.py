@@ -14,6 +14,7 @@ from swimstream.model.identity import NAME_PATTERN, Address, InstanceId, Run
 from swimstream.model.job import PARALLELISM_MAX
 from swimstream.model.member import MemberState
 from swimstream.model.status import CHECKPOINT_BYTES_MAX, ENDPOINT_CHARS_MAX, ENDPOINT_PATTERN
+from swimstream.model.talk import TOPIC_PATTERN
 
 INT_MAX = 2**63 - 1
 HASH_MAX = 2**64 - 1
@@ -65,11 +66,23 @@ def endpoint(value: object, field: str) -> str:
     raise _refusal(value, field, f"at most {ENDPOINT_CHARS_MAX} visible ASCII characters")
 
 
+def topic(value: object, field: str) -> str:
+    """Return `value` if it is a topic: a name, or one of the library's own with an underscore before it."""
+    if type(value) is str and TOPIC_PATTERN.fullmatch(value):
+        return value
+    raise _refusal(value, field, "a topic")
+
+
+def payload(value: object, field: str, *, bytes_max: int) -> bytes:
+    """Return `value` if it is at most so many bytes."""
+    if type(value) is bytes and len(value) <= bytes_max:
+        return value
+    raise _refusal(value, field, f"at most {bytes_max} bytes")
+
+
 def checkpoint(value: object, field: str) -> bytes:
     """Return `value` if it is a resume handle: at most `CHECKPOINT_BYTES_MAX` bytes."""
-    if type(value) is bytes and len(value) <= CHECKPOINT_BYTES_MAX:
-        return value
-    raise _refusal(value, field, f"at most {CHECKPOINT_BYTES_MAX} bytes")
+    return payload(value, field, bytes_max=CHECKPOINT_BYTES_MAX)
 
 
 def items(value: object, field: str, *, low: int = 0, high: int) -> list[object]:

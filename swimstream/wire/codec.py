@@ -17,17 +17,21 @@ from swimstream.errors import WireError
 from swimstream.model.status import CAUSE_BYTES_MAX, CHECKPOINT_BYTES_MAX, ENDPOINT_PATTERN, InstanceStatus
 from swimstream.wire import checks
 from swimstream.wire.cbor import decode_sequence_untrusted, encode_item
-from swimstream.wire.message_reader import Kind, read_message
+from swimstream.wire.kinds import Kind
+from swimstream.wire.message_reader import read_message
 from swimstream.wire.messages import (
     Accusation,
     Ack,
     Alive,
     Append,
     AppendReply,
+    Broadcast,
     DigestEntry,
     FoundReply,
     FoundRequest,
     Header,
+    Letter,
+    LetterReceipt,
     Message,
     Nack,
     Packet,
@@ -37,14 +41,19 @@ from swimstream.wire.messages import (
     PlanPull,
     Propose,
     ProposeReply,
+    Query,
+    QueryReply,
     Snapshot,
     StatusUpdate,
+    SyncCheck,
     SyncDigest,
     SyncWant,
+    TagUpdate,
     VoteReply,
     VoteRequest,
 )
 from swimstream.wire.plan_codec import entry_item, job_item, plan_item
+from swimstream.wire.talk_codec import broadcast_id_items, coordinate_item, evidence_item, talk_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,7 +88,8 @@ def _fields(message: Message) -> list[object]:
         case Ping(target=run, mark=mark):
             return [Kind.PING, message.seq, run.name, run.boot, mark.term, mark.leader, mark.index]
         case Ack(mark=mark):
-            return [Kind.ACK, message.seq, mark.term, mark.leader, mark.index]
+            place = () if message.coordinate is None else (coordinate_item(message.coordinate),)
+            return [Kind.ACK, message.seq, mark.term, mark.leader, mark.index, *place]
         case PingRequest(target=run, address=address):
             return [Kind.PING_REQUEST, message.seq, run.name, run.boot, address.host, address.port]
         case Nack():
@@ -87,13 +97,17 @@ def _fields(message: Message) -> list[object]:
         case Alive():
             return _alive_fields(message)
         case Accusation(run=run):
-            return [Kind.ACCUSATION, run.name, run.boot, message.incarnation, int(message.state), message.accuser]
+            seen = evidence_item(message.evidence)
+            claim = (run.name, run.boot, message.incarnation, int(message.state), message.accuser)
+            return [Kind.ACCUSATION, *claim, *([seen] if seen else [])]
         case StatusUpdate():
             return _status_fields(message.status)
         case SyncDigest():
-            return [Kind.SYNC_DIGEST, [_digest_item(entry) for entry in message.entries]]
+            heard = [broadcast_id_items(message.broadcasts)] if message.broadcasts else []
+            return [Kind.SYNC_DIGEST, [_digest_item(entry) for entry in message.entries], *heard]
         case SyncWant():
-            return [Kind.SYNC_WANT, list(message.names)]
+            wanted = [broadcast_id_items(message.broadcasts)] if message.broadcasts else []
+            return [Kind.SYNC_WANT, list(message.names), *wanted]
         case PlanPull():
             return [Kind.PLAN_PULL, message.index]
         case PlanEntries():
@@ -102,6 +116,8 @@ def _fields(message: Message) -> list[object]:
             return [Kind.PROPOSE, message.request, job_item(message.change.job)]
         case ProposeReply():
             return [Kind.PROPOSE_REPLY, message.request, message.error]
+        case TagUpdate() | Broadcast() | Query() | QueryReply() | Letter() | LetterReceipt() | SyncCheck():
+            return talk_fields(message)
         case _:
             return _council_fields(message)
 
@@ -134,6 +150,7 @@ def _alive_fields(alive: Alive) -> list[object]:
     return [
         *(Kind.ALIVE, run.name, run.boot, alive.incarnation, profile.address.host, profile.address.port),
         *(profile.site, list(profile.kinds), profile.capacity, profile.expect, profile.voter),
+        *([profile.speaks] if profile.speaks > 1 else []),
     ]
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from swimstream.config import MEMBERS_MAX
 from swimstream.errors import WireError
-from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, MemberState, Profile
+from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, NOTHING_SEEN, MemberState, Profile
 from swimstream.model.plan import Entry, PlanMark, SubmitJob
 from swimstream.model.status import CAUSE_BYTES_MAX, InstanceState, InstanceStatus
-from swimstream.wire import checks
+from swimstream.wire import checks, talk_codec
+from swimstream.wire.kinds import Kind
 from swimstream.wire.messages import (
     ERROR_BYTES_MAX,
     Accusation,
@@ -49,31 +50,6 @@ ENTRIES_MAX = 65_536
 """Log entries in a message."""
 
 
-class Kind:
-    """First item of a message. Numbers are never used again."""
-
-    PING = 1
-    ACK = 2
-    PING_REQUEST = 3
-    NACK = 4
-    ALIVE = 5
-    ACCUSATION = 6
-    STATUS_UPDATE = 7
-    SYNC_DIGEST = 8
-    SYNC_WANT = 9
-    FOUND_REQUEST = 10
-    FOUND_REPLY = 11
-    VOTE_REQUEST = 12
-    VOTE_REPLY = 13
-    APPEND = 14
-    APPEND_REPLY = 15
-    SNAPSHOT = 16
-    PLAN_PULL = 17
-    PLAN_ENTRIES = 18
-    PROPOSE = 19
-    PROPOSE_REPLY = 20
-
-
 def read_message(item: object) -> Message | None:
     """Return the message of an item, or `None` if its kind is unknown; raise `WireError` if it is not sound."""
     fields = checks.record(item, "message", length=1)
@@ -102,7 +78,11 @@ def _read_ping(item: list[object]) -> Ping:
 
 
 def _read_ack(item: list[object]) -> Ack:
-    return Ack(seq=checks.integer(item[1], "Ack.seq"), mark=_read_mark(item[2], item[3], item[4], "Ack.mark"))
+    return Ack(
+        seq=checks.integer(item[1], "Ack.seq"),
+        mark=_read_mark(item[2], item[3], item[4], "Ack.mark"),
+        coordinate=talk_codec.read_coordinate(item[5], "Ack.coordinate") if len(item) > 5 else None,
+    )
 
 
 def _read_ping_request(item: list[object]) -> PingRequest:
@@ -128,6 +108,7 @@ def _read_alive(item: list[object]) -> Alive:
             capacity=checks.integer(item[8], "Alive.capacity", high=CAPACITY_MAX),
             expect=checks.integer(item[9], "Alive.expect", low=1, high=EXPECT_MAX),
             voter=checks.integer(item[10], "Alive.voter"),
+            speaks=checks.integer(item[11], "Alive.speaks", low=1) if len(item) > 11 else 1,
         ),
     )
 
@@ -138,6 +119,7 @@ def _read_accusation(item: list[object]) -> Accusation:
         incarnation=checks.integer(item[3], "Accusation.incarnation"),
         state=checks.member_state(item[4], "Accusation.state", low=MemberState.SUSPECT),
         accuser=checks.name(item[5], "Accusation.accuser"),
+        evidence=talk_codec.read_evidence(item[6], "Accusation.evidence") if len(item) > 6 else NOTHING_SEEN,
     )
 
 
@@ -162,7 +144,8 @@ def _read_status_update(item: list[object]) -> StatusUpdate:
 def _read_sync_digest(item: list[object]) -> SyncDigest:
     entries = tuple(_read_digest_entry(each) for each in checks.items(item[1], "SyncDigest.entries", high=MEMBERS_MAX))
     checks.unique(tuple(entry.run.name for entry in entries), "SyncDigest.entries")
-    return SyncDigest(entries=entries)
+    heard = talk_codec.read_broadcast_ids(item[2], "SyncDigest.broadcasts") if len(item) > 2 else ()
+    return SyncDigest(entries=entries, broadcasts=heard)
 
 
 def _read_digest_entry(item: object) -> DigestEntry:
@@ -176,7 +159,10 @@ def _read_digest_entry(item: object) -> DigestEntry:
 
 
 def _read_sync_want(item: list[object]) -> SyncWant:
-    return SyncWant(names=checks.names(item[1], "SyncWant.names", high=MEMBERS_MAX))
+    return SyncWant(
+        names=checks.names(item[1], "SyncWant.names", high=MEMBERS_MAX),
+        broadcasts=talk_codec.read_broadcast_ids(item[2], "SyncWant.broadcasts") if len(item) > 2 else (),
+    )
 
 
 def _read_runs(item: object, field: str) -> tuple[Run, ...]:
@@ -306,5 +292,6 @@ _READERS: Mapping[int, tuple[int, Callable[[list[object]], Message]]] = {
     Kind.PLAN_ENTRIES: (2, _read_plan_entries),
     Kind.PROPOSE: (3, _read_propose),
     Kind.PROPOSE_REPLY: (3, _read_propose_reply),
+    **talk_codec.READERS,
 }
 """Kind → (length of the array at least, how to read it)."""

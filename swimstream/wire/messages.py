@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import attrs
 
+from swimstream.model.coordinate import Coordinate
 from swimstream.model.identity import Address, Run
-from swimstream.model.member import MemberState, Profile
+from swimstream.model.member import NOTHING_SEEN, Evidence, MemberState, Profile
 from swimstream.model.plan import Entry, Plan, PlanMark, SubmitJob
 from swimstream.model.status import InstanceStatus
+from swimstream.model.talk import Question
 
 ERROR_BYTES_MAX = 4_096
 """Longest text of a refusal, UTF-8."""
@@ -43,6 +45,8 @@ class Ack:
 
     seq: int
     mark: PlanMark
+    coordinate: Coordinate | None = None
+    """Where the sender stands. None from older peers, and on an answer that is passed on: its way was another."""
 
 
 @attrs.frozen(kw_only=True)
@@ -81,6 +85,8 @@ class Accusation:
     incarnation: int
     state: MemberState
     accuser: str
+    evidence: Evidence = NOTHING_SEEN
+    """What `accuser` saw."""
 
 
 @attrs.frozen(kw_only=True)
@@ -90,12 +96,76 @@ class StatusUpdate:
     status: InstanceStatus
 
 
-# --- anti-entropy, by stream ----------------------------------------------------------------------
+# --- what applications say ------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class TagUpdate:
+    """A tag of `run` has this value from now on. The owner counts `version` up with every change of any tag."""
+
+    run: Run
+    version: int
+    key: str
+    value: str | None
+    """None: the tag was removed."""
+
+
+@attrs.frozen(kw_only=True)
+class Broadcast:
+    """Something for every application of the cluster, told once to each. `origin` and `number` name it."""
+
+    origin: Run
+    number: int
+    time: int
+    """Lamport time: above that of everything its origin had heard when it spoke."""
+    topic: str
+    payload: bytes
+
+
+@attrs.frozen(kw_only=True)
+class Query:
+    """A question that is passed on like any other update; answers go straight to its origin."""
+
+    question: Question
+
+
+@attrs.frozen(kw_only=True)
+class QueryReply:
+    """The answer to the query of that number of the receiver's own."""
+
+    number: int
+    payload: bytes
+
+
+@attrs.frozen(kw_only=True)
+class Letter:
+    """Something for one application. Sent again until its `LetterReceipt` comes; `number` tells repetitions."""
+
+    number: int
+    topic: str
+    payload: bytes
+
+
+@attrs.frozen(kw_only=True)
+class LetterReceipt:
+    """The letter of that number has been handed to the application."""
+
+    number: int
+
+
+# --- anti-entropy ---------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class SyncCheck:
+    """By datagram: all that I would compare has this hash. Who holds something else opens a sync."""
+
+    digest: int
 
 
 @attrs.frozen(kw_only=True)
 class DigestEntry:
-    """What one peer holds of one worker, short enough to compare. `statuses` hashes its status records."""
+    """What one peer holds of one worker, short enough to compare. `statuses` hashes its status records and tags."""
 
     run: Run
     incarnation: int
@@ -108,13 +178,16 @@ class SyncDigest:
     """Opens a sync. A peer that is no member yet sends no entries: it only wants to read."""
 
     entries: tuple[DigestEntry, ...]
+    broadcasts: tuple[tuple[Run, int], ...] = ()
+    """Origin and number of the broadcasts that it remembers."""
 
 
 @attrs.frozen(kw_only=True)
 class SyncWant:
-    """Answers a digest, together with the updates that the asker lacks: tell me of these names."""
+    """Answers a digest, together with the updates that the asker lacks: tell me of these names, and broadcasts."""
 
     names: tuple[str, ...]
+    broadcasts: tuple[tuple[Run, int], ...] = ()
 
 
 # --- council (Raft §5, §7; Ongaro's thesis §9.6 for the pre-vote) ---------------------------------
@@ -225,13 +298,17 @@ class ProposeReply:
     error: str
 
 
-Update = Alive | Accusation | StatusUpdate
+Update = Alive | Accusation | StatusUpdate | TagUpdate | Broadcast | Query
 Message = (
     Ping
     | Ack
     | PingRequest
     | Nack
     | Update
+    | QueryReply
+    | Letter
+    | LetterReceipt
+    | SyncCheck
     | SyncDigest
     | SyncWant
     | FoundRequest

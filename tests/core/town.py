@@ -12,6 +12,7 @@ from swimstream.core.effects import (
     Notify,
     OpenStream,
     Persist,
+    QueryAnswered,
     Saved,
     SendFrame,
     SendPacket,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from swimstream.core.effects import Effect
     from swimstream.events import Event
+    from swimstream.model.talk import QueryResult
 
 STEPS_MAX = 20_000
 
@@ -50,6 +52,7 @@ class Citizen:
         self.name = name
         self.disk = disk
         self.answers: dict[int, str] = {}
+        self.results: dict[int, QueryResult] = {}
         self.events: list[Event] = []
         self.running: dict[str, int] = {}
         self.incoming: dict[int, tuple[str, int]] = {}
@@ -181,6 +184,8 @@ class Town:
             case Answer(request=request, error=error):
                 assert request not in citizen.answers, "a request is answered once"
                 citizen.answers[request] = error
+            case QueryAnswered(request=request, result=result):
+                citizen.results[request] = result
             case Notify(event=event):
                 citizen.events.append(event)
             case CloseStream():

@@ -16,6 +16,7 @@ from swimstream.core.effects import (
     Notify,
     OpenStream,
     Persist,
+    QueryAnswered,
     Record,
     SendFrame,
     SendPacket,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from swimstream.model.member import Member
+    from swimstream.model.talk import QueryResult
 
 LOOPBACK = Address("127.0.0.1", 0)
 VOTE = Persist(VoteRecord(1, "a"))
@@ -77,6 +79,9 @@ class Ears:
 
     def answered(self, request: int, error: str) -> None:
         self._hear(Answer(request, error))
+
+    def query_answered(self, request: int, result: QueryResult) -> None:
+        self._hear(QueryAnswered(request, result))
 
     def start(self, effect: StartInstance) -> None:
         self._hear(effect)

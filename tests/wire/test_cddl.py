@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import cbor2
 import pytest
 from cddl_verifier import Validator  # type: ignore[import-untyped]  # it ships without types
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from swimstream.core.effects import Effect, OpenStream, SendFrame, SendPacket
 from swimstream.errors import WireError
 from swimstream.model.identity import Run
 from swimstream.wire.codec import WIRE_VERSION, decode_packet_untrusted, encode_header, encode_message
-from swimstream.wire.message_reader import Kind
+from swimstream.wire.kinds import Kind
 from swimstream.wire.messages import Header, Message
 from swimstream.wire.plan_codec import (
     decode_entry_untrusted,
@@ -134,7 +134,7 @@ def test_a_plan_is_what_its_rule_says(plan: Plan) -> None:
 def test_a_golden_packet_of_version_1_is_still_valid(path: Path) -> None:
     header, message = items_of(read_hex(path.read_text()))
     assert not faults(cbor2.dumps(header, canonical=True), "header")
-    assert not faults(cbor2.dumps(message, canonical=True), path.stem)
+    assert not faults(cbor2.dumps(message, canonical=True), path.stem.removesuffix("-2"))
 
 
 class TappedTown(Town):
@@ -187,7 +187,10 @@ def test_a_message_with_a_field_of_the_wrong_kind_is_refused(kind: type[Message]
         fields = fields_of(message)
         for position in range(len(fields)):
             damaged = [*fields[:position], None, *fields[position + 1 :]]  # no field may be null
-            assert faults(cbor2.dumps(damaged, canonical=True), rule_of(kind)), f"null at {position}"
+            if position < strategies.WITHOUT_THE_LAST.get(
+                kind, len(fields)
+            ):  # a rule takes what it does not know for appended
+                assert faults(cbor2.dumps(damaged, canonical=True), rule_of(kind)), f"null at {position}"
             assert not is_read(damaged, "message")
 
     check()
@@ -199,7 +202,7 @@ def test_a_message_with_too_few_fields_is_refused(kind: type[Message]) -> None:
     @given(strategies.BY_TYPE[kind])
     def check(message: Message) -> None:
         fields = fields_of(message)
-        for length in range(len(fields)):
+        for length in range(strategies.WITHOUT_THE_LAST.get(kind, len(fields))):
             assert faults(cbor2.dumps(fields[:length], canonical=True), rule_of(kind)), f"only {length}"
             assert not is_read(fields[:length], "message")
 
@@ -273,6 +276,15 @@ def test_what_the_damages_begin_with_is_sound(rule: str, item: list[object]) -> 
             ("a parameter of 65 bits", "message", [19, 1, ["job", [changed(OPERATOR, 5, {"x": -(2**63) - 1})]]]),
             ("a parameter without a name", "message", [19, 1, ["job", [changed(OPERATOR, 5, {1: 1})]]]),
             ("a refusal of 4097", "message", [20, 1, "x" * 4_097]),
+            ("two values of a tag", "message", [21, "a", 1, 1, "key", ["x", "y"]]),
+            ("a value of 514 bytes in 257 characters", "message", [21, "a", 1, 1, "key", ["é" * 257]]),
+            ("a topic with a slash", "message", [22, "a", 1, 1, 1, "a/b", b""]),
+            ("a broadcast of 513 bytes", "message", [22, "a", 1, 1, 1, "a", bytes(513)]),
+            ("half a tag to ask by", "message", [23, "a", 1, 1, 1, "a", b"", [], ["key"]]),
+            ("17 workers asked", "message", [23, "a", 1, 1, 1, "a", b"", [f"n{n}" for n in range(17)], []]),
+            ("patience of 11 minutes", "message", [23, "a", 1, 1, 660_000, "a", b"", [], []]),
+            ("an answer of 65537 bytes", "message", [24, 1, bytes(65_537)]),
+            ("a letter of text", "message", [25, 1, "a", "text"]),
             ("a longer plan", "plan", [*PLAN, 0]),
             ("a shorter plan", "plan", PLAN[:-1]),
             ("a longer assignment", "plan", changed(PLAN, 5, [[*ASSIGNMENT, 0]])),
@@ -293,7 +305,9 @@ def test_fields_may_be_appended_to_a_message(kind: type[Message]) -> None:
     @very_few
     @given(strategies.BY_TYPE[kind])
     def check(message: Message) -> None:
-        longer = [*fields_of(message), None, {"of": ["a", b"later", 1.5]}]
+        fields = fields_of(message)
+        assume(len(fields) != strategies.WITHOUT_THE_LAST.get(kind))
+        longer = [*fields, None, {"of": ["a", b"later", 1.5]}]
         assert not faults(cbor2.dumps(longer, canonical=True), rule_of(kind))
         assert is_read(longer, "message")
 

@@ -7,7 +7,7 @@ import typing
 import attrs
 import cbor2
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from swimstream.config import FRAME_BYTES_MAX
@@ -105,6 +105,7 @@ def test_fields_that_a_newer_peer_appends_are_ignored(kind: type[Message]) -> No
     @given(strategies.BY_TYPE[kind])
     def check(message: Message) -> None:
         fields = cbor2.loads(encode_message(message))
+        assume(len(fields) != strategies.WITHOUT_THE_LAST.get(kind))
         assert decode_one(cbor2.dumps([*fields, "new", {"more": 1}])) == message
 
     check()
