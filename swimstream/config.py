@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 FRAME_BYTES_MAX = 4 * 1024 * 1024
+PEERS_MAX = 256
+"""Addresses of members that a state directory keeps."""
 MEMBERS_MAX = 8_192
 
 

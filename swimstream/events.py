@@ -60,10 +60,9 @@ class ForeignCluster:
 
 @attrs.frozen
 class NameConflict:
-    """Two live processes claim one name: this worker and `run`, which speaks from `address`. Told once for each run."""
+    """Two live processes claim one name: this worker and `run`. Both are told, once, and one of them is refused."""
 
     run: Run
-    address: Address
 
 
 @attrs.frozen

@@ -74,7 +74,14 @@ class SnapshotRecord:
     keeps_tail: bool
 
 
-Record = VoteRecord | EntriesRecord | SnapshotRecord
+@attrs.frozen
+class PeersRecord:
+    """Where members live that were alive of late, so that a restarted worker finds them without its seeds."""
+
+    addresses: tuple[Address, ...]
+
+
+Record = VoteRecord | EntriesRecord | SnapshotRecord | PeersRecord
 
 
 @attrs.frozen
@@ -154,3 +161,5 @@ class Saved:
     """The snapshot."""
     entries: tuple[Entry, ...] = ()
     """What follows the snapshot, in order, without a gap."""
+    peers: tuple[Address, ...] = ()
+    """Where members lived when this memory was last told."""

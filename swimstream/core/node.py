@@ -18,7 +18,7 @@ from swimstream.core.reception import Reception
 from swimstream.core.recovery.recovery import Patience, Recovery, Situation
 from swimstream.core.rooms import open_rooms
 from swimstream.core.status.local import check_report
-from swimstream.events import Decided, Event, LeaderChanged, MemberChanged, Superseded
+from swimstream.events import Decided, Event, LeaderChanged, MemberChanged, MemberForgotten, Superseded
 from swimstream.model.status import cut_cause
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Node:
         self._now = now
         self._rooms = open_rooms(config, boot=boot, saved=saved, rng=rng, now=now)
         self._reception = Reception(self._rooms)
+        self._remembered = saved.peers
+        """Addresses of members that the disk remembers: tried like seeds as long as this node is alone."""
         self._recovery: Recovery | None = None
         """The decisions of this node's leadership; None while it does not lead."""
         self._join_request = 0
@@ -87,7 +89,9 @@ class Node:
         self._rooms.joining.fire_timers(now)
         self._rooms.membership.fire_timers(now)
         self._rooms.detector.fire_timers(now)
-        self._rooms.syncer.fire_timers(now, seeds=self._config.seeds)
+        is_alone = self._rooms.membership.table.live_count <= 1
+        self._rooms.syncer.fire_timers(now, seeds=self._config.seeds + (self._remembered if is_alone else ()))
+        self._rooms.addresses.fire_timers(now)
         self._rooms.council.fire_timers(now)
         self._rooms.founding.consider(self._rooms.membership.table.live(), now)
         for status in self._rooms.local.fire_timers(now):
@@ -108,6 +112,7 @@ class Node:
             self._rooms.membership.next_deadline(),
             self._rooms.detector.next_deadline(),
             self._rooms.syncer.next_deadline(),
+            self._rooms.addresses.next_deadline(),
             self._rooms.council.next_deadline(),
             self._rooms.founding.next_deadline(),
             self._rooms.local.next_deadline(),
@@ -135,6 +140,12 @@ class Node:
         self._rooms.submissions.add(request, job, now)
         if self._is_stopped:
             self._rooms.submissions.give_up()
+        self._settle()
+
+    def remove(self, request: int, name: str, *, now: float) -> None:
+        """Have everybody take a dead member for one that has left. Answered at once, or with why not."""
+        self._advance(now)
+        self._rooms.outbox.put(Answer(request, self._rooms.membership.remove(name, now)))
         self._settle()
 
     def leave(self, request: int, *, now: float) -> None:
@@ -249,6 +260,7 @@ class Node:
             self._rooms.membership.announce(self._now)
             self._rooms.detector.start(self._now)
             self._rooms.syncer.start(self._now)
+            self._rooms.addresses.start(self._now)
             if self._rooms.joining.seed is not None:
                 self._rooms.syncer.ask(self._rooms.joining.seed, self._now)
             grace_s = 2 * self._config.timing.probe_interval_s if self._rooms.joining.seed is not None else 0.0
@@ -264,11 +276,15 @@ class Node:
             if member.state.is_gone or member.run.name in self._rooms.membership.replaced:
                 self._rooms.council.leader_is_gone(member.run.name, self._now)
         self._rooms.membership.replaced.clear()
-        if self._rooms.membership.outlived_boot > self.run.boot:
-            self._begin_new_run(self._rooms.membership.outlived_boot + 1)
-        later = self._rooms.membership.superseded_by
+        forgotten, self._rooms.membership.forgotten = self._rooms.membership.forgotten, []
+        for run in forgotten:
+            self._notify(MemberForgotten(run))
+        if self._rooms.membership.namesakes.outlived_boot > self.run.boot:
+            self._begin_new_run(self._rooms.membership.namesakes.outlived_boot + 1)
+        later = self._rooms.membership.namesakes.superseded_by
         if later is not None:
             self._notify(Superseded(later.run, later.profile.address))
+            self._rooms.outbox.send(later.profile.address, self._rooms.membership.goodbye())  # so that it knows of us
             self._stop()
 
     def _settle_leader(self) -> None:

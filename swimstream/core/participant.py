@@ -40,6 +40,9 @@ class Participant(Protocol):
     def submit(self, request: int, job: JobSpec, *, now: float) -> None:
         """Have a job committed."""
 
+    def remove(self, request: int, name: str, *, now: float) -> None:
+        """Have everybody take a dead member for one that has left."""
+
     def leave(self, request: int, *, now: float) -> None:
         """Say goodbye."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from swimstream.core.effects import Notify
 from swimstream.errors import WireError
-from swimstream.events import ForeignCluster
+from swimstream.events import ForeignCluster, NameConflict
 from swimstream.wire.codec import decode_packet_untrusted, encode_message
 from swimstream.wire.messages import (
     Accusation,
@@ -49,6 +49,23 @@ if TYPE_CHECKING:
 FOREIGNERS_TOLD_MAX = 256
 """So many peers of other clusters are named in an event; the rest are only counted."""
 
+CouncilMessage = (
+    FoundRequest
+    | FoundReply
+    | VoteRequest
+    | VoteReply
+    | Append
+    | AppendReply
+    | Snapshot
+    | PlanPull
+    | PlanEntries
+    | Propose
+    | ProposeReply
+)
+
+NAMESAKES_TOLD_MAX = 64
+"""Likewise of other runs of this worker's own name."""
+
 
 class Reception:
     """The entrance of one node. Hostile bytes end here, or in the codec."""
@@ -57,6 +74,7 @@ class Reception:
         """Receive for these rooms."""
         self._rooms = rooms
         self._foreigners: set[Run] = set()
+        self._namesakes: set[Run] = set()
         self._now = 0.0
         """The time of the packet that is being received."""
 
@@ -81,6 +99,8 @@ class Reception:
     def _dispatch(self, packet: Packet, stream: int | None) -> None:
         """Merge the updates first: they may say who the sender is and where it lives."""
         sender = packet.header.sender
+        if sender.name == self._rooms.membership.run.name:
+            self._meet_namesake(sender)
         teller = self._rooms.membership.table.get_run(sender)
         is_hearsay = stream is not None or teller is None or teller.state.is_gone
         if packet.header.cluster_id:
@@ -132,6 +152,28 @@ class Reception:
                 self._rooms.detector.receive_ping_request(sender, message, now)
             case Nack():
                 self._rooms.detector.receive_nack(sender, message)
+            case SyncCheck():
+                self._rooms.syncer.receive_check(sender, message, now)
+            case QueryReply() | Letter() | LetterReceipt():
+                self._rooms.counters["messages_skipped"] += 1
+            case (
+                Alive()
+                | Accusation()
+                | StatusUpdate()
+                | TagUpdate()
+                | Broadcast()
+                | Query()
+                | SyncDigest()
+                | SyncWant()
+            ):
+                raise AssertionError("handled before")
+            case _:
+                self._receive_for_council(sender, message)
+
+    def _receive_for_council(self, sender: Run, message: CouncilMessage) -> None:
+        """Hand over what the council's members, and those who follow them, tell each other."""
+        now = self._now
+        match message:
             case FoundRequest():
                 self._rooms.founding.receive_request(sender, message, self._rooms.membership.table.live(), now)
             case FoundReply():
@@ -154,19 +196,15 @@ class Reception:
                 self._rooms.submissions.receive_proposal(sender, message, now)
             case ProposeReply():
                 self._rooms.submissions.receive_refusal(message)
-            case QueryReply() | Letter() | LetterReceipt() | SyncCheck():
-                self._rooms.counters["messages_skipped"] += 1
-            case (
-                Alive()
-                | Accusation()
-                | StatusUpdate()
-                | TagUpdate()
-                | Broadcast()
-                | Query()
-                | SyncDigest()
-                | SyncWant()
-            ):
-                raise AssertionError("handled before")
+            case _:
+                assert_never(message)
+
+    def _meet_namesake(self, sender: Run) -> None:
+        """Somebody who lives goes by this worker's name: say so, once for each run."""
+        self._rooms.counters["packets_from_namesakes"] += 1
+        if sender not in self._namesakes and len(self._namesakes) < NAMESAKES_TOLD_MAX:
+            self._namesakes.add(sender)
+            self._rooms.outbox.put(Notify(NameConflict(sender)))
 
     def _is_foreign(self, header: Header) -> bool:
         own = self._rooms.council.plan.cluster_id

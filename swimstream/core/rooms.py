@@ -10,6 +10,7 @@ import attrs
 from swimstream.core.council.council import Council
 from swimstream.core.council.founding import Founding
 from swimstream.core.effects import Notify
+from swimstream.core.membership.addresses import Addresses
 from swimstream.core.membership.detector import Detector
 from swimstream.core.membership.gossip import ROUTINE, URGENT
 from swimstream.core.membership.joining import Joining
@@ -22,7 +23,7 @@ from swimstream.core.submissions import Submissions
 from swimstream.errors import UsageError
 from swimstream.events import InstanceChanged
 from swimstream.model.identity import BOOT_MAX, Run
-from swimstream.model.member import Profile
+from swimstream.model.member import SPEAKS, Profile
 from swimstream.wire.codec import encode_message
 from swimstream.wire.messages import Alive
 from swimstream.wire.seal import Envelopes, envelopes_for
@@ -47,6 +48,7 @@ class Rooms:
     detector: Detector
     syncer: Syncer
     joining: Joining
+    addresses: Addresses
     statuses: StatusTable
     local: LocalInstances
     council: Council
@@ -88,6 +90,7 @@ def _profile(config: NodeConfig, voter: int) -> Profile:
         capacity=config.capacity,
         expect=config.expect,
         voter=voter,
+        speaks=SPEAKS,
     )
     size = len(encode_message(Alive(run=Run(config.name, BOOT_MAX), incarnation=BOOT_MAX, profile=profile)))
     if size > config.timing.packet_bytes_max // 2:
@@ -96,6 +99,28 @@ def _profile(config: NodeConfig, voter: int) -> Profile:
             f"packet_bytes_max ({config.timing.packet_bytes_max} B)"
         )
     return profile
+
+
+def _open_council(
+    config: NodeConfig,
+    membership: Membership,
+    outbox: Outbox,
+    *,
+    saved: Saved,
+    rng: Random,
+    counters: Counter[str],
+    now: float,
+) -> Council:
+    return Council(
+        config.name,
+        saved,
+        outbox,
+        timing=config.timing,
+        rng=rng,
+        counters=counters,
+        address_of=membership.address_of,
+        now=now,
+    )
 
 
 def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now: float) -> Rooms:
@@ -113,16 +138,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         envelopes=envelopes,
     )
     statuses = StatusTable(counters)
-    council = Council(
-        config.name,
-        saved,
-        outbox,
-        timing=timing,
-        rng=rng,
-        counters=counters,
-        address_of=membership.address_of,
-        now=now,
-    )
+    council = _open_council(config, membership, outbox, saved=saved, rng=rng, counters=counters, now=now)
     detector = Detector(membership, outbox, timing=timing, rng=rng, counters=counters, mark=lambda: council.mark)
     syncer = Syncer(
         membership,
@@ -132,6 +148,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         counters=counters,
         status_hash=statuses.hash_of,
         status_fragments=statuses.fragments_of,
+        status_owners=statuses.owners,
     )
     return Rooms(
         counters=counters,
@@ -140,7 +157,10 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         membership=membership,
         detector=detector,
         syncer=syncer,
-        joining=Joining(membership, syncer, config, rng=rng, knows_cluster=council.log.last_index > 0),
+        joining=Joining(
+            membership, syncer, config, rng=rng, knows_cluster=council.log.last_index > 0, peers=saved.peers
+        ),
+        addresses=Addresses(membership, outbox, rng=rng, saved=saved.peers),
         statuses=statuses,
         local=LocalInstances(status_interval_s=timing.status_interval_s, since_ms=boot, now=now),
         council=council,

@@ -175,8 +175,8 @@ def event_json(event: Event | EventsLost, *, now: float) -> JsonTable:
             row = {"event": "foreign_cluster", "peer": str(peer), "cluster_id": cluster_id}
         case MemberForgotten(run=run):
             row = {"event": "forgotten", "run": str(run)}
-        case NameConflict(run=run, address=address):
-            row = {"event": "name_conflict", "run": str(run), "address": str(address)}
+        case NameConflict(run=run):
+            row = {"event": "name_conflict", "run": str(run)}
         case TagsChanged() | BroadcastReceived() | MessageReceived() | QueryReceived():
             row = _talk_json(event)
         case EventsLost(count=count):

@@ -24,7 +24,8 @@ import threading
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, assert_never
 
-from swimstream.core.effects import EntriesRecord, Record, Saved, SnapshotRecord, VoteRecord
+from swimstream.config import PEERS_MAX
+from swimstream.core.effects import EntriesRecord, PeersRecord, Record, Saved, SnapshotRecord, VoteRecord
 from swimstream.errors import StorageError, UsageError, WireError
 from swimstream.model.plan import Entry, Plan
 from swimstream.wire import checks
@@ -34,6 +35,8 @@ from swimstream.wire.plan_codec import decode_entry_untrusted, decode_plan_untru
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from swimstream.model.identity import Address
 
 FILE_NAME = "swimstream.sqlite"
 LOCK_NAME = "swimstream.lock"
@@ -111,6 +114,7 @@ class Storage:
                 vote=_read_vote(state["vote"]),
                 plan=plan,
                 entries=entries,
+                peers=_read_peers(state["peers"]) if "peers" in state else (),
             )
 
     def write(self, records: Sequence[Record]) -> None:
@@ -153,11 +157,18 @@ class MemoryStorage:
         self._vote = VoteRecord(0, "")
         self._plan = Plan()
         self._entries: list[Entry] = []
+        self._peers: tuple[Address, ...] = ()
 
     def load(self) -> Saved:
         """Return what was written so far."""
         with self._calls:
-            return Saved(voter=self._voter, vote=self._vote, plan=self._plan, entries=tuple(self._entries))
+            return Saved(
+                voter=self._voter,
+                vote=self._vote,
+                plan=self._plan,
+                entries=tuple(self._entries),
+                peers=self._peers,
+            )
 
     def write(self, records: Sequence[Record]) -> None:
         """Remember `records`."""
@@ -174,6 +185,8 @@ class MemoryStorage:
                     case SnapshotRecord(plan=plan, keeps_tail=keeps_tail):
                         self._plan = plan
                         self._entries = [entry for entry in self._entries if keeps_tail and entry.index > plan.index]
+                    case PeersRecord(addresses=addresses):
+                        self._peers = addresses
                     case _:
                         assert_never(record)
 
@@ -307,6 +320,8 @@ def _write_record(connection: sqlite3.Connection, record: Record) -> None:
         case SnapshotRecord(plan=plan, keeps_tail=keeps_tail):
             _put_state(connection, "plan", encode_plan(plan))
             connection.execute("DELETE FROM entries WHERE position <= ? OR NOT ?", (plan.index, keeps_tail))
+        case PeersRecord(addresses=addresses):
+            _put_state(connection, "peers", encode_item([[each.host, each.port] for each in addresses]))
         case _:
             assert_never(record)
 
@@ -331,6 +346,14 @@ def _check_sequence(plan: Plan, entries: tuple[Entry, ...]) -> None:
 def _read_vote(body: bytes) -> VoteRecord:
     term, voted_for = checks.items(decode_item_untrusted(body), "vote", low=2, high=2)
     return VoteRecord(checks.integer(term, "vote.term"), checks.name_or_empty(voted_for, "vote.voted_for"))
+
+
+def _read_peers(body: bytes) -> tuple[Address, ...]:
+    items = checks.items(decode_item_untrusted(body), "peers", high=PEERS_MAX)
+    return tuple(
+        checks.address(host, port, "peers")
+        for host, port in (checks.items(each, "peers", low=2, high=2) for each in items)
+    )
 
 
 def _hash(place: str | int, body: bytes) -> bytes:

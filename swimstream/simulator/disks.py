@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from swimstream.core.effects import (
     EntriesRecord,
+    PeersRecord,
     Record,
     Saved,
     SnapshotRecord,
@@ -13,6 +14,9 @@ from swimstream.core.effects import (
 )
 from swimstream.errors import StorageError
 from swimstream.model.plan import Entry, Plan
+
+if TYPE_CHECKING:
+    from swimstream.model.identity import Address
 
 
 class Disk:
@@ -24,6 +28,7 @@ class Disk:
         self._vote = VoteRecord(0, "")
         self._plan = Plan()
         self._entries: list[Entry] = []
+        self._peers: tuple[Address, ...] = ()
 
     @property
     def voter(self) -> int:
@@ -46,12 +51,20 @@ class Disk:
                 self._entries = [entry for entry in self._entries if keeps_tail and entry.index > plan.index]
                 if self._entries and self._entries[0].index != plan.index + 1:
                     raise StorageError(f"snapshot.index: {plan.index} leaves a gap before {self._entries[0].index}")
+            case PeersRecord(addresses=addresses):
+                self._peers = addresses
             case _:
                 assert_never(record)
 
     def load(self) -> Saved:
         """Return what a process that starts now finds here."""
-        return Saved(voter=self._voter, vote=self._vote, plan=self._plan, entries=tuple(self._entries))
+        return Saved(
+            voter=self._voter,
+            vote=self._vote,
+            plan=self._plan,
+            entries=tuple(self._entries),
+            peers=self._peers,
+        )
 
     def _replace_entries(self, record: EntriesRecord) -> None:
         kept = [entry for entry in self._entries if entry.index < record.first]

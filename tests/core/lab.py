@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from swimstream.config import LOCAL, NodeConfig
-from swimstream.core.effects import Answer, CloseStream, Notify, OpenStream, Saved, SendFrame, SendPacket
+from swimstream.core.effects import Answer, CloseStream, Notify, OpenStream, Persist, Saved, SendFrame, SendPacket
 from swimstream.core.node import Node
 from swimstream.events import Event, MemberChanged
 from swimstream.model.identity import Address
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from swimstream.config import Timing
-    from swimstream.core.effects import Effect
+    from swimstream.core.effects import Effect, Record
     from swimstream.model.member import Member, MemberState
 
 M = TypeVar("M", bound="Message")
@@ -76,6 +76,8 @@ class Lab:
         self.timing = timing
         self.told: list[Told] = []
         self.sent: list[Sent] = []
+        self.stored: list[tuple[str, Record]] = []
+        """Who had its disk remember what."""
         self.seats: dict[Address, Seat] = {}
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
@@ -93,6 +95,7 @@ class Lab:
         seeds: tuple[str, ...] = (),
         boot: int | None = None,
         kinds: int = 0,
+        peers: tuple[Address, ...] = (),
     ) -> Node:
         """Start a worker at 10.0.0.`host` and let it join by the addresses of `seeds`."""
         address = Address(f"10.0.0.{host if host is not None else len(self.seats) + 1}", 7946)
@@ -105,7 +108,9 @@ class Lab:
             timing=self.timing,
         )
         number = boot if boot is not None else 1_000 + len(self.seats)
-        node = Node(config, boot=number, saved=Saved(voter=number), rng=Random(f"{name}/{number}"), now=self.now)
+        node = Node(
+            config, boot=number, saved=Saved(voter=number, peers=peers), rng=Random(f"{name}/{number}"), now=self.now
+        )
         seat = Seat(name, address, node)
         before = self.seats.pop(address, None)
         if before is not None:
@@ -241,6 +246,8 @@ class Lab:
                 self._send_frame((seat.address, stream), frame)
             case Notify(what) | (Answer() as what):
                 self.told.append(Told(self.now, seat.name, what))
+            case Persist(record):
+                self.stored.append((seat.name, record))
             case CloseStream():
                 pass
             case _:

@@ -62,6 +62,9 @@ class FakeNode:
     def submit(self, request: int, job: JobSpec, *, now: float) -> None:
         self._command("submit", request)
 
+    def remove(self, request: int, name: str, *, now: float) -> None:
+        self._command("remove", request)
+
     def leave(self, request: int, *, now: float) -> None:
         self._command("leave", request)
 

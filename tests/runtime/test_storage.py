@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swimstream.core.effects import EntriesRecord, Record, Saved, SnapshotRecord, VoteRecord
+from swimstream.core.effects import EntriesRecord, PeersRecord, Record, Saved, SnapshotRecord, VoteRecord
 from swimstream.errors import StorageError, UsageError
-from swimstream.model.identity import InstanceId, Run
+from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.plan import Assign, Entry, Found, Noop, Plan, Seat, SubmitJob
 from swimstream.runtime.storage import FILE_NAME, MemoryStorage, Storage
@@ -70,6 +70,11 @@ def test_a_new_directory_is_created_and_empty(tmp_path: Path) -> None:
     storage = Storage.open(tmp_path / "not" / "yet", boot=BOOT)
     assert storage.load() == Saved(voter=BOOT)
     storage.close()
+
+
+def test_the_newest_addresses_of_members_are_there_after_a_close(tmp_path: Path) -> None:
+    first, second = PeersRecord((Address("10.0.0.1", 7_946),)), PeersRecord((Address("::1", 1), Address("10.0.0.2", 2)))
+    assert saved_after(tmp_path, [first, second]).peers == second.addresses
 
 
 def test_the_voter_is_the_boot_that_created_the_memory(tmp_path: Path) -> None:

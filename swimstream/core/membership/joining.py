@@ -9,7 +9,8 @@ own name before it announces anything:
 - a boot that is not above every boot of that name (a clock that was set back) is raised.
 
 A newcomer asks its seeds again and again: alone it would be nobody. A worker whose disk holds the plan of its
-cluster goes on without them after one round; it may be the majority that all others wait for.
+cluster goes on without them after one round; it may be the majority that all others wait for. Members' addresses that
+the disk remembers are asked like seeds, so that a restarted worker finds its cluster when its seeds are gone.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from swimstream.model.identity import Address
     from swimstream.wire.messages import Header
 
+PEERS_ASKED = 8
+"""So many of the remembered addresses are asked: after an outage of all, nobody should wait long for nobody."""
 ATTEMPT_S = 2.0
 """How long a seed, or the namesake, may take to answer."""
 
@@ -45,10 +48,21 @@ class Joining:
     """The join of one node. The node looks at `state` after each input, and acts once on JOINED or REFUSED."""
 
     def __init__(
-        self, membership: Membership, syncer: Syncer, config: NodeConfig, *, rng: Random, knows_cluster: bool
+        self,
+        membership: Membership,
+        syncer: Syncer,
+        config: NodeConfig,
+        *,
+        rng: Random,
+        knows_cluster: bool,
+        peers: tuple[Address, ...] = (),
     ) -> None:
-        """Build a join that has not begun. Who `knows_cluster` from its own disk goes alone when no seed is there."""
-        self._knows_cluster = knows_cluster
+        """Build a join that has not begun.
+
+        Who `knows_cluster` from its own disk, or has no seeds, goes alone when nobody answers. `peers` are asked like
+        seeds: members' addresses that the disk remembers.
+        """
+        self._goes_alone = knows_cluster or not config.seeds
         self.state = JoinState.IDLE
         self.refusal = ""
         """Why the join was refused."""
@@ -56,7 +70,8 @@ class Joining:
         self._syncer = syncer
         self._rng = rng
         self._retry_s = config.timing.probe_interval_s
-        self._seeds = [seed for seed in config.seeds if seed != config.advertise]
+        known = rng.sample(peers, min(PEERS_ASKED, len(peers)))
+        self._seeds = [seed for seed in dict.fromkeys((*config.seeds, *known)) if seed != config.advertise]
         self._untried: list[Address] = []
         self._asked = config.advertise
         self.seed: Address | None = None
@@ -96,7 +111,7 @@ class Joining:
         if stream != self._stream:
             return
         if self.state is JoinState.ASKING_SEED:
-            if self._knows_cluster and not self._untried:
+            if self._goes_alone and not self._untried:
                 self._become_member(now)
                 return
             self.state = JoinState.WAITING
@@ -130,15 +145,15 @@ class Joining:
 
     def _seed_answered(self, now: float) -> None:
         self.seed = self._asked
-        namesake = self._membership.namesake
+        namesake = self._membership.namesakes.met
         if namesake is not None and namesake.profile.address != self._membership.profile.address:
             self._ask(namesake.profile.address, JoinState.ASKING_NAMESAKE, now)
         else:
             self._become_member(now)
 
     def _become_member(self, now: float) -> None:
-        if self._membership.namesake_boot >= self._membership.run.boot:
-            self._membership.begin_new_run(self._membership.namesake_boot + 1, now)
+        if self._membership.namesakes.highest_boot >= self._membership.run.boot:
+            self._membership.begin_new_run(self._membership.namesakes.highest_boot + 1, now)
         self.state = JoinState.JOINED
         self._deadline = float("inf")
 

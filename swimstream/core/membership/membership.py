@@ -13,10 +13,11 @@ import attrs
 from swimstream.config import MEMBERS_MAX
 from swimstream.core.membership.gossip import GossipQueue
 from swimstream.core.membership.health import Health
+from swimstream.core.membership.memory import Forgotten, Strangers
+from swimstream.core.membership.namesakes import Namesakes
 from swimstream.core.membership.probing import ProbeRing
 from swimstream.core.membership.suspicion import Suspicion, confirmations_max, timeouts_s
 from swimstream.core.membership.table import (
-    BOOT_JUMP_MAX_MS,
     INCARNATION_JUMP_MAX,
     MemberTable,
     accusation_wins,
@@ -54,20 +55,17 @@ class Membership:
         self.changes: list[Member] = []
         self.replaced: set[str] = set()
         """Names among `changes` whose earlier run was still held for a member."""
-        self.namesake: Alive | None = None
-        """Another run of this peer's own name, heard of before this one is announced."""
-        self.namesake_boot = 0
-        """The highest boot of this peer's own name that it has heard of."""
-        self.outlived_boot = 0
-        """The highest boot of a later run of this peer's own name that is gone again: this one must rise above it."""
-        self.superseded_by: Alive | None = None
-        """The later run of this peer's own name that has taken over, if one has."""
+        self.forgotten: list[Run] = []
+        """Whose tombstones were dropped since this was last emptied."""
+        self.namesakes = Namesakes(counters)
         self.is_announced = False
         self.is_leaving = False
         self._timing = timing
         self._counters = counters
         self._suspicions: dict[str, Suspicion] = {}
         self._tombstones: dict[str, float] = {}
+        self._forgotten = Forgotten()
+        self._strangers = Strangers()
 
     def take_gossip(self, budget: int) -> list[bytes]:
         """Return queued updates that fit into `budget` bytes together, and count them as sent once more."""
@@ -101,6 +99,11 @@ class Membership:
         """Return the encoded claim that this run is alive."""
         return encode_message(Alive(run=self.run, incarnation=self.incarnation, profile=self.profile))
 
+    def goodbye(self) -> Accusation:
+        """Return the claim that this run has left."""
+        name = self.run.name
+        return Accusation(run=self.run, incarnation=self.incarnation, state=MemberState.LEFT, accuser=name)
+
     def say_goodbye(self, now: float) -> None:
         """Leave: never refute again, and tell everybody."""
         self.is_leaving = True
@@ -118,8 +121,9 @@ class Membership:
         self._counters["refutations"] += 1
         own = self.table.get(self.run.name)
         assert own is not None, "only a member can be accused"
-        self.table.put(attrs.evolve(own, incarnation=self.incarnation))
-        self._queue_alive(own)
+        refuted = attrs.evolve(own, incarnation=self.incarnation)
+        self.table.put(refuted)
+        self._queue_alive(refuted)
 
     # --- claims -----------------------------------------------------------------------------------
 
@@ -133,6 +137,9 @@ class Membership:
             self._counters["incarnation_jumps_refused"] += 1
             return
         if held is None:
+            if self._forgotten.covers(claim.run, claim.incarnation):
+                self._tell_forgotten(claim)
+                return
             if not self._make_room():
                 self._counters["members_refused"] += 1
                 return
@@ -154,6 +161,13 @@ class Membership:
         self._store(member, is_news=is_news)
         self._queue_alive(member)
 
+    def _tell_forgotten(self, claim: Alive) -> None:
+        """Have who was forgotten as dead hear of it: if it lives, it refutes with a higher incarnation and is back."""
+        self._counters["forgotten_refused"] += 1
+        name, dead = claim.run.name, MemberState.DEAD
+        accusation = Accusation(run=claim.run, incarnation=claim.incarnation, state=dead, accuser=name)
+        self.gossip.push(_subject(name), encode_message(accusation))
+
     def _make_room(self) -> bool:
         """Return whether there is a place for one more member; the oldest tombstone makes way for the living."""
         if len(self.table) >= MEMBERS_MAX:
@@ -166,12 +180,12 @@ class Membership:
 
     def _hear_own_alive(self, claim: Alive) -> None:
         """Someone speaks of this peer's own name."""
-        if not self._note_namesake(claim.run):
+        if not self.namesakes.note(claim.run, own=self.run):
             return
         if not self.is_announced:
-            self.namesake = claim
+            self.namesakes.met = claim
         elif claim.run.boot > self.run.boot:
-            self.superseded_by = claim
+            self.namesakes.superseded_by = claim
         elif self.is_leaving:
             return
         elif claim.run.boot < self.run.boot or claim.incarnation < self.incarnation:
@@ -180,14 +194,6 @@ class Membership:
             return
         else:
             self._refute(claim.incarnation)
-
-    def _note_namesake(self, run: Run) -> bool:
-        """Remember the highest boot of this peer's own name; return whether it can be believed."""
-        if run.boot - self.run.boot > BOOT_JUMP_MAX_MS:
-            self._counters["boot_jumps_refused"] += 1
-            return False
-        self.namesake_boot = max(self.namesake_boot, run.boot)
-        return True
 
     def hear_accusation(self, claim: Accusation, now: float, *, is_hearsay: bool = False) -> None:
         """Merge a claim that a run is suspect or dead, or has left.
@@ -200,7 +206,7 @@ class Membership:
             return
         held = self.table.get_run(claim.run)
         if held is None:
-            self._counters["claims_about_strangers"] += 1
+            self._hear_of_stranger(claim)
             return
         if jumps_too_far(boot=claim.run.boot, incarnation=claim.incarnation, held=held):
             self._counters["incarnation_jumps_refused"] += 1
@@ -217,13 +223,22 @@ class Membership:
         elif raised != held:
             self.table.put(raised)
 
+    def _hear_of_stranger(self, claim: Accusation) -> None:
+        """Pass an accusation on, once, although it makes no member: the accused may be known to others."""
+        self._counters["claims_about_strangers"] += 1
+        known = claim.run.name in self.table or self._forgotten.covers(claim.run, claim.incarnation)
+        if not known and self._strangers.is_new(claim):
+            self.gossip.push(_subject(claim.run.name), encode_message(claim))
+
     def _hear_own_accusation(self, claim: Accusation) -> None:
-        if not self._note_namesake(claim.run) or self.is_leaving or not self.is_announced:
+        if not self.namesakes.note(claim.run, own=self.run) or self.is_leaving or not self.is_announced:
             return
         if claim.run.boot > self.run.boot and claim.state.is_gone:
-            self.outlived_boot = max(self.outlived_boot, claim.run.boot)
+            self.namesakes.outlive(claim.run)
         elif claim.run != self.run:
             return
+        elif claim.state is MemberState.LEFT:  # which is final: an operator has removed this run
+            self.namesakes.outlive(claim.run)
         elif claim.incarnation < self.incarnation:
             self.gossip.push(_subject(self.run.name), self.own_alive())
         else:
@@ -243,11 +258,25 @@ class Membership:
         elif held.state is MemberState.SUSPECT and incarnation == held.incarnation and reporter:
             suspicion = self._suspicions[held.run.name]
             if reporter not in suspicion.reporters and suspicion.wants_more:
-                self._suspicions[held.run.name] = suspicion.confirm(reporter)
-                self.table.put(attrs.evolve(held, accusers=_sorted(self._suspicions[held.run.name].reporters)))
+                self._suspicions[held.run.name] = confirmed = suspicion.confirm(reporter)
+                self.table.put(attrs.evolve(held, accusers=tuple(sorted(confirmed.reporters))))
                 self._queue_accusation(held, MemberState.SUSPECT, reporter)
         elif incarnation > held.incarnation:
             self.table.put(attrs.evolve(held, incarnation=incarnation))
+
+    def remove(self, name: str, now: float) -> str:
+        """Have everybody take a dead member for one that has left; return why not, or nothing.
+
+        Nobody tries to reach it any more. Should it live, it comes back as a later run.
+        """
+        held = self.table.get(name)
+        if held is None:
+            return f"name: expected a dead member, there is none named {name!r}"
+        if not held.state.is_gone:
+            return f"name: expected a dead member, {name!r} is {held.state.name.lower()}; stop that worker instead"
+        if held.state is MemberState.DEAD:
+            self._enter(held, MemberState.LEFT, now, accuser=self.run.name)
+        return ""
 
     def accuse(self, run: Run, now: float) -> None:
         """Suspect a run because it did not answer this peer."""
@@ -277,13 +306,12 @@ class Membership:
     def _enter(self, member: Member, state: MemberState, now: float, *, accuser: str = "") -> None:
         """Put `member` into a state other than alive, and tell."""
         suspicion = self._suspicions.get(member.run.name)
-        accusers: set[str] = set()
-        if state is not MemberState.LEFT:
-            accusers.update(suspicion.reporters if suspicion is not None else ())
-            accusers.update({accuser} - {"", member.run.name})
+        accusers = {accuser} - {"", member.run.name}
+        if state is not MemberState.LEFT and suspicion is not None:
+            accusers.update(suspicion.reporters)
         if state is not MemberState.SUSPECT:
             self._suspicions.pop(member.run.name, None)
-        entered = attrs.evolve(member, state=state, since=now, accusers=_sorted(accusers))
+        entered = attrs.evolve(member, state=state, since=now, accusers=tuple(sorted(accusers)))
         self._store(entered)
         self._queue_accusation(entered, state, accuser or _signer(entered))
 
@@ -301,11 +329,7 @@ class Membership:
             self.changes.append(member)
 
     def _queue_alive(self, member: Member) -> None:
-        if member.run == self.run:
-            fragment = self.own_alive()
-        else:
-            fragment = encode_message(Alive(run=member.run, incarnation=member.incarnation, profile=member.profile))
-        self.gossip.push(_subject(member.run.name), fragment)
+        self.gossip.push(_subject(member.run.name), _alive_of(member))
 
     def _queue_accusation(self, member: Member, state: MemberState, accuser: str) -> None:
         self.gossip.push(_subject(member.run.name), accusation_of(member, state, accuser))
@@ -319,8 +343,7 @@ class Membership:
 
     def claims_of(self, member: Member) -> list[bytes]:
         """Return the encoded claims that make another peer hold the same, also when it knew nothing of the member."""
-        alive = Alive(run=member.run, incarnation=member.incarnation, profile=member.profile)
-        claims = [] if member.state.is_gone else [encode_message(alive)]
+        claims = [] if member.state.is_gone else [_alive_of(member)]
         if member.state is not MemberState.ALIVE:
             claims.append(accusation_of(member, member.state, _signer(member)))
         return claims
@@ -343,7 +366,10 @@ class Membership:
     def _forget(self, name: str) -> None:
         """Drop a tombstone; one's own goodbye is kept as long as the process lives."""
         self._tombstones.pop(name, None)
-        if name != self.run.name:
+        held = self.table.get(name)
+        if name != self.run.name and held is not None:
+            self._forgotten.add(held)
+            self.forgotten.append(held.run)
             self.table.remove(name)
             self.gossip.discard(_subject(name))
 
@@ -351,6 +377,10 @@ class Membership:
         """Return when `fire_timers` wants to be called next."""
         suspicions = (suspicion.deadline() for suspicion in self._suspicions.values())
         return min(min(suspicions, default=float("inf")), min(self._tombstones.values(), default=float("inf")))
+
+
+def _alive_of(member: Member) -> bytes:
+    return encode_message(Alive(run=member.run, incarnation=member.incarnation, profile=member.profile))
 
 
 def accusation_of(member: Member, state: MemberState, accuser: str) -> bytes:
@@ -364,10 +394,6 @@ def _signer(member: Member) -> str:
     The accused's own name stands for nobody: hearsay that counts as no confirmation.
     """
     return member.accusers[0] if member.accusers else member.run.name
-
-
-def _sorted(names: set[str] | frozenset[str]) -> tuple[str, ...]:
-    return tuple(sorted(names))
 
 
 def _subject(name: str) -> str:

@@ -1,7 +1,8 @@
-"""Anti-entropy: two peers compare digests over a stream and send each other only what is missing.
+"""Anti-entropy: two peers compare digests and send each other only what is missing.
 
 Demers et al. 1987 (push-pull) with digests per owner, as in Scuttlebutt (van Renesse et al. 2008). Repairs
-whatever gossip lost, heals partitions, and is how a newcomer learns everything at once:
+whatever gossip lost, heals partitions, and is how a newcomer learns everything at once. Peers that agree, which is
+nearly always, exchange one small datagram: a hash of everything. Who holds something else opens a stream:
 
     asker → digest → answerer → what the asker lacks, then names it wants → asker → those names → end
 
@@ -11,11 +12,12 @@ out of order, so a highest version seen says nothing about the ones below it.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from swimstream.model.member import MemberState
 from swimstream.wire.codec import encode_message
-from swimstream.wire.messages import DigestEntry, SyncDigest, SyncWant
+from swimstream.wire.messages import DigestEntry, SyncCheck, SyncDigest, SyncWant
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -25,19 +27,23 @@ if TYPE_CHECKING:
     from swimstream.config import Timing
     from swimstream.core.membership.membership import Membership
     from swimstream.core.outbox import Outbox
-    from swimstream.model.identity import Address
+    from swimstream.model.identity import Address, Run
     from swimstream.model.member import Member
 
 SYNCS_MAX = 64
 FRAME_UPDATES_BYTES_MAX = 64 * 1_024
 """A larger sync goes in several frames, so that none of them holds up the receiver for long."""
 SYNC_DEADLINE_S = 10.0
+RECONNECT_PER_DEAD = 3
+"""So many members in all try each dead one again per interval (Serf: 1), however many live ones there are."""
+CHECKS_SINCE_LEVEL = 2
+"""Peers that speak less do not know `SyncCheck`, and are sent the digest at once."""
 
 
 class Syncer:
     """The syncs of one node: at most `SYNCS_MAX` open at once (`syncs_refused` counts the rest).
 
-    `status_hash(owner)` and `status_fragments(owner)` speak for the status table.
+    `status_hash(owner)`, `status_fragments(owner)` and `status_owners()` (sorted) speak for the status table.
     """
 
     def __init__(
@@ -50,6 +56,7 @@ class Syncer:
         counters: Counter[str],
         status_hash: Callable[[str], int],
         status_fragments: Callable[[str], list[bytes]],
+        status_owners: Callable[[], Iterable[str]],
     ) -> None:
         """Build a syncer that starts nothing by itself until `start`."""
         self._membership = membership
@@ -59,8 +66,11 @@ class Syncer:
         self._counters = counters
         self._status_hash = status_hash
         self._status_fragments = status_fragments
+        self._status_owners = status_owners
         self._open: dict[int, float] = {}
         """Streams that this node opened, and when to give them up."""
+        self._asked: dict[int, Address] = {}
+        """To whom they lead."""
         self._sync_at = float("inf")
         self._reconnect_at = float("inf")
 
@@ -77,7 +87,36 @@ class Syncer:
         entries = () if joining else tuple(self._entry(member) for member in self._membership.table)
         stream = self._outbox.open_stream(address, [encode_message(SyncDigest(entries=entries))])
         self._open[stream] = now + SYNC_DEADLINE_S
+        self._asked[stream] = address
+        self._counters["syncs_opened"] += 1
         return stream
+
+    def receive_check(self, sender: Run, check: SyncCheck, now: float) -> None:
+        """Compare hashes with a member; open a sync with it, at the address it gave itself, if they differ."""
+        member = self._membership.table.get_run(sender)
+        if member is None or member.state.is_gone:
+            self._counters["syncs_by_strangers"] += 1
+        elif check.digest == self.digest():
+            self._counters["syncs_in_agreement"] += 1
+        elif member.profile.address not in self._asked.values():
+            self.ask(member.profile.address, now)
+
+    def digest(self) -> int:
+        """Return a hash of all that must agree between peers: live members, and every status and tag.
+
+        The gone are left out, since a newcomer is not told of them, and so is who is suspected, since that passes;
+        but not what a gone worker that is remembered said of its instances.
+        """
+        live = self._membership.table.live()
+        entries: list[tuple[str, int, int, int]] = [
+            (member.run.name, member.run.boot, member.incarnation, self._status_hash(member.run.name))
+            for member in live
+        ]
+        held = {name: self._membership.table.get(name) for name in self._status_owners()}
+        entries += [
+            (name, 0, 0, self._status_hash(name)) for name, owner in held.items() if owner and owner.state.is_gone
+        ]
+        return int.from_bytes(hashlib.blake2b(repr(entries).encode(), digest_size=8).digest())
 
     def receive_digest(self, stream: int, asker: str, digest: SyncDigest) -> None:
         """Answer a peer that opened a sync: what it lacks, then of whom this node lacks something."""
@@ -95,7 +134,7 @@ class Syncer:
 
     def receive_want(self, stream: int, want: SyncWant) -> None:
         """Finish a sync that this node opened: tell what the other side asked for."""
-        if self._open.pop(stream, None) is None:
+        if not self._forget(stream):
             return
         fragments: list[bytes] = []
         for name in want.names:
@@ -107,8 +146,13 @@ class Syncer:
 
     def stream_closed(self, stream: int) -> None:
         """Forget a sync that broke."""
-        if self._open.pop(stream, None) is not None:
+        if self._forget(stream):
             self._counters["syncs_failed"] += 1
+
+    def _forget(self, stream: int) -> bool:
+        """Forget a sync that this node opened; return whether it was one."""
+        self._asked.pop(stream, None)
+        return self._open.pop(stream, None) is not None
 
     def fire_timers(self, now: float, *, seeds: Iterable[Address]) -> None:
         """Sync with a random live member; try again one that is dead, or a seed that is not a live member."""
@@ -118,20 +162,33 @@ class Syncer:
         others = [member for member in self._membership.table if member.run != self._membership.run]
         if self._sync_at <= now:
             self._sync_at = now + self._timing.sync_interval_s * (0.75 + self._rng.random() / 2)
-            alive = [member.profile.address for member in others if member.state is MemberState.ALIVE]
+            alive = [member for member in others if member.state is MemberState.ALIVE]
             if alive:
-                self.ask(self._rng.choice(alive), now)
+                self._compare(self._rng.choice(alive), now)
         if self._reconnect_at <= now:
             self._reconnect_at = now + self._timing.reconnect_interval_s * (0.75 + self._rng.random() / 2)
-            live = {member.profile.address for member in others if not member.state.is_gone}
-            lost = {member.profile.address for member in others if member.state is MemberState.DEAD} | set(seeds)
-            lost -= live | {self._membership.profile.address}
-            if lost:
-                self.ask(self._rng.choice(sorted(lost)), now)
+            self._reconnect(others, seeds, now)
 
     def next_deadline(self) -> float:
         """Return when `fire_timers` wants to be called next."""
         return min(self._sync_at, self._reconnect_at, min(self._open.values(), default=float("inf")))
+
+    def _compare(self, member: Member, now: float) -> None:
+        if member.profile.speaks >= CHECKS_SINCE_LEVEL:
+            self._outbox.send(member.profile.address, SyncCheck(digest=self.digest()))
+        else:
+            self.ask(member.profile.address, now)
+
+    def _reconnect(self, others: Iterable[Member], seeds: Iterable[Address], now: float) -> None:
+        """Try one that is lost: a seed that is no live member, or, so that all together do not storm it, a dead one."""
+        others = list(others)
+        live = {member.profile.address for member in others if not member.state.is_gone}
+        own = {self._membership.profile.address}
+        dead = {member.profile.address for member in others if member.state is MemberState.DEAD} - live - own
+        share = RECONNECT_PER_DEAD * len(dead) / max(1, len(live))
+        lost = (set(seeds) - live - own) | (dead if self._rng.random() < share else set())
+        if lost:
+            self.ask(self._rng.choice(sorted(lost)), now)
 
     # --- comparing --------------------------------------------------------------------------------
 

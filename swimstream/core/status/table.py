@@ -67,6 +67,10 @@ class StatusTable:
         """Return a hash over the statuses that a worker wrote, 0 if none; equal sets have equal hashes."""
         return self._hashes.get(owner, 0)
 
+    def owners(self) -> list[str]:
+        """Return who has written statuses, sorted."""
+        return sorted(self._owned)
+
     def fragments_of(self, owner: str) -> list[bytes]:
         """Return the encoded statuses that a worker wrote, sorted by instance."""
         return [self._records[instance][1] for instance in sorted(self._owned.get(owner, ()), key=_order)]

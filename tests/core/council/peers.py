@@ -11,7 +11,7 @@ import attrs
 from swimstream.config import LAN
 from swimstream.core.council.council import Council
 from swimstream.core.council.log import Log
-from swimstream.core.effects import EntriesRecord, Persist, Record, Saved, SnapshotRecord, VoteRecord
+from swimstream.core.effects import EntriesRecord, PeersRecord, Persist, Record, Saved, SnapshotRecord, VoteRecord
 from swimstream.core.outbox import Outbox
 from swimstream.model.identity import Address, Run
 from swimstream.model.plan import Entry, Evict, Found, Plan, PlanMark, Seat
@@ -68,6 +68,7 @@ class FakeDisk:
         self._vote = saved.vote
         self._plan = saved.plan
         self._entries = {entry.index: entry for entry in saved.entries}
+        self._peers = saved.peers
 
     def write(self, record: Record) -> None:
         match record:
@@ -82,12 +83,14 @@ class FakeDisk:
                 self._plan = plan
                 kept = {index: entry for index, entry in self._entries.items() if index > plan.index}
                 self._entries = kept if keeps_tail else {}
+            case PeersRecord(addresses=addresses):
+                self._peers = addresses
             case _:
                 assert_never(record)
 
     def saved(self) -> Saved:
         entries = tuple(self._entries[index] for index in sorted(self._entries))
-        return Saved(voter=self._voter, vote=self._vote, plan=self._plan, entries=entries)
+        return Saved(voter=self._voter, vote=self._vote, plan=self._plan, entries=entries, peers=self._peers)
 
 
 def address_of(name: str) -> Address:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from swimstream.config import LOCAL
-from swimstream.core.effects import Answer
+from swimstream.core.effects import Answer, PeersRecord
+from swimstream.core.membership.addresses import SAVE_PAUSE_S
 from swimstream.core.membership.joining import ATTEMPT_S
 from swimstream.errors import UsageError
-from swimstream.events import Superseded
-from swimstream.model.identity import Run
+from swimstream.events import NameConflict, Superseded
+from swimstream.model.identity import Address, Run
 from swimstream.model.member import MemberState
 from tests.core.lab import Lab
 
@@ -78,6 +79,44 @@ def test_a_name_that_a_live_worker_has_is_refused() -> None:
     lab.run_for(1.0)
     [_, refusal] = answers(lab, "b")
     assert refusal == "name: 'b' is taken by a live worker at 10.0.0.2:7946 (boot 1001)"
+
+
+def conflicts(lab: Lab, run: Run) -> list[str]:
+    """Return who was told that `run` goes by its name."""
+    return [told.who for told in lab.told if told.what == NameConflict(run)]
+
+
+def test_both_workers_of_one_name_are_told_of_each_other_once() -> None:
+    lab = Lab()
+    lab.start_group("ab")
+    lab.start("b", host=9, seeds=("a",), boot=5_000)
+    lab.run_for(10.0)
+    assert conflicts(lab, Run("b", 5_000)) == ["b"]  # to the one that was there
+    assert conflicts(lab, Run("b", 1_001)) == ["b"]  # to the one that came
+
+
+def test_both_are_told_when_two_of_one_name_meet_after_a_partition() -> None:
+    lab = Lab()
+    lab.start_group("abc")
+    old = lab.seat("c").node.run
+    lab.isolate("c")
+    lab.run_until(lambda: lab.state("a", "c") is MemberState.DEAD)
+    new = lab.start("c", host=9, seeds=("a",), boot=2_000).run
+    lab.run_for(1.0)
+    lab.mend()
+    lab.run_until(lambda: bool(conflicts(lab, old)))
+    superseded = [told.what.by for told in lab.told if isinstance(told.what, Superseded)]
+    assert superseded == [new]
+
+
+def test_a_restart_in_place_is_no_conflict() -> None:
+    lab = Lab()
+    lab.start_group("abc")
+    old = lab.seat("c").node.run
+    lab.crash("c")
+    lab.start("c", host=3, seeds=("a",), boot=2_000)
+    lab.run_for(10.0)
+    assert conflicts(lab, old) == conflicts(lab, Run("c", 2_000)) == []
 
 
 def test_a_refused_newcomer_leaves_no_trace() -> None:
@@ -161,3 +200,53 @@ def test_a_worker_whose_kinds_fill_a_datagram_is_refused_for_it_could_never_refu
 def _run(lab: Lab, who: str) -> Run | None:
     member = lab.member(who, "c")
     return member.run if member is not None else None
+
+
+# --- addresses on the disk ------------------------------------------------------------------------
+
+
+def remembered(lab: Lab, name: str) -> list[tuple[Address, ...]]:
+    """Return what a worker had its disk remember, in order."""
+    return [record.addresses for who, record in lab.stored if who == name and isinstance(record, PeersRecord)]
+
+
+def test_the_live_members_addresses_are_stored_and_stored_again_when_others_live() -> None:
+    lab = Lab()
+    lab.start_group("abc")
+    lab.run_for(3 * SAVE_PAUSE_S)
+    assert remembered(lab, "a") == [(lab.seat("b").address, lab.seat("c").address)]
+    lab.crash("c")
+    lab.run_for(30.0)
+    assert remembered(lab, "a")[-1] == (lab.seat("b").address,)
+
+
+def test_a_worker_that_is_left_alone_keeps_the_addresses_it_has_stored() -> None:
+    lab = Lab()
+    lab.start_group("ab")
+    lab.run_for(2 * SAVE_PAUSE_S)
+    lab.crash("b")
+    lab.run_for(60.0)
+    assert remembered(lab, "a")[-1] == (lab.seat("b").address,)
+
+
+def test_a_restarted_worker_finds_its_cluster_without_its_seeds() -> None:
+    lab = Lab()
+    lab.start_group("abc")
+    lab.run_for(2 * SAVE_PAUSE_S)
+    (peers,) = remembered(lab, "c")
+    lab.crash("c")
+    lab.start("c", host=3, boot=2_000, peers=peers)
+    lab.run_until(lambda: lab.live("c") == set("abc"))
+
+
+def test_a_restarted_worker_that_finds_nobody_at_first_tries_again() -> None:
+    lab = Lab()
+    lab.start_group("ab")
+    address = lab.seat("b").address
+    lab.crash("a")
+    lab.crash("b")
+    lab.start("a", host=1, boot=2_000, peers=(address,))
+    lab.run_for(5.0)
+    assert answers(lab, "a") == ["", ""]
+    lab.start("b", host=2, boot=2_001)
+    lab.run_until(lambda: lab.live("a") == {"a", "b"})

@@ -6,16 +6,17 @@ from collections import Counter
 from random import Random
 
 import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swimstream.config import LOCAL
-from swimstream.core.effects import CloseStream, OpenStream, SendFrame
+from swimstream.core.effects import CloseStream, OpenStream, SendFrame, SendPacket
 from swimstream.core.membership.sync import SYNC_DEADLINE_S, SYNCS_MAX, Syncer
 from swimstream.core.outbox import Outbox
 from swimstream.core.status.table import StatusTable
-from swimstream.model.identity import InstanceId, Run
-from swimstream.model.member import MemberState
+from swimstream.model.identity import Address, InstanceId, Run
+from swimstream.model.member import MemberState, Profile
 from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.wire.codec import decode_packet_untrusted
 from swimstream.wire.messages import (
@@ -23,6 +24,7 @@ from swimstream.wire.messages import (
     Alive,
     Message,
     StatusUpdate,
+    SyncCheck,
     SyncDigest,
     SyncWant,
     Update,
@@ -48,6 +50,7 @@ class Peer:
             counters=self.counters,
             status_hash=self.statuses.hash_of,
             status_fragments=self.statuses.fragments_of,
+            status_owners=self.statuses.owners,
         )
         for claim in claims:
             hear(self.membership, claim)
@@ -261,3 +264,85 @@ def test_a_seed_that_is_no_live_member_is_tried_again() -> None:
     peer.syncer.start(0.0)
     peer.syncer._sync_at = float("inf")
     assert asked_at(peer, LOCAL.reconnect_interval_s, seeds="abz") == {"z"}
+
+
+# --- one hash for all -----------------------------------------------------------------------------
+
+
+@given(LIVING, LIVING)
+def test_peers_have_one_hash_exactly_when_a_sync_would_change_nothing_among_the_living(
+    ours: list[Alive | Accusation], theirs: list[Alive | Accusation]
+) -> None:
+    one, two = Peer("a", alive("b"), *ours), Peer("b", alive("a"), *theirs)
+    suspicion_apart = [
+        {name: (run, incarnation) for name, (run, incarnation, _) in peer.states().items()} for peer in (one, two)
+    ]
+    assert (one.syncer.digest() == two.syncer.digest()) == (suspicion_apart[0] == suspicion_apart[1])
+    sync(one, two)
+    assert one.syncer.digest() == two.syncer.digest()
+
+
+def test_what_a_gone_worker_said_of_its_instances_belongs_to_the_hash() -> None:
+    one, two = Peer("a", alive("b")), Peer("b", alive("a"))
+    for peer in (one, two):
+        hear(peer.membership, alive("c"))
+        hear(peer.membership, dead("c"))
+    one.statuses.merge(status(0, owner="c"))
+    assert one.syncer.digest() != two.syncer.digest()
+    sync(one, two)
+    assert one.syncer.digest() == two.syncer.digest()
+
+
+def test_the_gone_do_not_belong_to_the_hash() -> None:
+    one, two = Peer("a", alive("b"), alive("c"), dead("c"), alive("d"), left("d")), Peer("b", alive("a"))
+    assert one.syncer.digest() == two.syncer.digest()
+
+
+def check_from(peer: Peer, other: Peer) -> list[OpenStream]:
+    """Let `peer` hear the hash of `other`; return the syncs that it opens."""
+    peer.syncer.receive_check(other.membership.run, SyncCheck(digest=other.syncer.digest()), 0.0)
+    return [effect for effect in peer.outbox.take() if isinstance(effect, OpenStream)]
+
+
+def test_who_agrees_keeps_quiet() -> None:
+    one, two = Peer("a", alive("b")), Peer("b", alive("a"))
+    assert check_from(one, two) == []
+    assert one.counters["syncs_in_agreement"] == 1
+
+
+def test_who_holds_something_else_opens_one_sync_however_often_it_hears_it() -> None:
+    one, two = Peer("a", alive("b"), alive("c")), Peer("b", alive("a"))
+    assert [effect.to for effect in check_from(one, two)] == [address_of("b")]
+    assert check_from(one, two) == []
+
+
+@pytest.mark.parametrize("claims", [(), (dead("b"),)])
+def test_a_hash_from_a_stranger_or_from_the_dead_opens_nothing(claims: tuple[Accusation, ...]) -> None:
+    one, two = Peer("a", *([alive("b")] if claims else []), *claims), Peer("b", alive("c"))
+    assert check_from(one, two) == []
+    assert one.counters["syncs_by_strangers"] == 1
+
+
+def test_a_regular_sync_with_who_knows_the_check_is_one_small_datagram() -> None:
+    newer = attrs.evolve(alive("b"), profile=attrs.evolve(alive("b").profile, speaks=2))
+    peer = Peer("a", newer)
+    peer.syncer.start(0.0)
+    peer.syncer._reconnect_at = float("inf")
+    peer.syncer.fire_timers(LOCAL.sync_interval_s, seeds=())
+    (effect,) = peer.outbox.take()
+    assert isinstance(effect, SendPacket)
+    assert len(effect.payload) < 40
+
+
+def test_all_together_try_a_dead_member_no_more_often_the_more_they_are() -> None:
+    tries = 0
+    for number in range(100):
+        others = [
+            attrs.evolve(alive(f"b{each}"), profile=Profile(address=Address("::1", 1 + each))) for each in range(99)
+        ]
+        peer = Peer("a", *others, alive("z"), dead("z"))
+        peer.syncer._rng = Random(number)
+        peer.syncer._reconnect_at = 0.0
+        peer.syncer.fire_timers(0.0, seeds=())
+        tries += len(peer.outbox.take())
+    assert tries < 12
