@@ -29,6 +29,7 @@ class Bench:
     """The detector of `a` with its view of `others`; nothing is gossiped, so that only probes are seen."""
 
     def __init__(self, others: str) -> None:
+        self.now = 0.0
         self.counters: Counter[str] = Counter()
         self.membership = view("a", others=others)
         self.outbox = Outbox(packet_bytes_max=1_200, piggyback=lambda _: [], counters=self.counters, envelopes=PLAIN)
@@ -37,6 +38,13 @@ class Bench:
         self.detector = Detector(
             self.membership, self.outbox, timing=LOCAL, rng=Random(1), counters=self.counters, mark=lambda: MARK
         )
+
+    def ack(self, by: Run, ack: Ack, *, stream: int | None = None) -> None:
+        """Let an answer arrive, by datagram unless on a stream."""
+        self.detector.receive_ack(by, ack, stream, self.now)
+
+    def nack(self, by: str, seq: int) -> None:
+        self.detector.receive_nack(Run(by, 1), Nack(seq=seq), self.now)
 
     def begin_round(self) -> tuple[Ping, float]:
         """Start probing; return the first ping and when it left."""
@@ -48,6 +56,7 @@ class Bench:
                     return message, now
 
     def fire(self, now: float) -> list[tuple[str, Message]]:
+        self.now = now
         self.detector.fire_timers(now)
         return self.sent()
 
@@ -63,6 +72,11 @@ class Bench:
         return found
 
 
+def seq_of(message: Message) -> int:
+    assert isinstance(message, Ack)
+    return message.seq
+
+
 def requests(sent: list[tuple[str, Message]]) -> list[tuple[str, PingRequest]]:
     return [(to, message) for to, message in sent if isinstance(message, PingRequest)]
 
@@ -70,7 +84,7 @@ def requests(sent: list[tuple[str, Message]]) -> list[tuple[str, PingRequest]]:
 def test_a_target_that_answers_is_not_suspected() -> None:
     bench = Bench("b")
     ping, at = bench.begin_round()
-    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(ping.target, Ack(seq=ping.seq, mark=MARK))
     bench.fire(at + TIMEOUT_S)
     bench.fire(at + INTERVAL_S)
     assert held(bench.membership, "b").state is MemberState.ALIVE
@@ -94,7 +108,7 @@ def test_after_the_time_out_as_many_relays_are_asked_as_configured() -> None:
 def test_no_relay_is_asked_about_a_target_that_has_answered() -> None:
     bench = Bench("bcdefg")
     ping, at = bench.begin_round()
-    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(ping.target, Ack(seq=ping.seq, mark=MARK))
     assert requests(bench.fire(at + TIMEOUT_S)) == []
 
 
@@ -102,7 +116,7 @@ def test_an_ack_through_a_relay_saves_the_target() -> None:
     bench = Bench("bcd")
     ping, at = bench.begin_round()
     relay, _ = requests(bench.fire(at + TIMEOUT_S))[0]
-    bench.detector.receive_ack(Run(relay, 1), Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(Run(relay, 1), Ack(seq=ping.seq, mark=MARK))
     bench.fire(at + INTERVAL_S)
     assert held(bench.membership, ping.target.name).state is MemberState.ALIVE
 
@@ -122,7 +136,7 @@ def test_a_late_ack_changes_nothing() -> None:
     ping, at = bench.begin_round()
     bench.fire(at + TIMEOUT_S)
     bench.fire(at + INTERVAL_S)
-    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(ping.target, Ack(seq=ping.seq, mark=MARK))
     assert held(bench.membership, "b").state is MemberState.SUSPECT
     assert bench.counters["acks_ignored"] == 1
 
@@ -131,7 +145,7 @@ def test_an_ack_by_somebody_who_was_not_asked_does_not_save_the_target() -> None
     bench = Bench("bcd")
     ping, at = bench.begin_round()
     stranger = next(name for name in "bcd" if name != ping.target.name)
-    bench.detector.receive_ack(Run(stranger, 1), Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(Run(stranger, 1), Ack(seq=ping.seq, mark=MARK))
     assert requests(bench.fire(at + TIMEOUT_S))
 
 
@@ -155,7 +169,7 @@ def test_relays_that_nack_spare_the_prober_the_doubt() -> None:
     bench = Bench("bcde")
     ping, at = bench.begin_round()
     for relay, request in requests(bench.fire(at + TIMEOUT_S)):
-        bench.detector.receive_nack(Run(relay, 1), Nack(seq=request.seq))
+        bench.nack(relay, request.seq)
     bench.fire(at + INTERVAL_S)
     assert held(bench.membership, ping.target.name).state is MemberState.SUSPECT
     assert bench.membership.health.score == 0
@@ -165,7 +179,7 @@ def test_each_relay_that_owes_a_nack_costs_the_prober_a_point() -> None:
     bench = Bench("bcde")
     _, at = bench.begin_round()
     asked = requests(bench.fire(at + TIMEOUT_S))
-    bench.detector.receive_nack(Run(asked[0][0], 1), Nack(seq=asked[0][1].seq))
+    bench.nack(asked[0][0], asked[0][1].seq)
     bench.fire(at + INTERVAL_S)
     assert bench.membership.health.score == len(asked) - 1
 
@@ -175,7 +189,7 @@ def test_a_nack_by_somebody_who_was_not_asked_does_not_count() -> None:
     ping, at = bench.begin_round()
     asked = {to for to, _ in requests(bench.fire(at + TIMEOUT_S))}
     stranger = next(name for name in "bcdefgh" if name not in asked and name != ping.target.name)
-    bench.detector.receive_nack(Run(stranger, 1), Nack(seq=ping.seq))
+    bench.nack(stranger, ping.seq)
     bench.fire(at + INTERVAL_S)
     assert bench.membership.health.score == len(asked)
 
@@ -199,7 +213,8 @@ def test_doubt_stretches_the_round_and_its_time_out(score: int) -> None:
 def test_a_ping_of_a_member_is_answered_at_the_address_of_the_member() -> None:
     bench = Bench("b")
     bench.detector.receive_ping(Run("b", 1), Ping(seq=7, target=Run("a", 1), mark=MARK), None)
-    assert bench.sent() == [("b", Ack(seq=7, mark=MARK))]
+    [(to, ack)] = bench.sent()
+    assert (to, seq_of(ack)) == ("b", 7)
 
 
 @pytest.mark.parametrize(("sender", "target"), [("b", Run("a", 2)), ("b", Run("c", 1)), ("z", Run("a", 1))])
@@ -222,7 +237,7 @@ def relay_for(bench: Bench) -> Ping:
 def test_a_relay_hands_the_ack_on_under_the_number_of_the_requester() -> None:
     bench = Bench("bc")
     ping = relay_for(bench)
-    bench.detector.receive_ack(Run("c", 1), Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(Run("c", 1), Ack(seq=ping.seq, mark=MARK))
     assert bench.sent() == [("b", Ack(seq=40, mark=MARK))]
 
 
@@ -237,7 +252,7 @@ def test_a_relay_hands_on_an_ack_that_comes_after_its_nack() -> None:
     bench = Bench("bc")
     ping = relay_for(bench)
     bench.fire(bench.detector.next_deadline())
-    bench.detector.receive_ack(Run("c", 1), Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(Run("c", 1), Ack(seq=ping.seq, mark=MARK))
     assert bench.sent() == [("b", Ack(seq=40, mark=MARK))]
 
 
@@ -259,7 +274,7 @@ def test_a_member_introduces_itself_with_each_ping_until_the_target_has_answered
     again = bench.fire(at + INTERVAL_S)
     assert alive("a") in [message for _, message in again]
     probe = next(message for _, message in again if isinstance(message, Ping))
-    bench.detector.receive_ack(ping.target, Ack(seq=probe.seq, mark=MARK), None)
+    bench.ack(ping.target, Ack(seq=probe.seq, mark=MARK))
     third = bench.fire(at + 2 * INTERVAL_S)
     assert alive("a") not in [message for _, message in third]
 
@@ -377,7 +392,7 @@ def test_a_target_that_answers_by_stream_alone_is_not_suspected_but_counted() ->
     bench = Bench("b")
     ping, at = bench.begin_round()
     bench.fire(at + TIMEOUT_S)
-    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), opened(bench).stream)
+    bench.ack(ping.target, Ack(seq=ping.seq, mark=MARK), stream=opened(bench).stream)
     bench.fire(at + INTERVAL_S)
     assert held(bench.membership, "b").state is MemberState.ALIVE
     assert bench.counters["acks_by_stream_only"] == 1
@@ -386,7 +401,7 @@ def test_a_target_that_answers_by_stream_alone_is_not_suspected_but_counted() ->
 def test_a_target_that_answered_in_time_is_pinged_by_no_stream() -> None:
     bench = Bench("b")
     ping, at = bench.begin_round()
-    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(ping.target, Ack(seq=ping.seq, mark=MARK))
     bench.fire(at + TIMEOUT_S)
     assert bench.streams == []
 
@@ -406,7 +421,8 @@ def test_a_ping_by_stream_is_answered_on_that_stream() -> None:
     assert bench.sent() == []
     (answer,) = bench.streams
     assert isinstance(answer, SendFrame)
-    assert (answer.stream, decode_packet_untrusted(answer.frame).messages) == (-3, (Ack(seq=7, mark=MARK),))
+    (ack,) = decode_packet_untrusted(answer.frame).messages
+    assert (answer.stream, seq_of(ack)) == (-3, 7)
 
 
 def test_who_fires_its_own_timer_too_late_doubts_itself() -> None:

@@ -17,7 +17,7 @@ from swimstream.model.member import Member, MemberState, Profile
 from tests.core.membership.views import address_of
 
 TARGET = Run("t", 1)
-ERRAND = Errand(requester=Run("r", 1), seq=5, target=TARGET, nack_at=1.0, ends_at=2.0)
+ERRAND = Errand(requester=Run("r", 1), seq=5, target=TARGET, address=address_of("t"), nack_at=1.0, ends_at=2.0)
 
 
 def ring_of(count: int, seed: int) -> ProbeRing:
