@@ -25,11 +25,11 @@ class Coordinate:
 
 def raw_distance_s(one: Coordinate, other: Coordinate) -> float:
     """Return the round trip that the points alone predict, without their adjustments."""
-    return math.dist(one.vector, other.vector) + one.height_s + other.height_s
+    return math.dist(one.vector, other.vector) + (one.height_s + other.height_s)
 
 
 def distance_s(one: Coordinate, other: Coordinate) -> float:
     """Return the predicted round trip between two workers in seconds; an estimate, within a small factor at best."""
     raw_s = raw_distance_s(one, other)
-    adjusted_s = raw_s + one.adjustment_s + other.adjustment_s
+    adjusted_s = raw_s + (one.adjustment_s + other.adjustment_s)
     return adjusted_s if adjusted_s > 0 else raw_s

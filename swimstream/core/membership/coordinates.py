@@ -20,13 +20,12 @@ import attrs
 
 from swimstream.core.membership.round_trips import RoundTrip
 from swimstream.model.coordinate import DIMENSIONS, Coordinate, distance_s, raw_distance_s
+from swimstream.model.identity import Run
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Mapping
     from random import Random
-
-    from swimstream.model.identity import Run
 
 ERROR_MAX = 1.5
 ERROR_SHARE = 0.25
