@@ -233,6 +233,10 @@ class Worker:
         """Return what was sent, received and dropped so far, by name."""
         return self.view().counters
 
+    def rtt_s(self, name: str, *, to: str | None = None) -> float | None:
+        """Return the estimated round trip in seconds between a worker and this one, or `to`; None while unknown."""
+        return self.view().rtt_s(name, to=to)
+
     def events(self, *, queued_max: int = 1_024) -> Subscription:
         """Return a subscription to everything from now on; what came before is in the views already."""
         return self._running().subscriptions.subscribe(queued_max=queued_max)

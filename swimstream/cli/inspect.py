@@ -86,9 +86,18 @@ def members(control: Path, *, as_json: bool) -> None:
              ", ".join(row["accusers"]))
             for row in answer["members"]
         ]  # fmt: skip
-        return _columns(heads, rows)
+        return _columns(heads, rows) + _evidence_lines(answer)
 
     _show(answer, as_json=as_json, lines=lines)
+
+
+def _evidence_lines(answer: Answer) -> list[str]:
+    """Return what the accusers of each suspected or dead worker saw."""
+    lines = []
+    for row in answer["members"]:
+        if row["accusers"]:
+            lines += ["", f"{row['name']} is {row['state']}:", *(f"  {line}" for line in row["evidence"])]
+    return lines
 
 
 @click.command()

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.core.effects import Answer, Effect, Notify, StartInstance, StopInstance
+from swimstream.core.membership.claims import goodbye_of
 from swimstream.core.membership.joining import JoinState
 from swimstream.core.reception import Reception
 from swimstream.core.recovery.recovery import Patience, Recovery, Situation
@@ -22,10 +23,12 @@ from swimstream.events import Decided, Event, LeaderChanged, MemberChanged, Memb
 from swimstream.model.status import cut_cause
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from random import Random
 
     from swimstream.config import NodeConfig
     from swimstream.core.effects import Saved
+    from swimstream.model.coordinate import Coordinate
     from swimstream.model.identity import Address, InstanceId, Run
     from swimstream.model.job import JobSpec
     from swimstream.model.member import Member
@@ -79,6 +82,13 @@ class Node:
         self._advance(now)
         self._rooms.syncer.stream_closed(stream)
         self._rooms.joining.stream_closed(stream, now)
+        self._rooms.detector.stream_closed(stream, now)
+        self._settle()
+
+    def packet_refused(self, to: Address, *, now: float) -> None:
+        """The host at `to` says that nobody listens there for datagrams (ICMP port unreachable)."""
+        self._advance(now)
+        self._rooms.detector.packet_refused(to, now)
         self._settle()
 
     def fire_timers(self, *, now: float) -> None:
@@ -221,6 +231,10 @@ class Node:
         """Return all members that are remembered, itself included, sorted by name."""
         return tuple(self._rooms.membership.table)
 
+    def coordinates(self) -> Mapping[str, Coordinate]:
+        """Return where each member stands in the network, as far as it is known, this node included."""
+        return self._rooms.detector.coordinates.by_name(self.run.name)
+
     def statuses(self) -> tuple[InstanceStatus, ...]:
         """Return the newest status of every instance, sorted by instance."""
         return self._rooms.statuses.all()
@@ -284,7 +298,8 @@ class Node:
         later = self._rooms.membership.namesakes.superseded_by
         if later is not None:
             self._notify(Superseded(later.run, later.profile.address))
-            self._rooms.outbox.send(later.profile.address, self._rooms.membership.goodbye())  # so that it knows of us
+            goodbye = goodbye_of(self.run, self._rooms.membership.incarnation)  # so that it knows of us
+            self._rooms.outbox.send(later.profile.address, goodbye)
             self._stop()
 
     def _settle_leader(self) -> None:
@@ -340,7 +355,7 @@ class Node:
         """Go on as a later run: this one was declared gone for good, and what it held is given to others."""
         self._rooms.membership.begin_new_run(boot, self._now)
         self._rooms.outbox.identify(self.run, self.plan.cluster_id)
-        self._rooms.detector.forget_acquaintances()
+        self._rooms.detector.begin_new_run()
         self._rooms.founding.begin_new_run(self.run)
         self._follow_plan()
 

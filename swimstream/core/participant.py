@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from swimstream.core.effects import Effect
+    from swimstream.model.coordinate import Coordinate
     from swimstream.model.identity import Address, InstanceId, Run
     from swimstream.model.job import JobSpec
     from swimstream.model.member import Member
@@ -24,6 +27,9 @@ class Participant(Protocol):
 
     def stream_closed(self, stream: int, *, now: float) -> None:
         """Take the end of a stream."""
+
+    def packet_refused(self, to: Address, *, now: float) -> None:
+        """Take a host's word that nobody listens at `to`."""
 
     def fire_timers(self, *, now: float) -> None:
         """Act on what is due."""
@@ -74,6 +80,9 @@ class Participant(Protocol):
 
     def members(self) -> tuple[Member, ...]:
         """Return all members."""
+
+    def coordinates(self) -> Mapping[str, Coordinate]:
+        """Return where the members stand in the network."""
 
     def statuses(self) -> tuple[InstanceStatus, ...]:
         """Return all statuses."""

@@ -147,11 +147,11 @@ class Reception:
                 self._rooms.detector.receive_ping(sender, message, stream)
             case Ack():
                 self._rooms.council.hear_mark(sender, message.mark, now)
-                self._rooms.detector.receive_ack(sender, message, stream)
+                self._rooms.detector.receive_ack(sender, message, stream, now)
             case PingRequest():
                 self._rooms.detector.receive_ping_request(sender, message, now)
             case Nack():
-                self._rooms.detector.receive_nack(sender, message)
+                self._rooms.detector.receive_nack(sender, message, now)
             case SyncCheck():
                 self._rooms.syncer.receive_check(sender, message, now)
             case QueryReply() | Letter() | LetterReceipt():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
 DIMENSIONS = 8
@@ -19,3 +21,15 @@ class Coordinate:
     """Mean of what the point alone predicted wrongly of late; may be negative."""
     error: float = 1.5
     """How little its owner trusts it: 0 is certain, 1.5 knows nothing."""
+
+
+def raw_distance_s(one: Coordinate, other: Coordinate) -> float:
+    """Return the round trip that the points alone predict, without their adjustments."""
+    return math.dist(one.vector, other.vector) + (one.height_s + other.height_s)
+
+
+def distance_s(one: Coordinate, other: Coordinate) -> float:
+    """Return the predicted round trip between two workers in seconds; an estimate, within a small factor at best."""
+    raw_s = raw_distance_s(one, other)
+    adjusted_s = raw_s + (one.adjustment_s + other.adjustment_s)
+    return adjusted_s if adjusted_s > 0 else raw_s

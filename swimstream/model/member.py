@@ -79,3 +79,13 @@ class Member:
     """Names of the members that reported the suspicion or the death, sorted; empty when alive or left."""
     evidence: tuple[Evidence, ...] = ()
     """What each of `accusers` saw, in their order."""
+
+    def evidence_of(self, accuser: str) -> Evidence:
+        """Return what `accuser` saw, as far as it is known."""
+        return dict(zip(self.accusers, self.evidence, strict=False)).get(accuser, NOTHING_SEEN)
+
+    def accused_by(self, accuser: str, evidence: Evidence) -> Member:
+        """Return the record with one more accuser; what one has said before stays."""
+        names = sorted({*self.accusers, accuser})
+        seen = {accuser: evidence} | {name: self.evidence_of(name) for name in self.accusers}
+        return attrs.evolve(self, accusers=tuple(names), evidence=tuple(seen[name] for name in names))

@@ -5,7 +5,8 @@ or `{"ok": false, "error": "..."}`; any number of requests on one connection, an
 
     verb        answer, besides "ok"
     hello       worker: name, boot, address, site, version, protocol
-    members     members: name, boot, state, incarnation, for_s, address, site, kinds, capacity, accusers
+    members     members: name, boot, state, incarnation, for_s, address, site, kinds, capacity, accusers,
+                evidence (what each accuser saw, in words)
     operators   jobs: name, operators, finished;  operators: instance, job, operator, index, kind, inputs, worker,
                 boot, epoch, failures, finished, state, since_ms, progress, checkpoint (hex), endpoint, cause
     leader      leader: name ("" if unknown), term, index, cluster_id, council

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from swimstream.model.identity import InstanceId, Run
     from swimstream.model.job import JobSpec
-    from swimstream.model.member import Member
+    from swimstream.model.member import Evidence, Member
     from swimstream.model.plan import Decision
     from swimstream.model.status import InstanceStatus
     from swimstream.runtime.view import View
@@ -51,7 +51,22 @@ def member_json(member: Member, *, now: float) -> JsonTable:
         "kinds": list(profile.kinds),
         "capacity": profile.capacity,
         "accusers": list(member.accusers),
+        "evidence": [f"{who}: {_seen(member.evidence_of(who))}" for who in member.accusers],
     }
+
+
+def _seen(evidence: Evidence) -> str:
+    """Return in words what an accuser saw."""
+    words = ["datagram refused" if evidence.datagram_refused else "no ack in time"]
+    if evidence.relays:
+        words += [f"{_count(evidence.relays, 'relay')} asked", _count(evidence.nacks, "nack")]
+    if evidence.stream_refused:
+        words.append("stream refused")
+    return ", ".join(words)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
 
 
 def status_json(status: InstanceStatus) -> JsonTable:

@@ -264,6 +264,7 @@ class Driver:
                 plan=node.plan,
                 mark=node.mark,
                 counters=node.counters() | self._counters(),
+                coordinates=node.coordinates(),
             )
         )
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 import attrs
 
 from swimstream.errors import UsageError, WorkerStopped
+from swimstream.model.coordinate import Coordinate, distance_s
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.member import Member
 from swimstream.model.plan import Plan, PlanMark
@@ -32,11 +33,21 @@ class View:
     plan: Plan = attrs.field(factory=Plan)
     mark: PlanMark = NO_MARK
     counters: Mapping[str, int] = attrs.field(factory=dict)
+    coordinates: Mapping[str, Coordinate] = attrs.field(factory=dict)
+    """Where the members stand in the network, by name, as far as it is known."""
 
     @functools.cached_property
     def status_by_instance(self) -> Mapping[InstanceId, InstanceStatus]:
         """Map every instance to its newest status; built when first asked for."""
         return {status.instance: status for status in self.statuses}
+
+    def rtt_s(self, name: str, *, to: str | None = None) -> float | None:
+        """Return the estimated round trip between two workers in seconds, None while one of them is not placed yet.
+
+        `to` is this worker if not given. Nothing is measured for it: it is the distance of their coordinates.
+        """
+        one, other = self.coordinates.get(name), self.coordinates.get(self.run.name if to is None else to)
+        return distance_s(one, other) if one is not None and other is not None else None
 
     def locate(self, instance: InstanceId) -> Address | None:
         """Return where the newest epoch of `instance` serves its neighbours, or None while that is not known."""

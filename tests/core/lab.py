@@ -84,6 +84,8 @@ class Lab:
         self._streams: dict[tuple[Address, int], tuple[Address, int]] = {}
         self._streams_opened = 0
         self._cuts: set[tuple[Address, Address]] = set()
+        self.refuses = False
+        """Whether the host of a crashed process says that nobody listens there any more."""
 
     # --- processes --------------------------------------------------------------------------------
 
@@ -238,6 +240,9 @@ class Lab:
             case SendPacket(to, payload):
                 messages = decode_packet_untrusted(payload).messages
                 self.sent += [Sent(self.now, seat.name, to, message) for message in messages]
+                other = self.seats.get(to)
+                if self.refuses and (other is None or other.is_crashed):
+                    self._send(seat.address, lambda node: node.packet_refused(to, now=self.now))
                 if (seat.address, to) not in self._cuts:
                     self._send(to, lambda node: node.receive_packet(payload, source=seat.address, now=self.now))
             case OpenStream(stream, to, frame):

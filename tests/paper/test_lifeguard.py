@@ -8,7 +8,7 @@ import pytest
 from swimstream.config import LOCAL, Timing
 from swimstream.model.member import MemberState
 from swimstream.wire.messages import Accusation, Nack, Ping, PingRequest
-from tests.core.lab import Lab
+from tests.core.lab import DELAY_S, Lab
 
 SETTLED_S = 5.0
 
@@ -94,6 +94,49 @@ def test_a_suspicion_of_one_member_alone_lasts_several_times_as_long_as_one_of_m
     ended = next(told.at for told in alone.entered(MemberState.DEAD, "f") if told.who == "a")
     assert shared_s < 0.5 * (ended - began)
     assert ended - began <= LOCAL.suspicion_max_mult * LOCAL.suspicion_mult * LOCAL.probe_interval_s + 1e-6
+
+
+def test_the_accusers_of_a_real_death_come_together_within_the_shortest_suspicion() -> None:
+    """§IV-B: with K confirmations a suspicion lasts no longer than its minimum.
+
+    Here it is the turn of the dead one at once in the list of one member, and last in the lists of all others: if
+    they waited for it, the confirmations would come after the shortest suspicion is over.
+    """
+    lab = settled("abcdefgh")
+    lab.crash("h")
+    for name in "abcdefg":
+        ring = lab.node(name)._rooms.membership.ring
+        ring.remove("h")
+        ring.add("h")
+        ring._names.sort(key=lambda each: (each == "h") is (name != "a"))
+        ring._next = 0
+    lab.run_until(lambda: len(lab.entered(MemberState.DEAD, "h")) == 7)
+    suspected = min(told.at for told in lab.entered(MemberState.SUSPECT, "h"))
+    died = max(told.at for told in lab.entered(MemberState.DEAD, "h"))
+    assert died - suspected < LOCAL.suspicion_mult * LOCAL.probe_interval_s + LOCAL.gossip_interval_s
+
+
+def test_a_process_whose_host_refuses_in_its_place_is_suspected_within_some_round_trips() -> None:
+    """Beyond the paper: nothing is left to wait for once host, stream and relays have all said no."""
+    lab = settled("abcde")
+    lab.refuses = True
+    lab.crash("e")
+    crashed_at = lab.now
+    lab.run_until(lambda: bool(lab.entered(MemberState.SUSPECT, "e")))
+    to_e = [sent.at for sent in lab.sent if isinstance(sent.message, Ping) and sent.message.target.name == "e"]
+    asked_at = min(at for at in to_e if at >= crashed_at)
+    assert lab.now - asked_at < 10 * DELAY_S
+
+
+def test_a_process_that_only_stands_still_is_suspected_at_the_end_of_the_round_as_ever() -> None:
+    lab = settled("abcde")
+    lab.refuses = True
+    lab.pause("e")
+    paused_at = lab.now
+    lab.run_until(lambda: bool(lab.entered(MemberState.SUSPECT, "e")))
+    to_e = [sent.at for sent in lab.sent if isinstance(sent.message, Ping) and sent.message.target.name == "e"]
+    asked_at = min(at for at in to_e if at >= paused_at)
+    assert lab.now - asked_at >= LOCAL.probe_interval_s - 1e-6
 
 
 def test_the_accusers_of_a_death_are_independent_and_known() -> None:

@@ -10,8 +10,9 @@ from swimstream.model.member import Member, MemberState, Profile
 from swimstream.model.plan import Plan, PlanMark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from swimstream.model.coordinate import Coordinate
     from swimstream.model.job import JobSpec
     from swimstream.model.status import InstanceState, InstanceStatus
 
@@ -43,6 +44,9 @@ class FakeNode:
 
     def stream_closed(self, stream: int, *, now: float) -> None:
         self.log.append(("closed", stream))
+
+    def packet_refused(self, to: Address, *, now: float) -> None:
+        self.log.append(("refused", to))
 
     def fire_timers(self, *, now: float) -> None:
         self.log.append(("timers",))
@@ -97,6 +101,9 @@ class FakeNode:
     def members(self) -> tuple[Member, ...]:
         profile = Profile(address=Address("127.0.0.1", 1))
         return (Member(run=self._run, incarnation=0, state=MemberState.ALIVE, profile=profile, since=0.0),)
+
+    def coordinates(self) -> Mapping[str, Coordinate]:
+        return {}
 
     def statuses(self) -> tuple[InstanceStatus, ...]:
         return self.known_statuses

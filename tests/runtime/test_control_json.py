@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from swimstream.model.coordinate import Coordinate
 from swimstream.model.identity import Address, Run
 from swimstream.model.job import JobSpec, OperatorSpec
-from swimstream.model.member import Member, MemberState, Profile
+from swimstream.model.member import NOTHING_SEEN, Evidence, Member, MemberState, Profile
 from swimstream.model.plan import Assign, Entry, Evict, Found, Seat, SubmitJob
 from swimstream.model.plan import Plan as PlanValue
-from swimstream.runtime.control_json import operators_json
+from swimstream.runtime.control_json import member_json, operators_json
 from swimstream.runtime.view import View
 
 A, B = Run("a", 1), Run("b", 1)
@@ -43,3 +46,26 @@ def test_an_instance_whose_worker_was_evicted_waits_again() -> None:
 
 def test_an_instance_that_was_given_to_a_worker_waits_for_nothing() -> None:
     assert row_after(3, kinds=("map",)) == ("assigned", "")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "words"),
+    [
+        (Evidence(relays=3, nacks=3, stream_refused=True), "no ack in time, 3 relays asked, 3 nacks, stream refused"),
+        (Evidence(relays=1, nacks=0, datagram_refused=True), "datagram refused, 1 relay asked, no nacks"),
+        (Evidence(relays=2, nacks=1), "no ack in time, 2 relays asked, 1 nack"),
+        (NOTHING_SEEN, "no ack in time"),
+    ],
+)
+def test_a_suspect_comes_with_what_its_accusers_saw_in_words(evidence: Evidence, words: str) -> None:
+    profile = Profile(address=Address("127.0.0.1", 1))
+    member = Member(run=B, incarnation=0, state=MemberState.SUSPECT, profile=profile, since=0.0)
+    assert member_json(member.accused_by("w3", evidence), now=1.0)["evidence"] == [f"w3: {words}"]
+
+
+def test_a_round_trip_is_estimated_between_any_two_that_are_placed() -> None:
+    places = {"a": Coordinate(height_s=0.01), "b": Coordinate(height_s=0.02), "c": Coordinate(height_s=0.04)}
+    view = View(run=A, coordinates=places)
+    assert view.rtt_s("b") == pytest.approx(0.03)
+    assert view.rtt_s("b", to="c") == pytest.approx(0.06)
+    assert view.rtt_s("d") is None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.config import MEMBERS_MAX
-from swimstream.core.membership.membership import accusation_of
+from swimstream.core.membership.claims import accusation_of, signer_of
+from swimstream.core.membership.coordinates import Coordinates
 from swimstream.core.membership.probing import NACK_SHARE, Errand, Errands, Probe, choose_relays
+from swimstream.core.membership.round_trips import probe_timeout_s
 from swimstream.model.member import MemberState
 from swimstream.wire.codec import encode_message
 from swimstream.wire.messages import Ack, Nack, Ping, PingRequest
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from swimstream.config import Timing
     from swimstream.core.membership.membership import Membership
     from swimstream.core.outbox import Outbox
-    from swimstream.model.identity import Run
+    from swimstream.model.identity import Address, Run
     from swimstream.model.member import Member
     from swimstream.model.plan import PlanMark
 
@@ -47,6 +49,7 @@ class Detector:
         self._rng = rng
         self._counters = counters
         self._mark = mark
+        self.coordinates = Coordinates(rng=rng, counters=counters)
         self._seq = 0
         self._probe: Probe | None = None
         self._errands = Errands(counters)
@@ -62,9 +65,12 @@ class Detector:
         self._round_at = now + self._rng.random() * self._timing.probe_interval_s
         self._gossip_at = now + self._rng.random() * self._timing.gossip_interval_s
 
-    def forget_acquaintances(self) -> None:
-        """Introduce this node to everybody again: it goes on under another run."""
+    def begin_new_run(self) -> None:
+        """Go on under another run: nobody has met it yet, and the answer to the probe under way is not for it."""
         self._acquainted.clear()
+        probe, self._probe = self._probe, None
+        if probe is not None and probe.stream:
+            self._outbox.close_stream(probe.stream)
 
     def wake_gossip(self, now: float) -> None:
         """Spread news at once if the tick was at rest; else it goes with the next tick."""
@@ -84,16 +90,22 @@ class Detector:
         if ping.target != self._membership.run or member is None:
             self._counters["pings_ignored"] += 1
             return
-        ack = Ack(seq=ping.seq, mark=self._mark())
+        ack = Ack(seq=ping.seq, mark=self._mark(), coordinate=self.coordinates.own)
         if stream is not None:
             self._outbox.send_frame(stream, [encode_message(ack)])
         else:
             self._outbox.send(member.profile.address, ack)
 
     def receive_ping_request(self, sender: Run, request: PingRequest, now: float) -> None:
-        """Probe another member for `sender`."""
-        if self._membership.table.get_run(sender) is None:
+        """Probe another member for `sender`; who asks about one that has left is told so."""
+        requester = self._membership.table.get_run(sender)
+        if requester is None:
             self._counters["pings_ignored"] += 1
+            return
+        target = self._membership.table.get_run(request.target)
+        if target is not None and target.state is MemberState.LEFT:
+            goodbye = accusation_of(target, MemberState.LEFT, signer_of(target))
+            self._outbox.send(requester.profile.address, Nack(seq=request.seq), updates=[goodbye])
             return
         timing = self._timing
         patience_s = min(timing.probe_timeout_s, timing.probe_interval_s - timing.probe_timeout_s)
@@ -101,25 +113,27 @@ class Detector:
             requester=sender,
             seq=request.seq,
             target=request.target,
+            address=request.address,
             nack_at=now + NACK_SHARE * patience_s,
             ends_at=now + timing.probe_interval_s,
         )
         seq = self._next_seq()
         if self._errands.add(seq, errand):
-            target = self._membership.table.get_run(request.target)
             ping = Ping(seq=seq, target=request.target, mark=self._mark())
             self._outbox.send(request.address, ping, updates=self._introduction(target) if target is not None else ())
 
-    def receive_ack(self, sender: Run, ack: Ack, stream: int | None) -> None:
+    def receive_ack(self, sender: Run, ack: Ack, stream: int | None, now: float) -> None:
         """Take an answer: to the probe under way, or to one made for somebody else. Late ones change nothing."""
         probe = self._probe
         if probe is not None and ack.seq == probe.seq and (sender == probe.target or sender.name in probe.relays):
             self._counters["acks_by_stream_only"] += stream is not None and not probe.acked
-            probe.acked = True
             if sender == probe.target:
+                if stream is None:
+                    self._measure(probe, ack, now)
                 if len(self._acquainted) >= MEMBERS_MAX:
                     self._acquainted.clear()  # to be introduced again costs some bytes, nothing more
                 self._acquainted[sender.name] = sender.boot
+            probe.acked = True
             return
         errand = self._errands.finish(ack.seq, sender)
         if errand is None:
@@ -129,11 +143,42 @@ class Detector:
         if requester is not None:
             self._outbox.send(requester.profile.address, Ack(seq=errand.seq, mark=ack.mark))
 
-    def receive_nack(self, sender: Run, nack: Nack) -> None:
+    def receive_nack(self, sender: Run, nack: Nack, now: float) -> None:
         """Note that a relay is there although the target is silent."""
         probe = self._probe
         if probe is not None and nack.seq == probe.seq and sender.name in probe.relays:
             probe.nacked_by |= {sender.name}
+            self._end_hopeless_round(probe, now)
+
+    def packet_refused(self, to: Address, now: float) -> None:
+        """Note that the host at `to` says that nobody listens there (ICMP port unreachable, which can be forged).
+
+        Nobody is accused by that alone: relays are asked at once, a relay tells its requester, and a member that was
+        not being probed has the next turn.
+        """
+        self._counters["packets_refused"] += 1
+        for errand in self._errands.refused(to):
+            self._send_nack(errand)
+        probe = self._probe
+        if probe is not None and probe.address == to:
+            if probe.acked:
+                return
+            probe.datagram_refused = True
+            if not probe.asked:
+                self._ask_relays(probe, now)
+            self._end_hopeless_round(probe, now)
+            return
+        for member in self._membership.table.live():
+            if member.profile.address == to:
+                self._membership.ring.hasten(member.run.name)
+
+    def stream_closed(self, stream: int, now: float) -> None:
+        """Note that the stream on which the target was pinged has ended before this side closed it."""
+        probe = self._probe
+        if probe is not None and probe.stream == stream:
+            probe.stream = 0
+            probe.stream_refused = not probe.acked
+            self._end_hopeless_round(probe, now)
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -149,9 +194,7 @@ class Detector:
             self._counters["timers_late"] += 1
             self._membership.health = self._membership.health.after_lateness()
         for errand in self._errands.due(now):
-            requester = self._membership.table.get_run(errand.requester)
-            if requester is not None:
-                self._outbox.send(requester.profile.address, Nack(seq=errand.seq))
+            self._send_nack(errand)
         probe = self._probe
         if probe is not None and not probe.asked and probe.indirect_at <= now:
             self._ask_relays(probe, now)
@@ -169,13 +212,22 @@ class Detector:
         target = self._next_target()
         if target is None:
             return
+        patience_s = probe_timeout_s(self.coordinates.estimate_s(target.run), configured_s=self._timing.probe_timeout_s)
         self._probe = Probe(
             seq=self._next_seq(),
             target=target.run,
-            indirect_at=now + self._timing.probe_timeout_s * stretch,
+            address=target.profile.address,
+            sent_at=now,
+            indirect_at=now + patience_s * stretch,
         )
         ping = Ping(seq=self._probe.seq, target=target.run, mark=self._mark())
         self._outbox.send(target.profile.address, ping, updates=self._introduction(target))
+
+    def _end_hopeless_round(self, probe: Probe, now: float) -> None:
+        """Judge before the end of the round if nothing is left to wait for. The next one begins when it would have."""
+        if probe.is_hopeless:
+            self._counters["rounds_ended_early"] += 1
+            self._end_round(now)
 
     def _end_round(self, now: float) -> None:
         probe, self._probe = self._probe, None
@@ -191,7 +243,15 @@ class Detector:
         self._membership.health = self._membership.health.after_failure(
             nacks_expected=len(probe.relays), nacks_received=len(probe.nacked_by)
         )
-        self._membership.accuse(probe.target, now)
+        self._membership.accuse(probe.target, now, evidence=probe.evidence)
+
+    def _measure(self, probe: Probe, ack: Ack, now: float) -> None:
+        """Learn from a round trip, unless this node has overslept: then the answer may have lain in the socket."""
+        rtt_s = now - probe.sent_at
+        self._counters["probes_slower_than_timeout"] += rtt_s > self._timing.probe_timeout_s
+        if not probe.acked and self.next_deadline() >= now:
+            self.coordinates.observe(probe.target, ack.coordinate, rtt_s=rtt_s)
+            self.coordinates.retain(self._membership.table.__contains__)
 
     def _ask_relays(self, probe: Probe, now: float) -> None:
         """Have others probe the target. If this comes late, the round ends later: relays get their full time."""
@@ -199,7 +259,7 @@ class Detector:
         target = self._membership.table.get_run(probe.target)
         if probe.acked or target is None:
             return
-        self._round_at += now - probe.indirect_at
+        self._round_at += max(0.0, now - probe.indirect_at)
         others = [member for member in self._membership.table.live() if member.run != self._membership.run]
         relays = choose_relays(
             others,
@@ -225,8 +285,7 @@ class Detector:
         if self._acquainted.get(target.run.name) != target.run.boot:
             updates.append(self._membership.own_alive())
         if target.state is MemberState.SUSPECT:
-            signer = target.accusers[0] if target.accusers else target.run.name
-            updates.append(accusation_of(target, MemberState.SUSPECT, signer))
+            updates.append(accusation_of(target, MemberState.SUSPECT, signer_of(target)))
         return updates
 
     def _spread_gossip(self, now: float) -> None:
@@ -241,6 +300,11 @@ class Detector:
         ]
         for member in self._rng.sample(listeners, min(self._timing.gossip_fanout, len(listeners))):
             self._outbox.gossip(member.profile.address)
+
+    def _send_nack(self, errand: Errand) -> None:
+        requester = self._membership.table.get_run(errand.requester)
+        if requester is not None:
+            self._outbox.send(requester.profile.address, Nack(seq=errand.seq))
 
     def _next_seq(self) -> int:
         self._seq += 1

@@ -11,12 +11,20 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.config import MEMBERS_MAX
+from swimstream.core.membership.claims import (
+    accusation_of,
+    alive_of,
+    confirmation_of,
+    signer_of,
+    subject_of,
+    unsigned_death_of,
+)
 from swimstream.core.membership.gossip import GossipQueue
 from swimstream.core.membership.health import Health
 from swimstream.core.membership.memory import Forgotten, Strangers
 from swimstream.core.membership.namesakes import Namesakes
 from swimstream.core.membership.probing import ProbeRing
-from swimstream.core.membership.suspicion import Suspicion, confirmations_max, timeouts_s
+from swimstream.core.membership.suspicion import Suspicions
 from swimstream.core.membership.table import (
     INCARNATION_JUMP_MAX,
     MemberTable,
@@ -25,7 +33,7 @@ from swimstream.core.membership.table import (
     jumps_too_far,
 )
 from swimstream.model.identity import Run
-from swimstream.model.member import Member, MemberState
+from swimstream.model.member import NOTHING_SEEN, Evidence, Member, MemberState
 from swimstream.wire.codec import encode_message
 from swimstream.wire.messages import Accusation, Alive
 
@@ -36,6 +44,9 @@ if TYPE_CHECKING:
     from swimstream.config import Timing
     from swimstream.model.identity import Address
     from swimstream.model.member import Profile
+
+HASTEN_MULT = 3
+"""This many times more members than a suspicion needs for its accusers probe the suspect at once, on average."""
 
 
 class Membership:
@@ -61,8 +72,9 @@ class Membership:
         self.is_announced = False
         self.is_leaving = False
         self._timing = timing
+        self._rng = rng
         self._counters = counters
-        self._suspicions: dict[str, Suspicion] = {}
+        self._suspicions = Suspicions(timing)
         self._tombstones: dict[str, float] = {}
         self._forgotten = Forgotten()
         self._strangers = Strangers()
@@ -99,11 +111,6 @@ class Membership:
         """Return the encoded claim that this run is alive."""
         return encode_message(Alive(run=self.run, incarnation=self.incarnation, profile=self.profile))
 
-    def goodbye(self) -> Accusation:
-        """Return the claim that this run has left."""
-        name = self.run.name
-        return Accusation(run=self.run, incarnation=self.incarnation, state=MemberState.LEFT, accuser=name)
-
     def say_goodbye(self, now: float) -> None:
         """Leave: never refute again, and tell everybody."""
         self.is_leaving = True
@@ -138,7 +145,9 @@ class Membership:
             return
         if held is None:
             if self._forgotten.covers(claim.run, claim.incarnation):
-                self._tell_forgotten(claim)
+                self._counters["forgotten_refused"] += 1
+                # who was forgotten as dead and lives hears of it, refutes with a higher incarnation, and is back
+                self.gossip.push(subject_of(claim.run.name), unsigned_death_of(claim))
                 return
             if not self._make_room():
                 self._counters["members_refused"] += 1
@@ -147,7 +156,7 @@ class Membership:
             if claim.run == held.run and claim.incarnation < held.incarnation:
                 self._requeue(held)
             return
-        self._suspicions.pop(claim.run.name, None)
+        self._end_suspicion(claim.run.name)
         if held is not None and held.run != claim.run and not held.state.is_gone:
             self.replaced.add(claim.run.name)
         member = Member(
@@ -160,13 +169,6 @@ class Membership:
         is_news = held is None or (held.run, held.state) != (member.run, member.state)
         self._store(member, is_news=is_news)
         self._queue_alive(member)
-
-    def _tell_forgotten(self, claim: Alive) -> None:
-        """Have who was forgotten as dead hear of it: if it lives, it refutes with a higher incarnation and is back."""
-        self._counters["forgotten_refused"] += 1
-        name, dead = claim.run.name, MemberState.DEAD
-        accusation = Accusation(run=claim.run, incarnation=claim.incarnation, state=dead, accuser=name)
-        self.gossip.push(_subject(name), encode_message(accusation))
 
     def _make_room(self) -> bool:
         """Return whether there is a place for one more member; the oldest tombstone makes way for the living."""
@@ -189,7 +191,7 @@ class Membership:
         elif self.is_leaving:
             return
         elif claim.run.boot < self.run.boot or claim.incarnation < self.incarnation:
-            self.gossip.push(_subject(self.run.name), self.own_alive())
+            self.gossip.push(subject_of(self.run.name), self.own_alive())
         elif claim.incarnation == self.incarnation and claim.profile == self.profile:
             return
         else:
@@ -214,12 +216,12 @@ class Membership:
         is_lowered = is_hearsay and claim.state is MemberState.DEAD and not held.state.is_gone
         if claim.state is MemberState.SUSPECT or is_lowered:
             reporter = "" if is_hearsay or claim.accuser == claim.run.name else claim.accuser
-            self._hear_suspicion(held, claim.incarnation, reporter, now)
+            self._hear_suspicion(held, claim.incarnation, reporter, claim.evidence, now)
             return
         raised = attrs.evolve(held, incarnation=max(held.incarnation, claim.incarnation))
         is_stronger = accusation_wins(incarnation=claim.incarnation, state=claim.state, held=held)
         if is_stronger and claim.state is not held.state:
-            self._enter(raised, claim.state, now, accuser=claim.accuser)
+            self._enter(raised, claim.state, now, accuser=claim.accuser, evidence=claim.evidence)
         elif raised != held:
             self.table.put(raised)
 
@@ -228,7 +230,7 @@ class Membership:
         self._counters["claims_about_strangers"] += 1
         known = claim.run.name in self.table or self._forgotten.covers(claim.run, claim.incarnation)
         if not known and self._strangers.is_new(claim):
-            self.gossip.push(_subject(claim.run.name), encode_message(claim))
+            self.gossip.push(subject_of(claim.run.name), encode_message(claim))
 
     def _hear_own_accusation(self, claim: Accusation) -> None:
         if not self.namesakes.note(claim.run, own=self.run) or self.is_leaving or not self.is_announced:
@@ -240,7 +242,7 @@ class Membership:
         elif claim.state is MemberState.LEFT:  # which is final: an operator has removed this run
             self.namesakes.outlive(claim.run)
         elif claim.incarnation < self.incarnation:
-            self.gossip.push(_subject(self.run.name), self.own_alive())
+            self.gossip.push(subject_of(self.run.name), self.own_alive())
         else:
             if claim.state is MemberState.DEAD:
                 self._withhold_accusations()
@@ -250,17 +252,20 @@ class Membership:
         """Spread no accusation that is queued: who was held for dead was cut off, and judged the others by it."""
         for member in self.table:
             if member.state in (MemberState.SUSPECT, MemberState.DEAD):
-                self.gossip.discard(_subject(member.run.name))
+                self.gossip.discard(subject_of(member.run.name))
+                self._discard_confirmations(member)
 
-    def _hear_suspicion(self, held: Member, incarnation: int, reporter: str, now: float) -> None:
+    def _hear_suspicion(self, held: Member, incarnation: int, reporter: str, evidence: Evidence, now: float) -> None:
         if accusation_wins(incarnation=incarnation, state=MemberState.SUSPECT, held=held):
-            self._suspect(attrs.evolve(held, incarnation=incarnation), reporter, now)
+            self._suspect(attrs.evolve(held, incarnation=incarnation), reporter, evidence, now)
         elif held.state is MemberState.SUSPECT and incarnation == held.incarnation and reporter:
-            suspicion = self._suspicions[held.run.name]
-            if reporter not in suspicion.reporters and suspicion.wants_more:
-                self._suspicions[held.run.name] = confirmed = suspicion.confirm(reporter)
-                self.table.put(attrs.evolve(held, accusers=tuple(sorted(confirmed.reporters))))
-                self._queue_accusation(held, MemberState.SUSPECT, reporter)
+            if self._suspicions.confirm(held.run.name, reporter):
+                confirmed = held.accused_by(reporter, evidence)
+                self.table.put(confirmed)
+                # beside the first accusation, not in its place: each brings the deadline nearer for who hears it
+                self.gossip.push(
+                    confirmation_of(held.run.name, reporter), accusation_of(confirmed, MemberState.SUSPECT, reporter)
+                )
         elif incarnation > held.incarnation:
             self.table.put(attrs.evolve(held, incarnation=incarnation))
 
@@ -278,42 +283,59 @@ class Membership:
             self._enter(held, MemberState.LEFT, now, accuser=self.run.name)
         return ""
 
-    def accuse(self, run: Run, now: float) -> None:
-        """Suspect a run because it did not answer this peer."""
+    def accuse(self, run: Run, now: float, *, evidence: Evidence = NOTHING_SEEN) -> None:
+        """Suspect a run because it did not answer this peer, which saw `evidence` of it."""
         held = self.table.get_run(run)
         if held is not None and not held.state.is_gone:
-            self._hear_suspicion(held, held.incarnation, self.run.name, now)
+            self._hear_suspicion(held, held.incarnation, self.run.name, evidence, now)
 
-    def _suspect(self, held: Member, reporter: str, now: float) -> None:
+    def _suspect(self, held: Member, reporter: str, evidence: Evidence, now: float) -> None:
         members = self.table.live_count
-        shortest_s, longest_s = timeouts_s(
-            members=members,
-            probe_interval_s=self._timing.probe_interval_s,
-            mult=self._timing.suspicion_mult,
-            max_mult=self._timing.suspicion_max_mult,
-        )
-        self._suspicions[held.run.name] = Suspicion(
-            started_at=now,
-            timeout_s_min=shortest_s,
-            timeout_s_max=longest_s,
-            confirmations_max=confirmations_max(members=members, wanted=self._timing.suspicion_confirmations),
-            reporters=frozenset([reporter] if reporter else []),
-        )
-        self._enter(held, MemberState.SUSPECT, now, accuser=reporter)
+        self._end_suspicion(held.run.name)
+        self._suspicions.open(held.run.name, reporter, members=members, now=now)
+        self._enter(held, MemberState.SUSPECT, now, accuser=reporter, evidence=evidence)
+        if reporter != self.run.name:
+            self._look_for_oneself(held.run.name, members)
+
+    def _look_for_oneself(self, name: str, members: int) -> None:
+        """Perhaps probe a suspect next: its accusers come together soon, and it hears of the suspicion and can refute.
+
+        In a random order of probes the confirmations would come one by one over a walk of n rounds. It costs no packet
+        more, since a probe changes places; by chance, so that not everybody probes the one suspect of a large cluster.
+        """
+        if self._rng.random() * members < HASTEN_MULT * (self._timing.suspicion_confirmations + 1):
+            self.ring.hasten(name)
+
+    def _end_suspicion(self, name: str) -> None:
+        held = self.table.get(name)
+        if self._suspicions.close(name) and held is not None:
+            self._discard_confirmations(held)
+
+    def _discard_confirmations(self, held: Member) -> None:
+        for accuser in held.accusers:
+            self.gossip.discard(confirmation_of(held.run.name, accuser))
 
     # --- states: the only place where one changes -------------------------------------------------
 
-    def _enter(self, member: Member, state: MemberState, now: float, *, accuser: str = "") -> None:
-        """Put `member` into a state other than alive, and tell."""
-        suspicion = self._suspicions.get(member.run.name)
-        accusers = {accuser} - {"", member.run.name}
-        if state is not MemberState.LEFT and suspicion is not None:
-            accusers.update(suspicion.reporters)
+    def _enter(
+        self,
+        member: Member,
+        state: MemberState,
+        now: float,
+        *,
+        accuser: str = "",
+        evidence: Evidence = NOTHING_SEEN,
+    ) -> None:
+        """Put `member` into a state other than alive, and tell. A death is owed to all who had suspected it."""
         if state is not MemberState.SUSPECT:
-            self._suspicions.pop(member.run.name, None)
-        entered = attrs.evolve(member, state=state, since=now, accusers=tuple(sorted(accusers)))
+            self._end_suspicion(member.run.name)
+        entered = attrs.evolve(member, state=state, since=now)
+        if state is not MemberState.DEAD:
+            entered = attrs.evolve(entered, accusers=(), evidence=())
+        if accuser not in ("", member.run.name):
+            entered = entered.accused_by(accuser, evidence)
         self._store(entered)
-        self._queue_accusation(entered, state, accuser or _signer(entered))
+        self._queue_accusation(entered, state, accuser or signer_of(entered))
 
     def _store(self, member: Member, *, is_news: bool = True) -> None:
         name = member.run.name
@@ -329,37 +351,36 @@ class Membership:
             self.changes.append(member)
 
     def _queue_alive(self, member: Member) -> None:
-        self.gossip.push(_subject(member.run.name), _alive_of(member))
+        self.gossip.push(subject_of(member.run.name), alive_of(member))
 
     def _queue_accusation(self, member: Member, state: MemberState, accuser: str) -> None:
-        self.gossip.push(_subject(member.run.name), accusation_of(member, state, accuser))
+        self.gossip.push(subject_of(member.run.name), accusation_of(member, state, accuser))
 
     def _requeue(self, member: Member) -> None:
         """Spread again what is held, because somebody still believes something older."""
         if member.state is MemberState.ALIVE:
             self._queue_alive(member)
         else:
-            self._queue_accusation(member, member.state, _signer(member))
+            self._queue_accusation(member, member.state, signer_of(member))
 
     def claims_of(self, member: Member) -> list[bytes]:
         """Return the encoded claims that make another peer hold the same, also when it knew nothing of the member."""
-        claims = [] if member.state.is_gone else [_alive_of(member)]
+        claims = [] if member.state.is_gone else [alive_of(member)]
         if member.state is not MemberState.ALIVE:
-            claims.append(accusation_of(member, member.state, _signer(member)))
+            claims.append(accusation_of(member, member.state, signer_of(member)))
         return claims
 
     # --- time -------------------------------------------------------------------------------------
 
     def fire_timers(self, now: float) -> None:
         """Declare dead whose suspicion has run out; forget tombstones that are old enough."""
-        for name in sorted(self._suspicions):
-            if self._suspicions[name].deadline() <= now:
-                held = self.table.get(name)
-                assert held is not None
-                assert held.state is MemberState.SUSPECT, "a suspicion ends with the state that it belongs to"
-                signed = bool(self._suspicions[name].reporters)
-                self._enter(held, MemberState.DEAD, now, accuser="" if signed else self.run.name)
-                self._counters["deaths_declared"] += 1
+        for name in self._suspicions.due(now):
+            held = self.table.get(name)
+            assert held is not None
+            assert held.state is MemberState.SUSPECT, "a suspicion ends with the state that it belongs to"
+            # a suspicion that nobody signed came by sync: this peer has waited it out, and answers for it
+            self._enter(held, MemberState.DEAD, now, accuser="" if held.accusers else self.run.name)
+            self._counters["deaths_declared"] += 1
         for name in [name for name, forget_at in self._tombstones.items() if forget_at <= now]:
             self._forget(name)
 
@@ -371,30 +392,8 @@ class Membership:
             self._forgotten.add(held)
             self.forgotten.append(held.run)
             self.table.remove(name)
-            self.gossip.discard(_subject(name))
+            self.gossip.discard(subject_of(name))
 
     def next_deadline(self) -> float:
         """Return when `fire_timers` wants to be called next."""
-        suspicions = (suspicion.deadline() for suspicion in self._suspicions.values())
-        return min(min(suspicions, default=float("inf")), min(self._tombstones.values(), default=float("inf")))
-
-
-def _alive_of(member: Member) -> bytes:
-    return encode_message(Alive(run=member.run, incarnation=member.incarnation, profile=member.profile))
-
-
-def accusation_of(member: Member, state: MemberState, accuser: str) -> bytes:
-    """Return an encoded claim against `member`, signed by `accuser`."""
-    return encode_message(Accusation(run=member.run, incarnation=member.incarnation, state=state, accuser=accuser))
-
-
-def _signer(member: Member) -> str:
-    """Return who signs when a held accusation is told again: one of those who made it, never the teller.
-
-    The accused's own name stands for nobody: hearsay that counts as no confirmation.
-    """
-    return member.accusers[0] if member.accusers else member.run.name
-
-
-def _subject(name: str) -> str:
-    return f"m/{name}"
+        return min(self._suspicions.next_deadline(), min(self._tombstones.values(), default=float("inf")))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from swimstream.model.identity import Run
-from swimstream.model.member import MemberState
+from swimstream.model.identity import Address, Run
+from swimstream.model.member import Evidence, MemberState
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -35,6 +35,8 @@ class ProbeRing:
         self._rng = rng
         self._names: list[str] = []
         self._next = 0
+        self._has_repeated = False
+        """Whether this walk has given somebody a second turn."""
 
     def add(self, name: str) -> None:
         """Insert a newcomer at a random place; twice is once."""
@@ -56,10 +58,30 @@ class ProbeRing:
             return None
         if self._next >= len(self._names):
             self._next = 0
+            self._has_repeated = False
             self._rng.shuffle(self._names)
         name = self._names[self._next]
         self._next += 1
         return name
+
+    def hasten(self, name: str) -> None:
+        """Give a member the next turn; the others keep their order.
+
+        Why nobody is forgotten over it: who was still to come in this walk only changes places, and a walk that visits
+        each of n once, in whatever order, lets nobody wait longer than 2n - 1 rounds: from the first turn of one walk
+        to the last of the next. Who had its turn gets a second one, which makes the walk one round longer; since that
+        happens once in a walk at most, and a wait touches two walks, it is 2n + 1 rounds at the very worst.
+        """
+        if name not in self._names:
+            return
+        position = self._names.index(name)
+        if position < self._next:
+            if self._has_repeated or position == self._next - 1:
+                return  # the second: it has its turn right now
+            self._has_repeated = True
+            self._next -= 1
+        del self._names[position]
+        self._names.insert(self._next, name)
 
 
 @attrs.define(kw_only=True)
@@ -68,6 +90,8 @@ class Probe:
 
     seq: int
     target: Run
+    address: Address
+    sent_at: float
     indirect_at: float
     acked: bool = False
     asked: bool = False
@@ -75,7 +99,30 @@ class Probe:
     relays: frozenset[str] = frozenset()
     nacked_by: frozenset[str] = frozenset()
     stream: int = 0
-    """The stream on which the target is pinged as well, in case only datagrams are lost; 0 before the time-out."""
+    """The stream on which the target is pinged as well, in case only datagrams are lost; 0 while there is none."""
+    datagram_refused: bool = False
+    stream_refused: bool = False
+
+    @property
+    def evidence(self) -> Evidence:
+        """Return what an accuser has seen in this round."""
+        return Evidence(
+            relays=len(self.relays),
+            nacks=len(self.nacked_by),
+            datagram_refused=self.datagram_refused,
+            stream_refused=self.stream_refused,
+        )
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Return whether everything has said no, so that nothing is left to wait for.
+
+        The target's host says that nobody listens there, for datagrams and for streams, and every relay that was
+        asked has said that it gets no answer either. Host and network may be forged, the relays' word is sealed. A
+        process that is merely slow, or stopped, still holds its port: nothing is refused then.
+        """
+        silent = bool(self.relays) and self.nacked_by == self.relays
+        return not self.acked and self.datagram_refused and self.stream_refused and silent
 
 
 @attrs.frozen(kw_only=True)
@@ -86,6 +133,7 @@ class Errand:
     seq: int
     """The requester's own number for it."""
     target: Run
+    address: Address
     nack_at: float
     ends_at: float
     nacked: bool = False
@@ -124,6 +172,15 @@ class Errands:
                 self._errands[seq] = attrs.evolve(errand, nacked=True)
             if errand.ends_at <= now:
                 del self._errands[seq]
+        return owed
+
+    def refused(self, address: Address) -> list[Errand]:
+        """Return the errands to `address` whose requester is owed a nack: nobody listens there."""
+        owed = []
+        for seq, errand in list(self._errands.items()):
+            if not errand.nacked and errand.address == address:
+                owed.append(errand)
+                self._errands[seq] = attrs.evolve(errand, nacked=True)
         return owed
 
     def next_deadline(self) -> float:

@@ -1,7 +1,7 @@
 """How long a suspected member may stay silent before we declare it dead.
 
 SWIM §4.2 uses one fixed time-out. Lifeguard (§IV-B, LHA-Suspicion) starts high and lowers it as independent
-members confirm, so that one slow observer cannot kill a healthy peer alone. Pure arithmetic: no clock, no
+members confirm, so that one slow observer cannot kill a healthy peer alone. Arithmetic and a table: no clock, no
 timers; see `membership.py` for the caller.
 
 Refused: counting a confirmation of a *newer* incarnation towards the old timer (memberlist does). The newer
@@ -11,8 +11,12 @@ incarnation proves that the member refuted in between, so it gets a fresh timer.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import attrs
+
+if TYPE_CHECKING:
+    from swimstream.config import Timing
 
 
 @attrs.frozen(kw_only=True)
@@ -59,3 +63,49 @@ def timeouts_s(*, members: int, probe_interval_s: float, mult: float, max_mult: 
 def confirmations_max(*, members: int, wanted: int) -> int:
     """Return how many confirmations are possible: everyone but the suspect and the first accuser."""
     return max(0, min(wanted, members - 2))
+
+
+class Suspicions:
+    """The suspicions that are open, by the name of the suspect: at most one for each member."""
+
+    def __init__(self, timing: Timing) -> None:
+        """Suspect nobody."""
+        self._timing = timing
+        self._open: dict[str, Suspicion] = {}
+
+    def open(self, name: str, reporter: str, *, members: int, now: float) -> None:
+        """Begin a suspicion, by nobody if `reporter` is empty, in a cluster of so many live members."""
+        timing = self._timing
+        shortest_s, longest_s = timeouts_s(
+            members=members,
+            probe_interval_s=timing.probe_interval_s,
+            mult=timing.suspicion_mult,
+            max_mult=timing.suspicion_max_mult,
+        )
+        self._open[name] = Suspicion(
+            started_at=now,
+            timeout_s_min=shortest_s,
+            timeout_s_max=longest_s,
+            confirmations_max=confirmations_max(members=members, wanted=timing.suspicion_confirmations),
+            reporters=frozenset([reporter] if reporter else []),
+        )
+
+    def confirm(self, name: str, reporter: str) -> bool:
+        """Add one more accuser to an open suspicion; return whether that is news that others need."""
+        suspicion = self._open[name]
+        if reporter in suspicion.reporters or not suspicion.wants_more:
+            return False
+        self._open[name] = suspicion.confirm(reporter)
+        return True
+
+    def close(self, name: str) -> bool:
+        """End a suspicion; return whether there was one."""
+        return self._open.pop(name, None) is not None
+
+    def due(self, now: float) -> list[str]:
+        """Return whose time has run out, sorted."""
+        return sorted(name for name, suspicion in self._open.items() if suspicion.deadline() <= now)
+
+    def next_deadline(self) -> float:
+        """Return when the next one runs out."""
+        return min((suspicion.deadline() for suspicion in self._open.values()), default=float("inf"))

@@ -13,8 +13,9 @@ from swimstream.core.effects import CloseStream, Effect, OpenStream, SendFrame, 
 from swimstream.core.membership.detector import Detector
 from swimstream.core.membership.gossip import ROUTINE, URGENT
 from swimstream.core.outbox import Outbox
+from swimstream.model.coordinate import Coordinate
 from swimstream.model.identity import Run
-from swimstream.model.member import MemberState
+from swimstream.model.member import Evidence, MemberState
 from swimstream.model.plan import PlanMark
 from swimstream.wire.codec import decode_packet_untrusted
 from swimstream.wire.messages import Ack, Message, Nack, Ping, PingRequest
@@ -29,6 +30,7 @@ class Bench:
     """The detector of `a` with its view of `others`; nothing is gossiped, so that only probes are seen."""
 
     def __init__(self, others: str) -> None:
+        self.now = 0.0
         self.counters: Counter[str] = Counter()
         self.membership = view("a", others=others)
         self.outbox = Outbox(packet_bytes_max=1_200, piggyback=lambda _: [], counters=self.counters, envelopes=PLAIN)
@@ -37,6 +39,13 @@ class Bench:
         self.detector = Detector(
             self.membership, self.outbox, timing=LOCAL, rng=Random(1), counters=self.counters, mark=lambda: MARK
         )
+
+    def ack(self, by: Run, ack: Ack, *, stream: int | None = None) -> None:
+        """Let an answer arrive, by datagram unless on a stream."""
+        self.detector.receive_ack(by, ack, stream, self.now)
+
+    def nack(self, by: str, seq: int) -> None:
+        self.detector.receive_nack(Run(by, 1), Nack(seq=seq), self.now)
 
     def begin_round(self) -> tuple[Ping, float]:
         """Start probing; return the first ping and when it left."""
@@ -48,6 +57,7 @@ class Bench:
                     return message, now
 
     def fire(self, now: float) -> list[tuple[str, Message]]:
+        self.now = now
         self.detector.fire_timers(now)
         return self.sent()
 
@@ -63,6 +73,11 @@ class Bench:
         return found
 
 
+def seq_of(message: Message) -> int:
+    assert isinstance(message, Ack)
+    return message.seq
+
+
 def requests(sent: list[tuple[str, Message]]) -> list[tuple[str, PingRequest]]:
     return [(to, message) for to, message in sent if isinstance(message, PingRequest)]
 
@@ -70,7 +85,7 @@ def requests(sent: list[tuple[str, Message]]) -> list[tuple[str, PingRequest]]:
 def test_a_target_that_answers_is_not_suspected() -> None:
     bench = Bench("b")
     ping, at = bench.begin_round()
-    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(ping.target, Ack(seq=ping.seq, mark=MARK))
     bench.fire(at + TIMEOUT_S)
     bench.fire(at + INTERVAL_S)
     assert held(bench.membership, "b").state is MemberState.ALIVE
@@ -94,7 +109,7 @@ def test_after_the_time_out_as_many_relays_are_asked_as_configured() -> None:
 def test_no_relay_is_asked_about_a_target_that_has_answered() -> None:
     bench = Bench("bcdefg")
     ping, at = bench.begin_round()
-    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(ping.target, Ack(seq=ping.seq, mark=MARK))
     assert requests(bench.fire(at + TIMEOUT_S)) == []
 
 
@@ -102,7 +117,7 @@ def test_an_ack_through_a_relay_saves_the_target() -> None:
     bench = Bench("bcd")
     ping, at = bench.begin_round()
     relay, _ = requests(bench.fire(at + TIMEOUT_S))[0]
-    bench.detector.receive_ack(Run(relay, 1), Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(Run(relay, 1), Ack(seq=ping.seq, mark=MARK))
     bench.fire(at + INTERVAL_S)
     assert held(bench.membership, ping.target.name).state is MemberState.ALIVE
 
@@ -122,7 +137,7 @@ def test_a_late_ack_changes_nothing() -> None:
     ping, at = bench.begin_round()
     bench.fire(at + TIMEOUT_S)
     bench.fire(at + INTERVAL_S)
-    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(ping.target, Ack(seq=ping.seq, mark=MARK))
     assert held(bench.membership, "b").state is MemberState.SUSPECT
     assert bench.counters["acks_ignored"] == 1
 
@@ -131,7 +146,7 @@ def test_an_ack_by_somebody_who_was_not_asked_does_not_save_the_target() -> None
     bench = Bench("bcd")
     ping, at = bench.begin_round()
     stranger = next(name for name in "bcd" if name != ping.target.name)
-    bench.detector.receive_ack(Run(stranger, 1), Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(Run(stranger, 1), Ack(seq=ping.seq, mark=MARK))
     assert requests(bench.fire(at + TIMEOUT_S))
 
 
@@ -155,7 +170,7 @@ def test_relays_that_nack_spare_the_prober_the_doubt() -> None:
     bench = Bench("bcde")
     ping, at = bench.begin_round()
     for relay, request in requests(bench.fire(at + TIMEOUT_S)):
-        bench.detector.receive_nack(Run(relay, 1), Nack(seq=request.seq))
+        bench.nack(relay, request.seq)
     bench.fire(at + INTERVAL_S)
     assert held(bench.membership, ping.target.name).state is MemberState.SUSPECT
     assert bench.membership.health.score == 0
@@ -165,7 +180,7 @@ def test_each_relay_that_owes_a_nack_costs_the_prober_a_point() -> None:
     bench = Bench("bcde")
     _, at = bench.begin_round()
     asked = requests(bench.fire(at + TIMEOUT_S))
-    bench.detector.receive_nack(Run(asked[0][0], 1), Nack(seq=asked[0][1].seq))
+    bench.nack(asked[0][0], asked[0][1].seq)
     bench.fire(at + INTERVAL_S)
     assert bench.membership.health.score == len(asked) - 1
 
@@ -175,7 +190,7 @@ def test_a_nack_by_somebody_who_was_not_asked_does_not_count() -> None:
     ping, at = bench.begin_round()
     asked = {to for to, _ in requests(bench.fire(at + TIMEOUT_S))}
     stranger = next(name for name in "bcdefgh" if name not in asked and name != ping.target.name)
-    bench.detector.receive_nack(Run(stranger, 1), Nack(seq=ping.seq))
+    bench.nack(stranger, ping.seq)
     bench.fire(at + INTERVAL_S)
     assert bench.membership.health.score == len(asked)
 
@@ -199,7 +214,8 @@ def test_doubt_stretches_the_round_and_its_time_out(score: int) -> None:
 def test_a_ping_of_a_member_is_answered_at_the_address_of_the_member() -> None:
     bench = Bench("b")
     bench.detector.receive_ping(Run("b", 1), Ping(seq=7, target=Run("a", 1), mark=MARK), None)
-    assert bench.sent() == [("b", Ack(seq=7, mark=MARK))]
+    [(to, ack)] = bench.sent()
+    assert (to, seq_of(ack)) == ("b", 7)
 
 
 @pytest.mark.parametrize(("sender", "target"), [("b", Run("a", 2)), ("b", Run("c", 1)), ("z", Run("a", 1))])
@@ -222,7 +238,7 @@ def relay_for(bench: Bench) -> Ping:
 def test_a_relay_hands_the_ack_on_under_the_number_of_the_requester() -> None:
     bench = Bench("bc")
     ping = relay_for(bench)
-    bench.detector.receive_ack(Run("c", 1), Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(Run("c", 1), Ack(seq=ping.seq, mark=MARK))
     assert bench.sent() == [("b", Ack(seq=40, mark=MARK))]
 
 
@@ -237,7 +253,7 @@ def test_a_relay_hands_on_an_ack_that_comes_after_its_nack() -> None:
     bench = Bench("bc")
     ping = relay_for(bench)
     bench.fire(bench.detector.next_deadline())
-    bench.detector.receive_ack(Run("c", 1), Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(Run("c", 1), Ack(seq=ping.seq, mark=MARK))
     assert bench.sent() == [("b", Ack(seq=40, mark=MARK))]
 
 
@@ -259,7 +275,7 @@ def test_a_member_introduces_itself_with_each_ping_until_the_target_has_answered
     again = bench.fire(at + INTERVAL_S)
     assert alive("a") in [message for _, message in again]
     probe = next(message for _, message in again if isinstance(message, Ping))
-    bench.detector.receive_ack(ping.target, Ack(seq=probe.seq, mark=MARK), None)
+    bench.ack(ping.target, Ack(seq=probe.seq, mark=MARK))
     third = bench.fire(at + 2 * INTERVAL_S)
     assert alive("a") not in [message for _, message in third]
 
@@ -377,7 +393,7 @@ def test_a_target_that_answers_by_stream_alone_is_not_suspected_but_counted() ->
     bench = Bench("b")
     ping, at = bench.begin_round()
     bench.fire(at + TIMEOUT_S)
-    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), opened(bench).stream)
+    bench.ack(ping.target, Ack(seq=ping.seq, mark=MARK), stream=opened(bench).stream)
     bench.fire(at + INTERVAL_S)
     assert held(bench.membership, "b").state is MemberState.ALIVE
     assert bench.counters["acks_by_stream_only"] == 1
@@ -386,7 +402,7 @@ def test_a_target_that_answers_by_stream_alone_is_not_suspected_but_counted() ->
 def test_a_target_that_answered_in_time_is_pinged_by_no_stream() -> None:
     bench = Bench("b")
     ping, at = bench.begin_round()
-    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), None)
+    bench.ack(ping.target, Ack(seq=ping.seq, mark=MARK))
     bench.fire(at + TIMEOUT_S)
     assert bench.streams == []
 
@@ -406,7 +422,8 @@ def test_a_ping_by_stream_is_answered_on_that_stream() -> None:
     assert bench.sent() == []
     (answer,) = bench.streams
     assert isinstance(answer, SendFrame)
-    assert (answer.stream, decode_packet_untrusted(answer.frame).messages) == (-3, (Ack(seq=7, mark=MARK),))
+    (ack,) = decode_packet_untrusted(answer.frame).messages
+    assert (answer.stream, seq_of(ack)) == (-3, 7)
 
 
 def test_who_fires_its_own_timer_too_late_doubts_itself() -> None:
@@ -417,3 +434,224 @@ def test_who_fires_its_own_timer_too_late_doubts_itself() -> None:
     assert (bench.counters["timers_late"], bench.membership.health.score) == (0, 0)
     bench.fire(bench.detector.next_deadline() + TIMEOUT_S * 1.01)
     assert (bench.counters["timers_late"], bench.membership.health.score) == (1, 1)
+
+
+# --- round trips ---------------------------------------------------------------------------------------
+
+
+def answer(bench: Bench, ping: Ping, at: float, *, after_s: float) -> None:
+    """Let the target answer by datagram, so long after the ping."""
+    bench.now = at + after_s
+    bench.ack(ping.target, Ack(seq=ping.seq, mark=MARK, coordinate=Coordinate(height_s=1e-5)))
+
+
+def asked_after(bench: Bench, ping: Ping, at: float) -> float:
+    """Let the round end and the next one begin; return after what time its relays are asked."""
+    bench.detector._gossip_at = float("inf")
+    bench.fire(at + INTERVAL_S)
+    return bench.detector.next_deadline() - (at + INTERVAL_S)
+
+
+def test_an_own_ack_says_where_this_node_stands() -> None:
+    bench = Bench("b")
+    bench.detector.receive_ping(Run("b", 1), Ping(seq=7, target=Run("a", 1), mark=MARK), None)
+    [(_, ack)] = bench.sent()
+    assert isinstance(ack, Ack)
+    assert ack.coordinate is not None
+
+
+def test_relays_are_asked_about_a_near_target_sooner_than_configured() -> None:
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    answer(bench, ping, at, after_s=0.001)
+    assert asked_after(bench, ping, at) == pytest.approx(TIMEOUT_S / 4)
+
+
+def test_relays_are_asked_about_a_farther_target_once_nearly_every_answer_would_have_come() -> None:
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    answer(bench, ping, at, after_s=0.03)
+    assert asked_after(bench, ping, at) == pytest.approx(0.09)
+
+
+def test_relays_are_asked_about_a_far_target_no_later_than_configured_and_it_is_counted() -> None:
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    bench.fire(at + TIMEOUT_S)
+    answer(bench, ping, at, after_s=TIMEOUT_S + 0.01)
+    assert asked_after(bench, ping, at) == pytest.approx(TIMEOUT_S)
+    assert bench.counters["probes_slower_than_timeout"] == 1
+
+
+def test_a_near_target_that_falls_silent_is_suspected_no_sooner_than_others() -> None:
+    """Only the relays are asked sooner; the target's own answer counts to the end of the round."""
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    answer(bench, ping, at, after_s=0.001)
+    bench.fire(at + INTERVAL_S)
+    bench.fire(at + INTERVAL_S + TIMEOUT_S / 4)
+    bench.fire(at + 2 * INTERVAL_S - 0.001)
+    assert held(bench.membership, "b").state is MemberState.ALIVE
+    bench.fire(at + 2 * INTERVAL_S)
+    assert held(bench.membership, "b").state is MemberState.SUSPECT
+
+
+def test_who_has_overslept_measures_nothing() -> None:
+    """The answer may have lain in the socket for as long as this node slept."""
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    answer(bench, ping, at, after_s=TIMEOUT_S + 0.05)
+    assert bench.detector.coordinates.estimate_s(ping.target) is None
+
+
+def test_an_answer_by_stream_or_through_a_relay_measures_nothing() -> None:
+    bench = Bench("bc")
+    ping, at = bench.begin_round()
+    [(relay, _)] = requests(bench.fire(at + TIMEOUT_S))
+    bench.ack(Run(relay, 1), Ack(seq=ping.seq, mark=MARK))
+    bench.ack(ping.target, Ack(seq=ping.seq, mark=MARK), stream=opened(bench).stream)
+    assert bench.detector.coordinates.estimate_s(ping.target) is None
+
+
+def test_coordinates_are_forgotten_with_their_member() -> None:
+    bench = Bench("bc")
+    ping, at = bench.begin_round()
+    answer(bench, ping, at, after_s=0.001)
+    bench.membership.table.remove(ping.target.name)
+    bench.membership.ring.remove(ping.target.name)
+    [(_, second)] = [(to, each) for to, each in bench.fire(at + INTERVAL_S) if isinstance(each, Ping)]
+    answer(bench, second, at + INTERVAL_S, after_s=0.001)
+    assert set(bench.detector.coordinates.by_name("a")) == {"a", second.target.name}
+
+
+# --- refused -------------------------------------------------------------------------------------------
+
+
+def refuse(bench: Bench, name: str) -> list[tuple[str, Message]]:
+    """Let the host of `name` say that nobody listens there."""
+    bench.detector.packet_refused(address_of(name), bench.now)
+    return bench.sent()
+
+
+def test_a_refused_ping_has_the_relays_asked_at_once() -> None:
+    bench = Bench("bcde")
+    ping, _ = bench.begin_round()
+    assert len(requests(refuse(bench, ping.target.name))) == LOCAL.indirect_probes
+
+
+def test_a_refused_ping_alone_accuses_nobody_before_the_end_of_the_round() -> None:
+    """The host's word may be forged."""
+    bench = Bench("bcde")
+    ping, at = bench.begin_round()
+    refuse(bench, ping.target.name)
+    bench.fire(at + INTERVAL_S - 0.001)
+    assert held(bench.membership, ping.target.name).state is MemberState.ALIVE
+    bench.fire(at + INTERVAL_S)
+    assert held(bench.membership, ping.target.name).state is MemberState.SUSPECT
+
+
+def say_no(bench: Bench, ping: Ping, *, datagram: bool = True, stream: bool = True, nacks: int = 3) -> None:
+    """Let a round fail by these, in this order."""
+    asked = requests(bench.fire(bench.now + TIMEOUT_S))
+    for relay, _ in asked[:nacks]:
+        bench.nack(relay, ping.seq)
+    if stream:
+        bench.detector.stream_closed(opened(bench).stream, bench.now)
+    if datagram:
+        refuse(bench, ping.target.name)
+
+
+def test_a_target_is_suspected_at_once_when_everything_has_said_no() -> None:
+    bench = Bench("bcde")
+    ping, _ = bench.begin_round()
+    say_no(bench, ping)
+    accused = held(bench.membership, ping.target.name)
+    assert (accused.state, accused.accusers) == (MemberState.SUSPECT, ("a",))
+    assert accused.evidence == (Evidence(relays=3, nacks=3, datagram_refused=True, stream_refused=True),)
+    assert bench.membership.health.score == 0
+
+
+def test_the_next_round_begins_no_sooner_because_one_has_ended_early() -> None:
+    bench = Bench("bcde")
+    ping, at = bench.begin_round()
+    bench.detector._gossip_at = float("inf")
+    say_no(bench, ping)
+    assert bench.detector.next_deadline() == pytest.approx(at + INTERVAL_S)
+
+
+@pytest.mark.parametrize(
+    ("datagram", "stream", "nacks"), [(False, True, 3), (True, False, 3), (True, True, 2)], ids=str
+)
+def test_as_long_as_one_of_them_may_still_say_yes_nobody_is_suspected(
+    datagram: bool,  # noqa: FBT001  # a parameter of the test
+    stream: bool,  # noqa: FBT001  # a parameter of the test
+    nacks: int,
+) -> None:
+    """A process that is slow still holds its port: nothing is refused then."""
+    bench = Bench("bcde")
+    ping, at = bench.begin_round()
+    say_no(bench, ping, datagram=datagram, stream=stream, nacks=nacks)
+    bench.fire(at + INTERVAL_S - 0.001)
+    assert held(bench.membership, ping.target.name).state is MemberState.ALIVE
+
+
+def test_without_relays_even_a_refusal_by_all_waits_for_the_end_of_the_round() -> None:
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    say_no(bench, ping)
+    bench.fire(at + INTERVAL_S - 0.001)
+    assert held(bench.membership, "b").state is MemberState.ALIVE
+    bench.fire(at + INTERVAL_S)
+    assert held(bench.membership, "b").evidence == (Evidence(datagram_refused=True, stream_refused=True),)
+
+
+def test_who_has_answered_is_not_suspected_for_what_is_refused_afterwards() -> None:
+    bench = Bench("bcde")
+    ping, at = bench.begin_round()
+    bench.ack(ping.target, Ack(seq=ping.seq, mark=MARK))
+    assert requests(refuse(bench, ping.target.name)) == []
+    bench.fire(at + INTERVAL_S)
+    assert held(bench.membership, ping.target.name).state is MemberState.ALIVE
+
+
+def test_a_relay_whose_ping_is_refused_sends_its_nack_at_once() -> None:
+    bench = Bench("bc")
+    relay_for(bench)
+    assert refuse(bench, "c") == [("b", Nack(seq=40))]
+    assert Nack(seq=40) not in [message for _, message in bench.fire(0.8 * TIMEOUT_S)]
+
+
+def test_a_refusal_by_another_host_sends_no_nack() -> None:
+    bench = Bench("bcd")
+    relay_for(bench)
+    assert refuse(bench, "d") == []
+
+
+def test_a_member_that_refuses_any_packet_is_probed_next() -> None:
+    bench = Bench("bcdefgh")
+    ping, at = bench.begin_round()
+    bench.ack(ping.target, Ack(seq=ping.seq, mark=MARK))
+    last = bench.membership.ring._names[-1]
+    refuse(bench, last)
+    pings = [to for to, message in bench.fire(at + INTERVAL_S) if isinstance(message, Ping)]
+    assert pings == [last]
+    assert held(bench.membership, last).state is MemberState.ALIVE
+
+
+def test_who_asks_about_a_member_that_has_left_is_told_so() -> None:
+    bench = Bench("bc")
+    hear(bench.membership, left("c"))
+    request = PingRequest(seq=40, target=Run("c", 1), address=address_of("c"))
+    bench.detector.receive_ping_request(Run("b", 1), request, 0.0)
+    assert bench.sent() == [("b", Nack(seq=40)), ("b", left("c"))]
+
+
+def test_the_probe_under_way_ends_with_the_run_that_made_it() -> None:
+    """Its answer goes to a run that is no more; nobody may be accused for that."""
+    bench = Bench("b")
+    _, at = bench.begin_round()
+    bench.fire(at + TIMEOUT_S)
+    bench.detector.begin_new_run()
+    assert CloseStream(opened(bench).stream) in [*bench.streams, *bench.outbox.take()]
+    bench.fire(at + INTERVAL_S)
+    assert held(bench.membership, "b").state is MemberState.ALIVE

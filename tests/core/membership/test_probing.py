@@ -17,7 +17,7 @@ from swimstream.model.member import Member, MemberState, Profile
 from tests.core.membership.views import address_of
 
 TARGET = Run("t", 1)
-ERRAND = Errand(requester=Run("r", 1), seq=5, target=TARGET, nack_at=1.0, ends_at=2.0)
+ERRAND = Errand(requester=Run("r", 1), seq=5, target=TARGET, address=address_of("t"), nack_at=1.0, ends_at=2.0)
 
 
 def ring_of(count: int, seed: int) -> ProbeRing:
@@ -48,8 +48,64 @@ def test_an_empty_ring_probes_nobody() -> None:
     assert ring_of(0, 1).next() is None
 
 
+def walk_of(ring: ProbeRing, count: int) -> list[str | None]:
+    return [ring.next() for _ in range(count)]
+
+
+def test_who_is_hastened_has_the_next_turn_and_the_others_keep_their_order() -> None:
+    plain, hastened = ring_of(8, 5), ring_of(8, 5)
+    order = walk_of(plain, 8)
+    assert walk_of(hastened, 2) == order[:2]
+    last = order[7]
+    assert last is not None
+    hastened.hasten(last)
+    assert walk_of(hastened, 6) == [last, *order[2:7]]
+
+
+@given(seed=st.integers(0, 99), start=st.integers(0, 9), hasty=st.lists(st.integers(0, 19), max_size=12))
+def test_to_hasten_who_is_still_to_come_keeps_the_bound(seed: int, start: int, hasty: list[int]) -> None:
+    """A walk visits everybody once, in whatever order: nobody waits longer than 2n - 1 rounds."""
+    ring = ring_of(10, seed)
+    walk_of(ring, start)
+    probed = []
+    for number in range(19):
+        to_come = ring._names[ring._next :]
+        if number in hasty and to_come:
+            ring.hasten(to_come[-1])
+        probed.append(ring.next())
+    assert len(set(probed)) == 10
+
+
+def test_who_had_its_turn_gets_a_second_one_once_in_a_walk() -> None:
+    ring = ring_of(6, 1)
+    first, second, third = walk_of(ring, 3)
+    assert first is not None
+    assert second is not None
+    ring.hasten(first)
+    assert ring.next() == first
+    ring.hasten(second)
+    assert ring.next() not in (first, second, third)
+
+
+def test_who_is_probed_right_now_is_not_probed_again_at_once() -> None:
+    ring = ring_of(6, 1)
+    (first,) = walk_of(ring, 1)
+    assert first is not None
+    ring.hasten(first)
+    assert ring.next() != first
+
+
+def test_a_stranger_is_not_hastened() -> None:
+    ring = ring_of(3, 1)
+    ring.hasten("stranger")
+    assert "stranger" not in walk_of(ring, 6)
+
+
 class RingAgainstModel(RuleBasedStateMachine):
-    """Nobody who is gone is probed, and everybody within 2n - 1 rounds, however the members came and went before."""
+    """Nobody who is gone is probed, and everybody within 2n - 1 rounds, however the members came and went before.
+
+    Where some were hastened it is two rounds more at the very worst.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,6 +113,7 @@ class RingAgainstModel(RuleBasedStateMachine):
         self.members: set[str] = set()
         self.probed: list[str] = []
         """Since the members changed last."""
+        self.grace = 0
 
     @rule(name=st.sampled_from("abcdefgh"))
     def add(self, name: str) -> None:
@@ -70,6 +127,11 @@ class RingAgainstModel(RuleBasedStateMachine):
         self.members.discard(name)
         self.probed.clear()
 
+    @rule(name=st.sampled_from("abcdefgh"))
+    def hasten(self, name: str) -> None:
+        self.ring.hasten(name)
+        self.grace = 2
+
     @rule(rounds=st.integers(1, 20))
     def probe(self, rounds: int) -> None:
         for _ in range(rounds):
@@ -79,7 +141,7 @@ class RingAgainstModel(RuleBasedStateMachine):
                 return
             self.probed.append(name)
             assert name in self.members
-            bound = 2 * len(self.members) - 1
+            bound = 2 * len(self.members) - 1 + self.grace
             assert len(self.probed) < bound or set(self.probed[-bound:]) == self.members
 
     @invariant()
@@ -123,6 +185,13 @@ def test_an_ack_after_the_end_finds_nothing() -> None:
     table = errands((1, ERRAND))
     table.due(2.0)
     assert table.finish(1, TARGET) is None
+
+
+def test_a_refusal_owes_the_nack_of_that_address_at_once_and_once() -> None:
+    table = errands((1, ERRAND), (2, attrs.evolve(ERRAND, address=address_of("u"))))
+    assert [errand.address for errand in table.refused(address_of("t"))] == [address_of("t")]
+    assert table.refused(address_of("t")) == []
+    assert [errand.address for errand in table.due(1.0)] == [address_of("u")]
 
 
 def test_an_ack_in_time_spares_the_nack() -> None:

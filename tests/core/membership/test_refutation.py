@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swimstream.config import LOCAL
+from swimstream.core.membership.membership import HASTEN_MULT
 from swimstream.core.membership.table import INCARNATION_JUMP_MAX
-from swimstream.model.member import MemberState
+from swimstream.model.member import Evidence, MemberState
 from swimstream.wire.messages import Accusation, Alive
-from tests.core.membership.views import alive, dead, hear, held, left, spread, suspect, view
+from tests.core.membership.views import alive, dead, hear, held, left, messages_of, spread, suspect, view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,6 +174,93 @@ def test_a_confirmation_is_told_under_the_name_of_its_own_accuser() -> None:
     hear(membership, suspect("b", by="c"))
     hear(membership, suspect("b", by="d"))
     assert suspect("b", by="d") in spread(membership)
+
+
+def test_confirmations_are_told_beside_the_first_accusation_and_not_in_its_place() -> None:
+    membership = view(others="bcdef")
+    for accuser in "cde":
+        hear(membership, suspect("b", by=accuser))
+    told = spread(membership)
+    assert [suspect("b", by=accuser) in told for accuser in "cde"] == [True] * 3
+
+
+@pytest.mark.parametrize("end", [alive("b", 1), dead("b", by="x"), left("b"), suspect("b", 1, by="x")])
+def test_confirmations_are_told_no_longer_than_their_suspicion_lasts(end: Alive | Accusation) -> None:
+    membership = view(others="bcdef")
+    for accuser in "cde":
+        hear(membership, suspect("b", by=accuser))
+    hear(membership, end)
+    told = [claim for claim in spread(membership) if isinstance(claim, Alive | Accusation)]
+    assert [claim for claim in told if claim.run.name == "b"] == [end]
+
+
+def test_what_the_accusers_saw_is_kept_in_their_order_and_told() -> None:
+    membership = view(others="bcdef")
+    one, other = Evidence(relays=3, nacks=3), Evidence(relays=3, nacks=2, datagram_refused=True)
+    hear(membership, attrs.evolve(suspect("b", by="d"), evidence=one))
+    hear(membership, attrs.evolve(suspect("b", by="c"), evidence=other))
+    membership.fire_timers(membership.next_deadline())
+    assert held(membership, "b").evidence == (other, one)
+    assert attrs.evolve(dead("b", by="c"), evidence=other) in spread(membership)
+
+
+def test_an_accuser_tells_what_it_saw_itself() -> None:
+    membership = view(others="bc")
+    seen = Evidence(relays=1, nacks=1, stream_refused=True)
+    membership.accuse(held(membership, "b").run, 0.0, evidence=seen)
+    assert attrs.evolve(suspect("b", by="a"), evidence=seen) in spread(membership)
+
+
+def test_what_an_accuser_saw_stays_when_a_sync_tells_it_again() -> None:
+    membership = view(others="bc")
+    seen = Evidence(relays=3, nacks=3)
+    hear(membership, attrs.evolve(suspect("b", by="c"), evidence=seen))
+    assert attrs.evolve(suspect("b", by="c"), evidence=seen) in messages_of(membership.claims_of(held(membership, "b")))
+
+
+def test_a_refuted_suspicion_leaves_no_evidence() -> None:
+    membership = view(others="bc")
+    hear(membership, attrs.evolve(suspect("b", by="c"), evidence=Evidence(relays=3)))
+    hear(membership, alive("b", 1))
+    assert (held(membership, "b").accusers, held(membership, "b").evidence) == ((), ())
+
+
+def test_who_hears_of_a_suspicion_probes_the_suspect_next() -> None:
+    """So that its accusers come together soon, and that the suspect hears of it with the ping, and can refute."""
+    membership = view(others="bcdefgh")
+    last = membership.ring._names[-1]
+    hear(membership, suspect(last))
+    assert membership.ring.next() == last
+
+
+def test_in_a_large_cluster_only_some_probe_the_suspect_next() -> None:
+    others = "bcdefghijklmnopqrstuvwxyz"
+    hastened = 0
+    for seed in range(40):
+        membership = view(others=others)
+        membership._rng.seed(seed)
+        last = membership.ring._names[-1]
+        hear(membership, suspect(last))
+        hastened += membership.ring.next() == last
+    expected = 40 * HASTEN_MULT * (LOCAL.suspicion_confirmations + 1) / 26
+    assert 0.5 * expected < hastened < 1.5 * expected
+
+
+def test_the_same_suspicion_hastens_nobody_twice() -> None:
+    membership = view(others="bcdefgh")
+    last = membership.ring._names[-1]
+    hear(membership, suspect(last))
+    membership.ring.next()
+    hear(membership, suspect(last, by="y"))
+    assert membership.ring.next() != last
+
+
+def test_a_suspicion_told_twice_does_not_begin_anew() -> None:
+    membership = view(others="bcdef")
+    hear(membership, suspect("b", by="c"))
+    deadline = membership.next_deadline()
+    hear(membership, suspect("b", by="c"), now=1.0)
+    assert membership.next_deadline() == deadline
 
 
 def test_a_confirmation_beyond_those_that_count_is_told_no_further() -> None:
