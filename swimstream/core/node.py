@@ -68,6 +68,12 @@ class Node:
         """
         self._receive(data, None, now)
 
+    def packet_refused(self, to: Address, *, now: float) -> None:
+        """Take evidence that no process listens at `to`; it accuses nobody, since it can be forged."""
+        self._advance(now)
+        self._rooms.detector.packet_refused(to, now)
+        self._settle()
+
     def receive_frame(self, stream: int, data: bytes, *, now: float) -> None:
         """Take one frame. Streams that the node opened are positive; the driver numbers incoming ones from -1 down."""
         self._receive(data, stream, now)

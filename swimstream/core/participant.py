@@ -19,6 +19,12 @@ class Participant(Protocol):
     def receive_packet(self, data: bytes, *, source: Address, now: float) -> None:
         """Take one datagram."""
 
+    def packet_refused(self, to: Address, *, now: float) -> None:
+        """Take evidence that no process listens at `to`.
+
+        Whoever can send ICMP can forge it, so it may only bring forward what authenticated peers then confirm.
+        """
+
     def receive_frame(self, stream: int, data: bytes, *, now: float) -> None:
         """Take one frame."""
 

@@ -1,10 +1,11 @@
 """The trio driver of one node: bytes, commands and the clock in; effects carried out in order.
 
 One task calls the node. A turn is: drain the socket, then everything else that came, then the timers that are due
-("drain before you judge": an ack that is queued must be seen before its probe counts as failed, however late this
-thread gets to run). Effects are carried out strictly in the node's order, none before the `Persist` ahead of it is
-durable. Only news (events and answers) may wait for the next view, so that who hears an event finds it in the view.
-A view of a large cluster costs milliseconds, so they are paced to take a fifth of the thread's time at most.
+("drain before you judge": an ack that is queued must be seen before its probe counts as failed, or its port as
+closed, however late this thread gets to run). Effects are carried out strictly in the node's order, none before the
+`Persist` ahead of it is durable. Only news (events and answers) may wait for the next view, so that who hears an
+event finds it in the view. A view of a large cluster costs milliseconds, so they are paced to take a fifth of the
+thread's time at most.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ class Driver:
             # let the readers of streams, which became runnable with us, hand over what they have
             await trio.lowlevel.checkpoint()
         await self._drain_datagrams()
-        effects = self._drain_inbox() + self._drain_reports()
+        effects = self._hand_over_refusals() + self._drain_inbox() + self._drain_reports()
         now = self._clock()
         if now >= self._node.next_deadline():
             self._node.fire_timers(now=now)
@@ -180,6 +181,13 @@ class Driver:
             await self._carry_out(effects)
             if len(batch) == DATAGRAMS_PER_BATCH:
                 await trio.lowlevel.checkpoint()
+
+    def _hand_over_refusals(self) -> list[Effect]:
+        effects: list[Effect] = []
+        for to in self._udp.take_refused():
+            self._node.packet_refused(to, now=self._clock())
+            effects += self._node.take_effects()
+        return effects
 
     def _drain_inbox(self) -> list[Effect]:
         effects: list[Effect] = []
@@ -288,6 +296,7 @@ class Driver:
             "datagrams_sent": udp.sent,
             "datagram_bytes_sent": udp.bytes_sent,
             "datagrams_send_errors": udp.send_errors,
+            "datagrams_refused": udp.refused,
             "datagrams_unresolved": self._unresolved,
             "stream_frames_received": streams.frames_received,
             "stream_frames_sent": streams.frames_sent,

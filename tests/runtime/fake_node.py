@@ -26,6 +26,7 @@ class FakeNode:
         self.effects: list[Effect] = []
         self.deadline = NEVER
         self.on_packet: Callable[[bytes, Address], list[Effect]] = lambda *_: []
+        self.on_refused: Callable[[Address], list[Effect]] = lambda _: []
         self.on_frame: Callable[[int, bytes], list[Effect]] = lambda *_: []
         self.on_command: Callable[[str, int], list[Effect]] = lambda _, request: [Answer(request, "")]
         self.on_timers: Callable[[], list[Effect]] = list
@@ -36,6 +37,10 @@ class FakeNode:
     def receive_packet(self, data: bytes, *, source: Address, now: float) -> None:
         self.log.append(("packet", data))
         self.effects += self.on_packet(data, source)
+
+    def packet_refused(self, to: Address, *, now: float) -> None:
+        self.log.append(("refused", to))
+        self.effects += self.on_refused(to)
 
     def receive_frame(self, stream: int, data: bytes, *, now: float) -> None:
         self.log.append(("frame", stream, data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -99,9 +100,10 @@ class Rig:
         self.reports = Reports()
         self.bound: BoundSockets = bind_pair(LOOPBACK)
         self.address = self.bound.address
+        self.udp = UdpSocket(self.bound.udp)
         self.driver = Driver(
             self.node,
-            udp=UdpSocket(self.bound.udp),
+            udp=self.udp,
             resolver=Resolver((), family=socket.AF_INET, own=self.address),
             storage=self.disk,
             runner=self.ears,
@@ -168,6 +170,37 @@ async def test_a_datagram_that_arrives_during_a_write_is_handled_before_a_due_ti
             rig.disk.may_finish.set()
             await rig.until(lambda: ("timers",) in rig.node.log)
     assert rig.node.log.index(("packet", b"second")) < rig.node.log.index(("timers",))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux queues the errors of a datagram socket")
+async def test_queued_datagrams_are_handled_before_a_refusal_and_both_before_a_due_timer() -> None:
+    rig = Rig()
+    gone = bind_pair(LOOPBACK)
+    gone.close()
+    rig.udp.send(gone.address, b"ping")
+    with stranger() as other:
+        for _ in range(DATAGRAMS_PER_BATCH + 1):
+            other.sendto(b"ack", (rig.address.host, rig.address.port))
+    rig.node.deadline = clock.now() - 1
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.driver.run, rig.bound.tcp)
+        await rig.until(lambda: ("timers",) in rig.node.log)
+        rig.driver.stop()
+    rig.bound.close()
+    acks = [("packet", b"ack")] * (DATAGRAMS_PER_BATCH + 1)
+    assert rig.node.log == [*acks, ("refused", gone.address), ("timers",)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux queues the errors of a datagram socket")
+async def test_a_refusal_wakes_a_driver_that_sleeps_and_what_the_node_does_about_it_is_done() -> None:
+    async with driving() as rig:
+        with stranger() as other:
+            gone = bind_pair(LOOPBACK)
+            gone.close()
+            rig.node.on_refused = lambda _: [SendPacket(address_of(other), b"where is it?")]
+            rig.driver.post(lambda _: rig.node.effects.append(SendPacket(gone.address, b"ping")))
+            assert await trio.to_thread.run_sync(other.recv, 100) == b"where is it?"
+    assert ("refused", gone.address) in rig.node.log
 
 
 async def test_no_packet_leaves_before_the_persist_ahead_of_it_is_durable() -> None:

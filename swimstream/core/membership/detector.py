@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from swimstream.config import Timing
     from swimstream.core.membership.membership import Membership
     from swimstream.core.outbox import Outbox
-    from swimstream.model.identity import Run
+    from swimstream.model.identity import Address, Run
     from swimstream.model.member import Member
     from swimstream.model.plan import PlanMark
 
@@ -134,6 +134,15 @@ class Detector:
         probe = self._probe
         if probe is not None and nack.seq == probe.seq and sender.name in probe.relays:
             probe.nacked_by |= {sender.name}
+
+    def packet_refused(self, to: Address, now: float) -> None:
+        """Ask the relays at once if the target under probe says that it listens at `to`."""
+        probe = self._probe
+        if probe is None or probe.acked or probe.asked:
+            return
+        target = self._membership.table.get_run(probe.target)
+        if target is not None and target.profile.address == to:
+            probe.indirect_at = min(probe.indirect_at, now)
 
     # --- time -------------------------------------------------------------------------------------
 
