@@ -212,9 +212,14 @@ class Node:
         """Return whether this node leads its term."""
         return self._rooms.council.is_leader
 
+    @property
+    def version(self) -> int:
+        """Return a number that rises with every change of the members and statuses: cheaper than comparing them."""
+        return self._rooms.membership.table.version + self._rooms.statuses.version
+
     def members(self) -> tuple[Member, ...]:
         """Return all members that are remembered, itself included, sorted by name."""
-        return tuple(self._rooms.membership.table)
+        return self._rooms.membership.table.all()
 
     def statuses(self) -> tuple[InstanceStatus, ...]:
         """Return the newest status of every instance, sorted by instance."""

@@ -75,6 +75,10 @@ class Participant(Protocol):
     def mark(self) -> PlanMark:
         """Return term, leader and index."""
 
+    @property
+    def version(self) -> int:
+        """Return a number that rises with every change of the members and statuses."""
+
     def members(self) -> tuple[Member, ...]:
         """Return all members."""
 

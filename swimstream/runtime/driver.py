@@ -44,6 +44,10 @@ DATAGRAMS_PER_BATCH = 64
 BATCHES_PER_TURN = 64
 VIEW_INTERVAL_S = 0.1
 VIEW_PAUSE_MULT = 4
+COUNTERS_INTERVAL_S = 1.0
+"""Counters alone make a new view at this pace, in turns that come anyway: an idle peer is not woken for them."""
+COUNTERS_LATE_S = 1.0
+"""Unless no turn comes for so much longer."""
 
 Deed = SendPacket | OpenStream | SendFrame | CloseStream | StartInstance | StopInstance
 News = Answer | Notify
@@ -79,11 +83,16 @@ class Driver:
         self._nap: trio.CancelScope | None = None
         self._woken = False
         self._stopping = False
+        self._shown = View(run=node.run)
+        self._shown_version = -1
         self._view_stale = False
+        self._counters_stale = False
         self._view_at = float("-inf")
         self._view_pause_s = 0.0
         self._news: list[News] = []
         """What the audience is told with the next view, at most `VIEW_INTERVAL_S` from now."""
+        self._fire_at = float("-inf")
+        self._fire_at_stale = True
         self._late_s_max = 0.0
         self._unresolved = 0
 
@@ -107,6 +116,7 @@ class Driver:
     def wake(self) -> None:
         """End the current sleep, or the next one if awake."""
         self._woken = True
+        self._fire_at_stale = True
         if self._nap is not None:
             self._nap.cancel()
 
@@ -132,12 +142,27 @@ class Driver:
 
     def _deadline(self) -> float:
         """Return when the next turn is due if nothing comes in before."""
-        return min(self._node.next_deadline(), self._reports.due_at(), self._view_due_at())
+        return min(self._timers_at(), self._reports.due_at(), self._view_due_at(counters_s=COUNTERS_LATE_S))
 
-    def _view_due_at(self) -> float:
+    def _timers_at(self) -> float:
+        """Return when the node wants its timers fired; asks it once after each input."""
+        if self._fire_at_stale:
+            self._fire_at = self._node.next_deadline()
+            self._fire_at_stale = False
+        return self._fire_at
+
+    def _view_due_at(self, *, counters_s: float = 0.0) -> float:
+        """Return when a view is due; one for the sake of counters alone may be late by `counters_s`."""
         if self._news:
             return self._view_at + self._view_pause_s
-        return self._view_at + VIEW_INTERVAL_S if self._view_stale else float("inf")
+        if self._view_stale:
+            return self._view_at + VIEW_INTERVAL_S
+        return self._view_at + COUNTERS_INTERVAL_S + counters_s if self._counters_stale else float("inf")
+
+    def _take_effects(self) -> list[Effect]:
+        """Return what the node asks for after one input."""
+        self._fire_at_stale = True
+        return self._node.take_effects()
 
     async def _sleep(self) -> None:
         """Sleep until a datagram is queued, somebody wakes us or something is due."""
@@ -152,23 +177,28 @@ class Driver:
         self._woken = False
 
     async def _turn(self) -> None:
-        now = self._clock()
-        late_s = now - self._node.next_deadline()
-        self._late_s_max = max(self._late_s_max, late_s)
+        late_s = self._clock() - self._timers_at()
         if late_s >= 0:
-            # let the readers of streams, which became runnable with us, hand over what they have
-            await trio.lowlevel.checkpoint()
+            self._late_s_max = max(self._late_s_max, late_s)
+            if self._streams.are_open:
+                # let their readers, which became runnable with us, hand over what they have
+                await trio.lowlevel.checkpoint()
         await self._drain_datagrams()
         effects = self._hand_over_refusals() + self._drain_inbox() + self._drain_reports()
         now = self._clock()
-        if now >= self._node.next_deadline():
+        if now >= self._timers_at():
             self._node.fire_timers(now=now)
-            effects += self._node.take_effects()
-        self._view_stale = True
+            effects += self._take_effects()
+        self._counters_stale = True
+        self._view_stale = self._view_stale or self._has_changed()
         await self._carry_out(effects)
 
     async def _drain_datagrams(self) -> None:
-        """Hand over all that is queued. Ends on an empty read with nothing awaited after it, or at the bound."""
+        """Hand over all that is queued, up to the bound.
+
+        When timers are due, ends on an empty read with nothing awaited after it. Else nothing is judged in this turn,
+        and what arrives while a batch is handled may wait for the next.
+        """
         for _ in range(BATCHES_PER_TURN):
             batch = self._udp.receive(DATAGRAMS_PER_BATCH)
             if not batch:
@@ -177,23 +207,25 @@ class Driver:
             now = self._clock()
             for data, source in batch:
                 self._node.receive_packet(data, source=source, now=now)
-                effects += self._node.take_effects()
+                effects += self._take_effects()
             await self._carry_out(effects)
             if len(batch) == DATAGRAMS_PER_BATCH:
                 await trio.lowlevel.checkpoint()
+            elif self._clock() < self._timers_at():
+                return
 
     def _hand_over_refusals(self) -> list[Effect]:
         effects: list[Effect] = []
         for to in self._udp.take_refused():
             self._node.packet_refused(to, now=self._clock())
-            effects += self._node.take_effects()
+            effects += self._take_effects()
         return effects
 
     def _drain_inbox(self) -> list[Effect]:
         effects: list[Effect] = []
         for _ in range(len(self._inbox)):
             self._inbox.popleft()(self._clock())
-            effects += self._node.take_effects()
+            effects += self._take_effects()
         return effects
 
     def _drain_reports(self) -> list[Effect]:
@@ -212,7 +244,7 @@ class Driver:
                 endpoint=report.endpoint,
                 cause=report.cause,
             )
-            effects += self._node.take_effects()
+            effects += self._take_effects()
         return effects
 
     async def _carry_out(self, effects: Sequence[Effect]) -> None:
@@ -259,22 +291,31 @@ class Driver:
         else:
             self._udp.send(to, effect.payload)
 
+    def _has_changed(self) -> bool:
+        """Return whether the node knows other things than the last view shows, counters apart."""
+        node, shown = self._node, self._shown
+        return (
+            node.version != self._shown_version
+            or node.plan is not shown.plan
+            or node.mark != shown.mark
+            or node.run != shown.run
+        )
+
     def _publish_view(self) -> None:
         """Publish what the node knows, then tell the news that it shows."""
         node = self._node
         started_at = self._clock()
-        self._audience.view_changed(
-            View(
-                run=node.run,
-                members=node.members(),
-                statuses=node.statuses(),
-                plan=node.plan,
-                mark=node.mark,
-                counters=node.counters() | self._counters(),
-            )
+        self._shown = View(
+            run=node.run,
+            members=node.members(),
+            statuses=node.statuses(),
+            plan=node.plan,
+            mark=node.mark,
+            counters=node.counters() | self._counters(),
         )
-
-        self._view_stale = False
+        self._shown_version = node.version
+        self._audience.view_changed(self._shown)
+        self._view_stale = self._counters_stale = False
         self._view_at = self._clock()
         self._view_pause_s = min(VIEW_INTERVAL_S, VIEW_PAUSE_MULT * (self._view_at - started_at))
         news, self._news = self._news, []

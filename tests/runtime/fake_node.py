@@ -96,6 +96,10 @@ class FakeNode:
     def mark(self) -> PlanMark:
         return PlanMark(term=0, leader="", index=self.known_plan.index)
 
+    @property
+    def version(self) -> int:
+        return len(self.log)
+
     def members(self) -> tuple[Member, ...]:
         profile = Profile(address=Address("127.0.0.1", 1))
         return (Member(run=self._run, incarnation=0, state=MemberState.ALIVE, profile=profile, since=0.0),)
