@@ -165,15 +165,24 @@ class Driver:
         return self._node.take_effects()
 
     async def _sleep(self) -> None:
-        """Sleep until a datagram is queued, somebody wakes us or something is due."""
-        now = self._clock()
-        deadline = self._deadline()
-        with trio.CancelScope(deadline=trio.current_time() + max(0.0, deadline - now)) as self._nap:
-            if self._woken:
-                await trio.lowlevel.checkpoint()
-            else:
-                await self._udp.wait_readable()
-        self._nap = None
+        """Sleep until something is due or somebody wakes us, taking a turn whenever datagrams come in between.
+
+        One cancel scope lasts for many datagrams, since to enter one for each costs as much as to handle it. So
+        whatever is awaited within a turn is shielded from the alarm.
+        """
+        if self._woken:
+            await trio.lowlevel.checkpoint()
+        else:
+            with trio.CancelScope() as self._nap:
+                alarm_at = float("inf")
+                while True:
+                    deadline = self._deadline()
+                    if deadline != alarm_at:
+                        alarm_at = deadline
+                        self._nap.deadline = trio.current_time() + max(0.0, deadline - self._clock())
+                    await self._udp.wait_readable()
+                    await self._turn()
+            self._nap = None
         self._woken = False
 
     async def _turn(self) -> None:
@@ -182,7 +191,7 @@ class Driver:
             self._late_s_max = max(self._late_s_max, late_s)
             if self._streams.are_open:
                 # let their readers, which became runnable with us, hand over what they have
-                await trio.lowlevel.checkpoint()
+                await trio.lowlevel.cancel_shielded_checkpoint()
         await self._drain_datagrams()
         effects = self._hand_over_refusals() + self._drain_inbox() + self._drain_reports()
         now = self._clock()
@@ -210,7 +219,7 @@ class Driver:
                 effects += self._take_effects()
             await self._carry_out(effects)
             if len(batch) == DATAGRAMS_PER_BATCH:
-                await trio.lowlevel.checkpoint()
+                await trio.lowlevel.cancel_shielded_checkpoint()
             elif self._clock() < self._timers_at():
                 return
 
@@ -265,7 +274,8 @@ class Driver:
 
     async def _persist(self, records: Sequence[Record]) -> None:
         if records:
-            await trio.to_thread.run_sync(self._storage.write, records)
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._storage.write, records)
 
     def _do(self, effect: Deed) -> None:
         match effect:

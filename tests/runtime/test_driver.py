@@ -14,6 +14,7 @@ import trio
 from swimstream.core.effects import (
     Answer,
     CloseStream,
+    Effect,
     Notify,
     OpenStream,
     Persist,
@@ -26,11 +27,12 @@ from swimstream.core.effects import (
 )
 from swimstream.errors import UsageError
 from swimstream.events import Event, LeaderChanged
-from swimstream.model.identity import Address
+from swimstream.model.identity import Address, Run
 from swimstream.model.plan import Plan
 from swimstream.runtime import clock, streams
+from swimstream.runtime import driver as driver_module
 from swimstream.runtime.binding import BoundSockets, bind_pair
-from swimstream.runtime.driver import DATAGRAMS_PER_BATCH, Driver
+from swimstream.runtime.driver import COUNTERS_INTERVAL_S, DATAGRAMS_PER_BATCH, VIEW_INTERVAL_S, Driver
 from swimstream.runtime.reports import Reports
 from swimstream.runtime.resolver import Resolver
 from swimstream.runtime.udp import UdpSocket
@@ -114,6 +116,14 @@ class Rig:
 
     def counter(self, name: str) -> int:
         return self.ears.views[-1].counters[name] if self.ears.views else 0
+
+    async def turn(self) -> None:
+        """Return after one more turn with an input."""
+        done: list[float] = []
+        self.driver.post(done.append)
+        await self.until(lambda: bool(done))
+        for _ in range(3):
+            await trio.lowlevel.checkpoint()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         with trio.fail_after(10):
@@ -219,6 +229,79 @@ async def test_no_packet_leaves_before_the_persist_ahead_of_it_is_durable() -> N
             other.settimeout(10)
             assert await trio.to_thread.run_sync(other.recv, 100) == b"after"
     assert rig.disk.written == [(VOTE.record, VOTE.record)], "consecutive records are one write"
+
+
+async def test_a_turn_is_carried_through_although_its_sleep_has_ended_meanwhile() -> None:
+    async with driving() as rig:
+        with stranger() as other:
+            rig.disk.may_finish.clear()
+            to = address_of(other)
+            rig.node.on_packet = lambda *_: [VOTE, SendPacket(to, b"one"), VOTE, SendPacket(to, b"two")]
+            other.sendto(b"go", (rig.address.host, rig.address.port))
+            await trio.to_thread.run_sync(rig.disk.begun.wait)
+            rig.driver.wake()
+            rig.disk.may_finish.set()
+            assert await trio.to_thread.run_sync(other.recv, 100) == b"one"
+            assert await trio.to_thread.run_sync(other.recv, 100) == b"two"
+    assert len(rig.disk.written) == 2
+
+
+async def test_a_deadline_that_comes_nearer_between_datagrams_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeNode, "version", 0)
+    monkeypatch.setattr(driver_module, "COUNTERS_LATE_S", 1_000.0)  # nothing else wakes the driver
+    async with driving() as rig:
+        with stranger() as other:
+
+            def bring_forward(*_: object) -> list[Effect]:
+                rig.node.deadline = clock.now() + 0.01
+                return []
+
+            rig.node.deadline = clock.now() + 1_000
+            await rig.turn()
+            rig.node.on_packet = bring_forward
+            other.sendto(b"go", (rig.address.host, rig.address.port))
+            await rig.until(lambda: ("timers",) in rig.node.log)
+    assert rig.node.log[0] == ("packet", b"go")
+
+
+async def test_turns_that_change_nothing_make_no_view_until_counters_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeNode, "version", 0)
+    async with driving() as rig:
+        await rig.turn()
+        now = clock.now()
+        rig.driver._clock = lambda: now
+        views = len(rig.ears.views)
+        for _ in range(3):
+            now += VIEW_INTERVAL_S
+            await rig.turn()
+        assert len(rig.ears.views) == views
+        now += COUNTERS_INTERVAL_S
+        await rig.turn()
+        assert len(rig.ears.views) == views + 1
+
+
+@pytest.mark.parametrize("changed", ["version", "known_plan", "_run"])
+async def test_a_change_makes_a_view_within_the_interval(changed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeNode, "version", 0)
+    async with driving() as rig:
+        await rig.turn()
+        views, now = len(rig.ears.views), clock.now()
+        rig.driver._clock = lambda: now
+        new = {"version": 1, "known_plan": Plan(), "_run": Run("w1", 2)}[changed]
+        monkeypatch.setattr(FakeNode if changed == "version" else rig.node, changed, new)
+        now += VIEW_INTERVAL_S
+        await rig.turn()
+        assert len(rig.ears.views) == views + 1
+
+
+async def test_what_the_last_turn_has_counted_is_shown_though_no_turn_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeNode, "version", 0)
+    monkeypatch.setattr(driver_module, "COUNTERS_LATE_S", 0.0)
+    monkeypatch.setattr(driver_module, "COUNTERS_INTERVAL_S", 0.01)
+    async with driving() as rig:
+        with stranger() as other:
+            other.sendto(b"x", (rig.address.host, rig.address.port))
+            await rig.until(lambda: rig.counter("datagrams_received") == 1)
 
 
 async def test_an_event_is_heard_after_the_view_that_shows_it() -> None:

@@ -98,6 +98,17 @@ def test_no_relay_is_asked_about_a_target_that_has_answered() -> None:
     assert requests(bench.fire(at + TIMEOUT_S)) == []
 
 
+def test_a_target_that_has_answered_leaves_no_timer_for_relays() -> None:
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), None)
+    woken_at = []
+    while (now := bench.detector.next_deadline()) < at + INTERVAL_S:
+        woken_at.append(now)
+        bench.fire(now)
+    assert at + TIMEOUT_S not in woken_at
+
+
 def test_relays_are_asked_at_once_about_a_target_whose_port_refuses() -> None:
     bench = Bench("bcdefg")
     ping, at = bench.begin_round()
