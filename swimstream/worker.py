@@ -230,7 +230,7 @@ class Worker:
         return self.view().mark.leader
 
     def counters(self) -> Mapping[str, int]:
-        """Return what was sent, received and dropped so far, by name."""
+        """Return what was sent, received and dropped so far, by name; up to 2 s old."""
         return self.view().counters
 
     def rtt_s(self, name: str, *, to: str | None = None) -> float | None:

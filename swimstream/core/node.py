@@ -73,6 +73,12 @@ class Node:
         """
         self._receive(data, None, now)
 
+    def packet_refused(self, to: Address, *, now: float) -> None:
+        """Take evidence that no process listens at `to`; it accuses nobody, since it can be forged."""
+        self._advance(now)
+        self._rooms.detector.packet_refused(to, now)
+        self._settle()
+
     def receive_frame(self, stream: int, data: bytes, *, now: float) -> None:
         """Take one frame. Streams that the node opened are positive; the driver numbers incoming ones from -1 down."""
         self._receive(data, stream, now)
@@ -83,12 +89,6 @@ class Node:
         self._rooms.syncer.stream_closed(stream)
         self._rooms.joining.stream_closed(stream, now)
         self._rooms.detector.stream_closed(stream, now)
-        self._settle()
-
-    def packet_refused(self, to: Address, *, now: float) -> None:
-        """The host at `to` says that nobody listens there for datagrams (ICMP port unreachable)."""
-        self._advance(now)
-        self._rooms.detector.packet_refused(to, now)
         self._settle()
 
     def fire_timers(self, *, now: float) -> None:
@@ -227,9 +227,14 @@ class Node:
         """Return whether this node leads its term."""
         return self._rooms.council.is_leader
 
+    @property
+    def version(self) -> int:
+        """Return a number that rises with every change of the members and statuses: cheaper than comparing them."""
+        return self._rooms.membership.table.version + self._rooms.statuses.version
+
     def members(self) -> tuple[Member, ...]:
         """Return all members that are remembered, itself included, sorted by name."""
-        return tuple(self._rooms.membership.table)
+        return self._rooms.membership.table.all()
 
     def coordinates(self) -> Mapping[str, Coordinate]:
         """Return where each member stands in the network, as far as it is known, this node included."""

@@ -22,14 +22,17 @@ class Participant(Protocol):
     def receive_packet(self, data: bytes, *, source: Address, now: float) -> None:
         """Take one datagram."""
 
+    def packet_refused(self, to: Address, *, now: float) -> None:
+        """Take evidence that no process listens at `to`.
+
+        Whoever can send ICMP can forge it, so it may only bring forward what authenticated peers then confirm.
+        """
+
     def receive_frame(self, stream: int, data: bytes, *, now: float) -> None:
         """Take one frame."""
 
     def stream_closed(self, stream: int, *, now: float) -> None:
         """Take the end of a stream."""
-
-    def packet_refused(self, to: Address, *, now: float) -> None:
-        """Take a host's word that nobody listens at `to`."""
 
     def fire_timers(self, *, now: float) -> None:
         """Act on what is due."""
@@ -77,6 +80,10 @@ class Participant(Protocol):
     @property
     def mark(self) -> PlanMark:
         """Return term, leader and index."""
+
+    @property
+    def version(self) -> int:
+        """Return a number that rises with every change of the members and statuses."""
 
     def members(self) -> tuple[Member, ...]:
         """Return all members."""

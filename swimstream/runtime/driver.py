@@ -1,10 +1,11 @@
 """The trio driver of one node: bytes, commands and the clock in; effects carried out in order.
 
 One task calls the node. A turn is: drain the socket, then everything else that came, then the timers that are due
-("drain before you judge": an ack that is queued must be seen before its probe counts as failed, however late this
-thread gets to run). Effects are carried out strictly in the node's order, none before the `Persist` ahead of it is
-durable. Only news (events and answers) may wait for the next view, so that who hears an event finds it in the view.
-A view of a large cluster costs milliseconds, so they are paced to take a fifth of the thread's time at most.
+("drain before you judge": an ack that is queued must be seen before its probe counts as failed, or its port as
+closed, however late this thread gets to run). Effects are carried out strictly in the node's order, none before the
+`Persist` ahead of it is durable. Only news (events and answers) may wait for the next view, so that who hears an
+event finds it in the view. A view of a large cluster costs milliseconds, so they are paced to take a fifth of the
+thread's time at most.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ DATAGRAMS_PER_BATCH = 64
 BATCHES_PER_TURN = 64
 VIEW_INTERVAL_S = 0.1
 VIEW_PAUSE_MULT = 4
+COUNTERS_INTERVAL_S = 1.0
+"""Counters alone make a new view at this pace, in turns that come anyway: an idle peer is not woken for them."""
+COUNTERS_LATE_S = 1.0
+"""Unless no turn comes for so much longer."""
 
 Deed = SendPacket | OpenStream | SendFrame | CloseStream | StartInstance | StopInstance
 News = Answer | QueryAnswered | Notify
@@ -79,11 +84,16 @@ class Driver:
         self._nap: trio.CancelScope | None = None
         self._woken = False
         self._stopping = False
+        self._shown = View(run=node.run)
+        self._shown_version = -1
         self._view_stale = False
+        self._counters_stale = False
         self._view_at = float("-inf")
         self._view_pause_s = 0.0
         self._news: list[News] = []
         """What the audience is told with the next view, at most `VIEW_INTERVAL_S` from now."""
+        self._fire_at = float("-inf")
+        self._fire_at_stale = True
         self._late_s_max = 0.0
         self._unresolved = 0
 
@@ -107,6 +117,7 @@ class Driver:
     def wake(self) -> None:
         """End the current sleep, or the next one if awake."""
         self._woken = True
+        self._fire_at_stale = True
         if self._nap is not None:
             self._nap.cancel()
 
@@ -132,43 +143,72 @@ class Driver:
 
     def _deadline(self) -> float:
         """Return when the next turn is due if nothing comes in before."""
-        return min(self._node.next_deadline(), self._reports.due_at(), self._view_due_at())
+        return min(self._timers_at(), self._reports.due_at(), self._view_due_at(counters_s=COUNTERS_LATE_S))
 
-    def _view_due_at(self) -> float:
+    def _timers_at(self) -> float:
+        """Return when the node wants its timers fired; asks it once after each input."""
+        if self._fire_at_stale:
+            self._fire_at = self._node.next_deadline()
+            self._fire_at_stale = False
+        return self._fire_at
+
+    def _view_due_at(self, *, counters_s: float = 0.0) -> float:
+        """Return when a view is due; one for the sake of counters alone may be late by `counters_s`."""
         if self._news:
             return self._view_at + self._view_pause_s
-        return self._view_at + VIEW_INTERVAL_S if self._view_stale else float("inf")
+        if self._view_stale:
+            return self._view_at + VIEW_INTERVAL_S
+        return self._view_at + COUNTERS_INTERVAL_S + counters_s if self._counters_stale else float("inf")
+
+    def _take_effects(self) -> list[Effect]:
+        """Return what the node asks for after one input."""
+        self._fire_at_stale = True
+        return self._node.take_effects()
 
     async def _sleep(self) -> None:
-        """Sleep until a datagram is queued, somebody wakes us or something is due."""
-        now = self._clock()
-        deadline = self._deadline()
-        with trio.CancelScope(deadline=trio.current_time() + max(0.0, deadline - now)) as self._nap:
-            if self._woken:
-                await trio.lowlevel.checkpoint()
-            else:
-                await self._udp.wait_readable()
-        self._nap = None
+        """Sleep until something is due or somebody wakes us, taking a turn whenever datagrams come in between.
+
+        One cancel scope lasts for many datagrams, since to enter one for each costs as much as to handle it. So
+        whatever is awaited within a turn is shielded from the alarm.
+        """
+        if self._woken:
+            await trio.lowlevel.checkpoint()
+        else:
+            with trio.CancelScope() as self._nap:
+                alarm_at = float("inf")
+                while True:
+                    deadline = self._deadline()
+                    if deadline != alarm_at:
+                        alarm_at = deadline
+                        self._nap.deadline = trio.current_time() + max(0.0, deadline - self._clock())
+                    await self._udp.wait_readable()
+                    await self._turn()
+            self._nap = None
         self._woken = False
 
     async def _turn(self) -> None:
-        now = self._clock()
-        late_s = now - self._node.next_deadline()
-        self._late_s_max = max(self._late_s_max, late_s)
+        late_s = self._clock() - self._timers_at()
         if late_s >= 0:
-            # let the readers of streams, which became runnable with us, hand over what they have
-            await trio.lowlevel.checkpoint()
+            self._late_s_max = max(self._late_s_max, late_s)
+            if self._streams.are_open:
+                # let their readers, which became runnable with us, hand over what they have
+                await trio.lowlevel.cancel_shielded_checkpoint()
         await self._drain_datagrams()
-        effects = self._drain_inbox() + self._drain_reports()
+        effects = self._hand_over_refusals() + self._drain_inbox() + self._drain_reports()
         now = self._clock()
-        if now >= self._node.next_deadline():
+        if now >= self._timers_at():
             self._node.fire_timers(now=now)
-            effects += self._node.take_effects()
-        self._view_stale = True
+            effects += self._take_effects()
+        self._counters_stale = True
+        self._view_stale = self._view_stale or self._has_changed()
         await self._carry_out(effects)
 
     async def _drain_datagrams(self) -> None:
-        """Hand over all that is queued. Ends on an empty read with nothing awaited after it, or at the bound."""
+        """Hand over all that is queued, up to the bound.
+
+        When timers are due, ends on an empty read with nothing awaited after it. Else nothing is judged in this turn,
+        and what arrives while a batch is handled may wait for the next.
+        """
         for _ in range(BATCHES_PER_TURN):
             batch = self._udp.receive(DATAGRAMS_PER_BATCH)
             if not batch:
@@ -177,16 +217,25 @@ class Driver:
             now = self._clock()
             for data, source in batch:
                 self._node.receive_packet(data, source=source, now=now)
-                effects += self._node.take_effects()
+                effects += self._take_effects()
             await self._carry_out(effects)
             if len(batch) == DATAGRAMS_PER_BATCH:
-                await trio.lowlevel.checkpoint()
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            elif self._clock() < self._timers_at():
+                return
+
+    def _hand_over_refusals(self) -> list[Effect]:
+        effects: list[Effect] = []
+        for to in self._udp.take_refused():
+            self._node.packet_refused(to, now=self._clock())
+            effects += self._take_effects()
+        return effects
 
     def _drain_inbox(self) -> list[Effect]:
         effects: list[Effect] = []
         for _ in range(len(self._inbox)):
             self._inbox.popleft()(self._clock())
-            effects += self._node.take_effects()
+            effects += self._take_effects()
         return effects
 
     def _drain_reports(self) -> list[Effect]:
@@ -205,7 +254,7 @@ class Driver:
                 endpoint=report.endpoint,
                 cause=report.cause,
             )
-            effects += self._node.take_effects()
+            effects += self._take_effects()
         return effects
 
     async def _carry_out(self, effects: Sequence[Effect]) -> None:
@@ -226,7 +275,8 @@ class Driver:
 
     async def _persist(self, records: Sequence[Record]) -> None:
         if records:
-            await trio.to_thread.run_sync(self._storage.write, records)
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._storage.write, records)
 
     def _do(self, effect: Deed) -> None:
         match effect:
@@ -252,23 +302,32 @@ class Driver:
         else:
             self._udp.send(to, effect.payload)
 
+    def _has_changed(self) -> bool:
+        """Return whether the node knows other things than the last view shows, counters apart."""
+        node, shown = self._node, self._shown
+        return (
+            node.version != self._shown_version
+            or node.plan is not shown.plan
+            or node.mark != shown.mark
+            or node.run != shown.run
+        )
+
     def _publish_view(self) -> None:
         """Publish what the node knows, then tell the news that it shows."""
         node = self._node
         started_at = self._clock()
-        self._audience.view_changed(
-            View(
-                run=node.run,
-                members=node.members(),
-                statuses=node.statuses(),
-                plan=node.plan,
-                mark=node.mark,
-                counters=node.counters() | self._counters(),
-                coordinates=node.coordinates(),
-            )
+        self._shown = View(
+            run=node.run,
+            members=node.members(),
+            statuses=node.statuses(),
+            plan=node.plan,
+            mark=node.mark,
+            counters=node.counters() | self._counters(),
+            coordinates=node.coordinates(),
         )
-
-        self._view_stale = False
+        self._shown_version = node.version
+        self._audience.view_changed(self._shown)
+        self._view_stale = self._counters_stale = False
         self._view_at = self._clock()
         self._view_pause_s = min(VIEW_INTERVAL_S, VIEW_PAUSE_MULT * (self._view_at - started_at))
         news, self._news = self._news, []
@@ -292,6 +351,7 @@ class Driver:
             "datagrams_sent": udp.sent,
             "datagram_bytes_sent": udp.bytes_sent,
             "datagrams_send_errors": udp.send_errors,
+            "datagrams_refused": udp.refused,
             "datagrams_unresolved": self._unresolved,
             "stream_frames_received": streams.frames_received,
             "stream_frames_sent": streams.frames_sent,

@@ -82,6 +82,11 @@ class Streams:
         self.frames_received = 0
         self.frames_sent = 0
 
+    @property
+    def are_open(self) -> bool:
+        """Return whether there is any connection that a frame could come by."""
+        return bool(self._open)
+
     def use(self, nursery: trio.Nursery) -> None:
         """Run the tasks of all streams in `nursery`; comes before anything else."""
         self._nursery = nursery

@@ -114,6 +114,7 @@ class Life:
         self._on_answer = on_answer
         self._on_end = on_end
         self._backlog: deque[Action] = deque()
+        self._refusals: list[Action] = []
         self._armed_at = math.inf
         self._spins = 0
         self._incoming = 0
@@ -145,6 +146,14 @@ class Life:
         self._trace.note(self._clock.now, self.name, f"← {source}", data)
         now = self._local.read(self._clock.now)
         self._input(partial(self.node.receive_packet, data, source=source, now=now))
+
+    def packet_refused(self, to: Address) -> None:
+        """Tell the node that nobody listens at `to`; after a pause, behind all the datagrams that wait."""
+        if self.phase is Phase.PAUSED and len(self._refusals) < BACKLOG_MAX:
+            self._refusals.append(partial(self.packet_refused, to))
+        if self.phase is Phase.RUNNING:
+            self._trace.note(self._clock.now, self.name, f"← nobody listens at {to}")
+            self.command(lambda now: self.node.packet_refused(to, now=now))
 
     def receive_frame(self, stream: int, data: bytes) -> None:
         """Hand the node one frame."""
@@ -212,6 +221,8 @@ class Life:
             return
         self.phase = Phase.RUNNING
         self._trace.note(self._clock.now, self.name, f"resumes, {len(self._backlog)} inputs wait")
+        self._backlog.extend(self._refusals)
+        self._refusals.clear()
         while self._backlog and self.phase is Phase.RUNNING:
             self._backlog.popleft()()
         self._armed_at = math.inf
@@ -241,7 +252,7 @@ class Life:
         self.phase = Phase.ENDED
         self._backlog.clear()
         self._trace.note(self._clock.now, self.name, "crashes" if crashed else "exits")
-        self._around.network.unlisten(self)
+        self._around.network.unlisten(self, host_answers=not silent)
         self._around.streams.process_died(self, silent=silent)
         running = {instance: copy.epoch for instance, copy in sorted(self.bench.copies.items())}
         self._observer.end(self.watch, crashed=crashed, running=running)

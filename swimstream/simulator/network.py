@@ -61,6 +61,9 @@ class Endpoint(Protocol):
     def receive_packet(self, data: bytes, source: Address) -> None:
         """Take a datagram."""
 
+    def packet_refused(self, to: Address) -> None:
+        """Learn that no process listens at `to`, where it had sent a datagram."""
+
     def receive_frame(self, stream: int, data: bytes) -> None:
         """Take a frame of a stream."""
 
@@ -83,20 +86,34 @@ class Network:
         self._clock = clock
         self._rng = rng
         self._listeners: dict[Address, Endpoint] = {}
+        self._left: dict[Address, str] = {}
+        """Where nobody listens any more, and whose host that is."""
+        self._down: set[str] = set()
+        """Hosts that have crashed with their process and answer nothing."""
         self._cuts: Counter[tuple[str, str]] = Counter()
 
     def listen(self, endpoint: Endpoint) -> None:
-        """Bind `endpoint` to its address."""
+        """Bind `endpoint` to its address; its host is up."""
         self._listeners[endpoint.address] = endpoint
+        self._left.pop(endpoint.address, None)
+        self._down.discard(endpoint.name)
 
-    def unlisten(self, endpoint: Endpoint) -> None:
-        """Free the address, unless another process has taken it since."""
-        if self._listeners.get(endpoint.address) is endpoint:
-            del self._listeners[endpoint.address]
+    def unlisten(self, endpoint: Endpoint, *, host_answers: bool = True) -> None:
+        """Free the address, unless another process has taken it since; the host goes down unless it answers."""
+        if self._listeners.get(endpoint.address) is not endpoint:
+            return
+        del self._listeners[endpoint.address]
+        self._left[endpoint.address] = endpoint.name
+        if not host_answers:
+            self._down.add(endpoint.name)
 
     def listener(self, address: Address) -> Endpoint | None:
         """Return who listens there now."""
         return self._listeners.get(address)
+
+    def answers(self, address: Address) -> bool:
+        """Return whether a host is up there, be it only to refuse."""
+        return address in self._listeners or (address in self._left and self._left[address] not in self._down)
 
     def cut(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Block these directions, each `(from, to)`; cuts add up."""
@@ -123,8 +140,7 @@ class Network:
         """Send one datagram; it arrives never, once or twice."""
         self.counters["packets"] += 1
         self.counters["packet_bytes"] += len(payload)
-        target = self._listeners.get(to)
-        if target is not None and self._cuts and self._cuts[sender.name, target.name] > 0:
+        if self._cuts and self.is_cut(sender.name, self._host_at(to)):
             self.counters["packets_cut"] += 1
             return
         links, rng = self.links, self._rng
@@ -137,15 +153,35 @@ class Network:
         if links.corruption and rng.random() < links.corruption:
             payload = self._damage(payload)
         if links.duplication and rng.random() < links.duplication:
-            self._clock.after(self.delay_s(), partial(self._arrive, to, payload, sender.address))
-        self._clock.after(delay_s, partial(self._arrive, to, payload, sender.address))
+            self._clock.after(self.delay_s(), partial(self._arrive, sender, to, payload))
+        self._clock.after(delay_s, partial(self._arrive, sender, to, payload))
 
-    def _arrive(self, to: Address, payload: bytes, source: Address) -> None:
+    def _arrive(self, sender: Endpoint, to: Address, payload: bytes) -> None:
         listener = self._listeners.get(to)
         if listener is None:
             self.counters["packets_unheard"] += 1
+            self._refuse(sender, to)
             return
-        listener.receive_packet(payload, source)
+        listener.receive_packet(payload, sender.address)
+
+    def _host_at(self, to: Address) -> str:
+        """Return the host of that address, or an empty text if nobody has ever listened there."""
+        listener = self._listeners.get(to)
+        return listener.name if listener is not None else self._left.get(to, "")
+
+    def _refuse(self, sender: Endpoint, to: Address) -> None:
+        """Have the host at `to`, if there is one and it is up, tell `sender` that no process listens there.
+
+        Such an answer travels like any packet: it is late, lost or cut off.
+        """
+        if not self.answers(to) or self.is_cut(self._host_at(to), sender.name) or self.loses():
+            return
+        self._clock.after(self.delay_s(), partial(self._arrive_refusal, sender, to))
+
+    def _arrive_refusal(self, sender: Endpoint, to: Address) -> None:
+        if self._listeners.get(sender.address) is sender:
+            self.counters["packets_refused"] += 1
+            sender.packet_refused(to)
 
     def _damage(self, payload: bytes) -> bytes:
         self.counters["packets_damaged"] += 1

@@ -134,7 +134,9 @@ class Streams:
         listener = self._network.listener(connection.to)
         if listener is None or self._counts.get(listener, 0) >= STREAMS_PER_PROCESS_MAX:
             self._network.counters["streams_refused"] += 1
-            self._clock.after(self._network.delay_s(), partial(self._break, connection))
+            is_answered = self._network.answers(connection.to)
+            refused_after_s = self._network.delay_s() if is_answered else CONNECT_TIMEOUT_S
+            self._clock.after(refused_after_s, partial(self._break, connection))
             return
         if connection.broken or connection.opener.process is None:
             return

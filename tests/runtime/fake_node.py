@@ -27,6 +27,7 @@ class FakeNode:
         self.effects: list[Effect] = []
         self.deadline = NEVER
         self.on_packet: Callable[[bytes, Address], list[Effect]] = lambda *_: []
+        self.on_refused: Callable[[Address], list[Effect]] = lambda _: []
         self.on_frame: Callable[[int, bytes], list[Effect]] = lambda *_: []
         self.on_command: Callable[[str, int], list[Effect]] = lambda _, request: [Answer(request, "")]
         self.on_timers: Callable[[], list[Effect]] = list
@@ -38,15 +39,16 @@ class FakeNode:
         self.log.append(("packet", data))
         self.effects += self.on_packet(data, source)
 
+    def packet_refused(self, to: Address, *, now: float) -> None:
+        self.log.append(("refused", to))
+        self.effects += self.on_refused(to)
+
     def receive_frame(self, stream: int, data: bytes, *, now: float) -> None:
         self.log.append(("frame", stream, data))
         self.effects += self.on_frame(stream, data)
 
     def stream_closed(self, stream: int, *, now: float) -> None:
         self.log.append(("closed", stream))
-
-    def packet_refused(self, to: Address, *, now: float) -> None:
-        self.log.append(("refused", to))
 
     def fire_timers(self, *, now: float) -> None:
         self.log.append(("timers",))
@@ -97,6 +99,10 @@ class FakeNode:
     @property
     def mark(self) -> PlanMark:
         return PlanMark(term=0, leader="", index=self.known_plan.index)
+
+    @property
+    def version(self) -> int:
+        return len(self.log)
 
     def members(self) -> tuple[Member, ...]:
         profile = Profile(address=Address("127.0.0.1", 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import trio
 from swimstream.core.effects import (
     Answer,
     CloseStream,
+    Effect,
     Notify,
     OpenStream,
     Persist,
@@ -26,11 +28,12 @@ from swimstream.core.effects import (
 )
 from swimstream.errors import UsageError
 from swimstream.events import Event, LeaderChanged
-from swimstream.model.identity import Address
+from swimstream.model.identity import Address, Run
 from swimstream.model.plan import Plan
 from swimstream.runtime import clock, streams
+from swimstream.runtime import driver as driver_module
 from swimstream.runtime.binding import BoundSockets, bind_pair
-from swimstream.runtime.driver import DATAGRAMS_PER_BATCH, Driver
+from swimstream.runtime.driver import COUNTERS_INTERVAL_S, DATAGRAMS_PER_BATCH, VIEW_INTERVAL_S, Driver
 from swimstream.runtime.reports import Reports
 from swimstream.runtime.resolver import Resolver
 from swimstream.runtime.udp import UdpSocket
@@ -104,9 +107,10 @@ class Rig:
         self.reports = Reports()
         self.bound: BoundSockets = bind_pair(LOOPBACK)
         self.address = self.bound.address
+        self.udp = UdpSocket(self.bound.udp)
         self.driver = Driver(
             self.node,
-            udp=UdpSocket(self.bound.udp),
+            udp=self.udp,
             resolver=Resolver((), family=socket.AF_INET, own=self.address),
             storage=self.disk,
             runner=self.ears,
@@ -117,6 +121,14 @@ class Rig:
 
     def counter(self, name: str) -> int:
         return self.ears.views[-1].counters[name] if self.ears.views else 0
+
+    async def turn(self) -> None:
+        """Return after one more turn with an input."""
+        done: list[float] = []
+        self.driver.post(done.append)
+        await self.until(lambda: bool(done))
+        for _ in range(3):
+            await trio.lowlevel.checkpoint()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         with trio.fail_after(10):
@@ -175,6 +187,37 @@ async def test_a_datagram_that_arrives_during_a_write_is_handled_before_a_due_ti
     assert rig.node.log.index(("packet", b"second")) < rig.node.log.index(("timers",))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux queues the errors of a datagram socket")
+async def test_queued_datagrams_are_handled_before_a_refusal_and_both_before_a_due_timer() -> None:
+    rig = Rig()
+    gone = bind_pair(LOOPBACK)
+    gone.close()
+    rig.udp.send(gone.address, b"ping")
+    with stranger() as other:
+        for _ in range(DATAGRAMS_PER_BATCH + 1):
+            other.sendto(b"ack", (rig.address.host, rig.address.port))
+    rig.node.deadline = clock.now() - 1
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.driver.run, rig.bound.tcp)
+        await rig.until(lambda: ("timers",) in rig.node.log)
+        rig.driver.stop()
+    rig.bound.close()
+    acks = [("packet", b"ack")] * (DATAGRAMS_PER_BATCH + 1)
+    assert rig.node.log == [*acks, ("refused", gone.address), ("timers",)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux queues the errors of a datagram socket")
+async def test_a_refusal_wakes_a_driver_that_sleeps_and_what_the_node_does_about_it_is_done() -> None:
+    async with driving() as rig:
+        with stranger() as other:
+            gone = bind_pair(LOOPBACK)
+            gone.close()
+            rig.node.on_refused = lambda _: [SendPacket(address_of(other), b"where is it?")]
+            rig.driver.post(lambda _: rig.node.effects.append(SendPacket(gone.address, b"ping")))
+            assert await trio.to_thread.run_sync(other.recv, 100) == b"where is it?"
+    assert ("refused", gone.address) in rig.node.log
+
+
 async def test_no_packet_leaves_before_the_persist_ahead_of_it_is_durable() -> None:
     async with driving() as rig:
         with stranger() as other:
@@ -191,6 +234,79 @@ async def test_no_packet_leaves_before_the_persist_ahead_of_it_is_durable() -> N
             other.settimeout(10)
             assert await trio.to_thread.run_sync(other.recv, 100) == b"after"
     assert rig.disk.written == [(VOTE.record, VOTE.record)], "consecutive records are one write"
+
+
+async def test_a_turn_is_carried_through_although_its_sleep_has_ended_meanwhile() -> None:
+    async with driving() as rig:
+        with stranger() as other:
+            rig.disk.may_finish.clear()
+            to = address_of(other)
+            rig.node.on_packet = lambda *_: [VOTE, SendPacket(to, b"one"), VOTE, SendPacket(to, b"two")]
+            other.sendto(b"go", (rig.address.host, rig.address.port))
+            await trio.to_thread.run_sync(rig.disk.begun.wait)
+            rig.driver.wake()
+            rig.disk.may_finish.set()
+            assert await trio.to_thread.run_sync(other.recv, 100) == b"one"
+            assert await trio.to_thread.run_sync(other.recv, 100) == b"two"
+    assert len(rig.disk.written) == 2
+
+
+async def test_a_deadline_that_comes_nearer_between_datagrams_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeNode, "version", 0)
+    monkeypatch.setattr(driver_module, "COUNTERS_LATE_S", 1_000.0)  # nothing else wakes the driver
+    async with driving() as rig:
+        with stranger() as other:
+
+            def bring_forward(*_: object) -> list[Effect]:
+                rig.node.deadline = clock.now() + 0.01
+                return []
+
+            rig.node.deadline = clock.now() + 1_000
+            await rig.turn()
+            rig.node.on_packet = bring_forward
+            other.sendto(b"go", (rig.address.host, rig.address.port))
+            await rig.until(lambda: ("timers",) in rig.node.log)
+    assert rig.node.log[0] == ("packet", b"go")
+
+
+async def test_turns_that_change_nothing_make_no_view_until_counters_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeNode, "version", 0)
+    async with driving() as rig:
+        await rig.turn()
+        now = clock.now()
+        rig.driver._clock = lambda: now
+        views = len(rig.ears.views)
+        for _ in range(3):
+            now += VIEW_INTERVAL_S
+            await rig.turn()
+        assert len(rig.ears.views) == views
+        now += COUNTERS_INTERVAL_S
+        await rig.turn()
+        assert len(rig.ears.views) == views + 1
+
+
+@pytest.mark.parametrize("changed", ["version", "known_plan", "_run"])
+async def test_a_change_makes_a_view_within_the_interval(changed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeNode, "version", 0)
+    async with driving() as rig:
+        await rig.turn()
+        views, now = len(rig.ears.views), clock.now()
+        rig.driver._clock = lambda: now
+        new = {"version": 1, "known_plan": Plan(), "_run": Run("w1", 2)}[changed]
+        monkeypatch.setattr(FakeNode if changed == "version" else rig.node, changed, new)
+        now += VIEW_INTERVAL_S
+        await rig.turn()
+        assert len(rig.ears.views) == views + 1
+
+
+async def test_what_the_last_turn_has_counted_is_shown_though_no_turn_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeNode, "version", 0)
+    monkeypatch.setattr(driver_module, "COUNTERS_LATE_S", 0.0)
+    monkeypatch.setattr(driver_module, "COUNTERS_INTERVAL_S", 0.01)
+    async with driving() as rig:
+        with stranger() as other:
+            other.sendto(b"x", (rig.address.host, rig.address.port))
+            await rig.until(lambda: rig.counter("datagrams_received") == 1)
 
 
 async def test_an_event_is_heard_after_the_view_that_shows_it() -> None:

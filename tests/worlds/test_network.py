@@ -37,6 +37,10 @@ class Ear:
         """Keep a datagram."""
         self.heard.append((round(self.clock.now, 6), data))
 
+    def packet_refused(self, to: Address) -> None:
+        """Keep a refusal."""
+        self.heard.append((round(self.clock.now, 6), ("refused", to)))
+
     def receive_frame(self, stream: int, data: bytes) -> None:
         """Keep a frame."""
         self.heard.append((round(self.clock.now, 6), (stream, data)))
@@ -53,6 +57,15 @@ class Ear:
     def words(self) -> list[object]:
         """Return what was heard, without the times."""
         return [what for _, what in self.heard]
+
+
+class Moved(Ear):
+    """A later process of the same host."""
+
+    @property
+    def address(self) -> Address:
+        """Return another port."""
+        return Address(self.name, 2)
 
 
 @attrs.define
@@ -122,6 +135,72 @@ def test_reordering_lets_later_datagrams_overtake() -> None:
     assert sorted(place.two.words()) == sent != place.two.words()  # type: ignore[type-var]
 
 
+def refused_in(place: Place) -> list[tuple[float, object]]:
+    """Return what the first hears after it has sent one datagram to the second."""
+    place.network.send(place.one, place.two.address, b"hello")
+    place.clock.run_until(1)
+    return place.one.heard
+
+
+def test_a_host_whose_process_has_gone_refuses_a_datagram_after_a_round_trip() -> None:
+    """As the kernel does that is still there."""
+    place = make_place()
+    place.network.unlisten(place.two)
+    assert refused_in(place) == [(0.02, ("refused", place.two.address))]
+
+
+def test_a_host_that_has_crashed_refuses_nothing() -> None:
+    """Nobody is there to answer."""
+    place = make_place()
+    place.network.unlisten(place.two, host_answers=False)
+    assert refused_in(place) == []
+
+
+def test_a_host_that_is_up_again_refuses_at_the_address_that_its_process_has_left() -> None:
+    """It listens elsewhere now."""
+    place = make_place()
+    place.network.unlisten(place.two, host_answers=False)
+    place.network.listen(Moved("two", place.clock))
+    assert refused_in(place) == [(0.02, ("refused", place.two.address))]
+
+
+def test_where_no_host_has_ever_been_nothing_refuses() -> None:
+    """A datagram to nowhere is lost."""
+    place = make_place()
+    place.network.send(place.one, Address("nowhere", 1), b"hello")
+    place.clock.run_until(1)
+    assert place.one.heard == []
+
+
+@pytest.mark.parametrize("pair", [("one", "two"), ("two", "one")])
+def test_no_refusal_crosses_a_cut(pair: tuple[str, str]) -> None:
+    """Whichever way it cuts: the datagram must get there and the answer back."""
+    place = make_place()
+    place.network.unlisten(place.two)
+    place.network.cut([pair])
+    assert refused_in(place) == []
+
+
+def test_refusals_are_lost_like_datagrams() -> None:
+    """So about half of them get through where seven in ten get through either way."""
+    place = make_place(Links(loss=0.3))
+    place.network.unlisten(place.two)
+    for _ in range(1_000):
+        place.network.send(place.one, place.two.address, b"x")
+    place.clock.run_until(1)
+    assert 400 < len(place.one.heard) < 580
+
+
+def test_a_process_that_has_ended_hears_of_no_refusal() -> None:
+    """Its socket is closed."""
+    place = make_place()
+    place.network.unlisten(place.two)
+    place.network.send(place.one, place.two.address, b"hello")
+    place.network.unlisten(place.one)
+    place.clock.run_until(1)
+    assert place.one.heard == []
+
+
 def test_frames_arrive_in_order_after_a_round_trip_of_connecting() -> None:
     """Loss delays them, it neither loses nor reorders them."""
     place = make_place(Links(delay_s=0.01, jitter_s=0.005, loss=0.2))
@@ -153,6 +232,16 @@ def test_a_connection_to_nobody_is_refused_after_a_round_trip() -> None:
     place.streams.open(place.one, 1, place.two.address, b"ask")
     place.clock.run_until(1)
     assert place.one.heard == [(0.03, (1, "closed"))]
+
+
+def test_a_connection_to_a_host_that_has_crashed_times_out() -> None:
+    """Nobody is there to refuse it."""
+    place = make_place()
+    place.network.unlisten(place.two, host_answers=False)
+    place.streams.open(place.one, 1, place.two.address, b"ask")
+    place.clock.run_until(10)
+    assert place.one.words() == [(1, "closed")]
+    assert place.one.heard[0][0] >= CONNECT_TIMEOUT_S
 
 
 def test_a_connection_into_a_cut_times_out() -> None:

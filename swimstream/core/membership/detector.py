@@ -185,7 +185,8 @@ class Detector:
     def next_deadline(self) -> float:
         """Return when `fire_timers` wants to be called next."""
         probe = self._probe
-        indirect_at = probe.indirect_at if probe is not None and not probe.asked else float("inf")
+        waits = probe is not None and not probe.asked and not probe.acked
+        indirect_at = probe.indirect_at if probe is not None and waits else float("inf")
         return min(self._round_at, self._gossip_at, indirect_at, self._errands.next_deadline())
 
     def fire_timers(self, now: float) -> None:

@@ -56,6 +56,9 @@ class MemberTable:
     def __init__(self) -> None:
         """Build an empty table."""
         self._members: dict[str, Member] = {}
+        self.version = 0
+        """Rises with every change."""
+        self._all: tuple[Member, ...] | None = ()
         self._live: tuple[Member, ...] | None = ()
 
     def __len__(self) -> int:
@@ -63,7 +66,7 @@ class MemberTable:
 
     def __iter__(self) -> Iterator[Member]:
         """Yield all records, sorted by name."""
-        return iter([self._members[name] for name in sorted(self._members)])
+        return iter(self.all())
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
@@ -84,18 +87,26 @@ class MemberTable:
 
     def put(self, member: Member) -> None:
         """Store a record in place of any older one of its name."""
-        self._live = None
+        self.version += 1
+        self._all = self._live = None
         self._members[member.run.name] = member
 
     def remove(self, name: str) -> None:
         """Forget a name."""
-        self._live = None
+        self.version += 1
+        self._all = self._live = None
         self._members.pop(name, None)
 
     def oldest_gone(self) -> Member | None:
         """Return the member that has been dead or left for longest."""
         gone = [member for member in self if member.state.is_gone]
         return min(gone, key=lambda member: member.since, default=None)
+
+    def all(self) -> tuple[Member, ...]:
+        """Return all records, sorted by name."""
+        if self._all is None:
+            self._all = tuple(self._members[name] for name in sorted(self._members))
+        return self._all
 
     def live(self) -> tuple[Member, ...]:
         """Return the alive and suspect members, sorted by name."""

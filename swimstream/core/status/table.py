@@ -29,6 +29,8 @@ class StatusTable:
         self._records: dict[InstanceId, tuple[InstanceStatus, bytes]] = {}
         self._owned: dict[str, set[InstanceId]] = {}
         self._hashes: dict[str, int] = {}
+        self.version = 0
+        """Rises with every change."""
         self._sorted: tuple[InstanceStatus, ...] | None = None
 
     def get(self, instance: InstanceId) -> InstanceStatus | None:
@@ -57,6 +59,7 @@ class StatusTable:
             self._counters["statuses_refused"] += 1
             return None
         fragment = encode_message(StatusUpdate(status=status))
+        self.version += 1
         self._sorted = None
         self._records[status.instance] = (status, fragment)
         self._owned.setdefault(status.run.name, set()).add(status.instance)

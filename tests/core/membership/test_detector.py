@@ -113,6 +113,35 @@ def test_no_relay_is_asked_about_a_target_that_has_answered() -> None:
     assert requests(bench.fire(at + TIMEOUT_S)) == []
 
 
+def test_a_target_that_has_answered_leaves_no_timer_for_relays() -> None:
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    bench.detector.receive_ack(ping.target, Ack(seq=ping.seq, mark=MARK), None, at)
+    woken_at = []
+    while (now := bench.detector.next_deadline()) < at + INTERVAL_S:
+        woken_at.append(now)
+        bench.fire(now)
+    assert at + TIMEOUT_S not in woken_at
+
+
+def test_a_refusal_by_anybody_else_brings_nothing_forward() -> None:
+    bench = Bench("bcdefg")
+    ping, at = bench.begin_round()
+    for name in set("bcdefg") - {ping.target.name}:
+        bench.detector.packet_refused(address_of(name), at + 0.001)
+    assert requests(bench.fire(at + 0.001)) == []
+
+
+def test_a_refusal_accuses_nobody_that_answers_its_relays() -> None:
+    bench = Bench("bcd")
+    ping, at = bench.begin_round()
+    bench.detector.packet_refused(address_of(ping.target.name), at + 0.001)
+    relay, _ = requests(bench.fire(at + 0.001))[0]
+    bench.detector.receive_ack(Run(relay, 1), Ack(seq=ping.seq, mark=MARK), None, at)
+    bench.fire(at + INTERVAL_S)
+    assert held(bench.membership, ping.target.name).state is MemberState.ALIVE
+
+
 def test_an_ack_through_a_relay_saves_the_target() -> None:
     bench = Bench("bcd")
     ping, at = bench.begin_round()

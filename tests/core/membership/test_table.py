@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import attrs
@@ -234,3 +235,21 @@ def test_the_live_members_are_those_not_gone_also_after_a_change() -> None:
 def _record(incarnation: int, state: MemberState) -> Member:
     profile = Profile(address=address_of("b"))
     return Member(run=Run("b", 1), incarnation=incarnation, state=state, profile=profile, since=0.0)
+
+
+def test_every_change_of_the_records_raises_the_version() -> None:
+    membership = view("a", others="b")
+    versions = [membership.table.version]
+    for claim in (suspect("b"), alive("b", 1), dead("b", 1), alive("c")):
+        hear(membership, claim)
+        versions.append(membership.table.version)
+    membership.table.remove("c")
+    versions.append(membership.table.version)
+    assert all(earlier < later for earlier, later in pairwise(versions))
+
+
+def test_what_is_no_news_leaves_the_version() -> None:
+    membership = view("a", others="b")
+    before = membership.table.version
+    hear(membership, alive("b"))
+    assert membership.table.version == before

@@ -59,6 +59,14 @@ def test_repetition_does_not_matter(statuses: list[InstanceStatus]) -> None:
 
 
 @given(STATUSES)
+def test_the_version_rises_with_news_and_with_nothing_else(statuses: list[InstanceStatus]) -> None:
+    table = StatusTable(Counter())
+    for each in statuses:
+        before = table.version
+        assert (table.merge(each) is not None) == (table.version > before)
+
+
+@given(STATUSES)
 def test_the_highest_epoch_and_then_the_highest_seq_is_held(statuses: list[InstanceStatus]) -> None:
     table = table_of(statuses)
     for instance in {each.instance for each in statuses}:
