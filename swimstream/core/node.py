@@ -4,7 +4,7 @@ The node joins the rooms of the core, which do not know each other: membership (
 runs where), council (who decides) and recovery (what to do). It never blocks, reads no clock, opens no socket.
 Two nodes built from equal arguments and fed equal inputs emit equal effects.
 
-Every input ends in `_settle`, which lets each room see what the others have changed: a death brings an election
+Every input ends in `_settle`, unless it was dropped. That lets each room see what the others have changed: a death brings an election
 forward, a committed assignment starts an instance, a failed instance makes the leader decide.
 """
 
@@ -55,6 +55,8 @@ class Node:
         self._seen_plan = self.plan
         self._seen_leader = ("", 0)
         self._is_stopped = False
+        self._deadline: float | None = None
+        """What `next_deadline` found, until an input has been settled."""
         if self.plan.is_evicted(self.run):
             self._begin_new_run(self.plan.evicted[config.name] + 1)
         self._rooms.outbox.identify(self.run, self.plan.cluster_id)
@@ -100,9 +102,12 @@ class Node:
         self._settle()
 
     def next_deadline(self) -> float:
-        """Return when `fire_timers` wants to be called next, on the clock of `now`."""
-        if self._is_stopped:
-            return FOREVER
+        """Return when `fire_timers` wants to be called next, on the clock of `now`. Cheap to ask again."""
+        if self._deadline is None:
+            self._deadline = FOREVER if self._is_stopped else self._earliest()
+        return self._deadline
+
+    def _earliest(self) -> float:
         return min(
             self._rooms.joining.next_deadline(),
             self._rooms.membership.next_deadline(),
@@ -226,12 +231,12 @@ class Node:
 
     def _receive(self, data: bytes, stream: int | None, now: float) -> None:
         self._advance(now)
-        if not self._is_stopped:
-            self._reception.receive(data, stream, now)
+        if not self._is_stopped and self._reception.receive(data, stream, now):
             self._settle()
 
     def _settle(self) -> None:
         """Let every room see what the others have changed, until nothing changes any more."""
+        self._deadline = None
         while not self._is_stopped:
             self._settle_join()
             self._settle_members()

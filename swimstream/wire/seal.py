@@ -116,17 +116,16 @@ class Sealed:
 
     def unwrap_untrusted(self, data: bytes) -> bytes:
         """Return the packet; a window is only moved by what is authentic."""
-        head, sealed = data[:HEAD_BYTES], data[HEAD_BYTES:]
-        if len(sealed) < TAG_BYTES or head[0] != SEALED:
+        if len(data) < HEAD_BYTES + TAG_BYTES or data[0] != SEALED:
             raise self._refused("packets_unsealed", "expected a sealed packet")
-        cipher = self._ciphers.get(head[1:5])
+        cipher = self._ciphers.get(data[1:5])
         if cipher is None:
             raise self._refused("packets_of_unknown_key", "expected a key of the ring")
-        prefix, count = head[13:21], int.from_bytes(head[21:25])
+        prefix, count = data[13:21], int.from_bytes(data[21:25])
         if self._is_known(prefix, count):
             raise self._refused("packets_repeated", "expected a packet that was not seen before")
         try:
-            packet = cipher.decrypt(head[13:25], sealed, head)
+            packet = cipher.decrypt(data[13:25], memoryview(data)[HEAD_BYTES:], data[:HEAD_BYTES])
         except self._invalid_tag:
             raise self._refused("packets_forged", "expected an authentic packet") from None
         self._note(prefix, count)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SUBJECTS_MAX = 16_384
 URGENT, ROUTINE = 0, 1
+MISSES_MAX = 16
+"""After so many rumours that do not fit any more a packet counts as full; else a long queue would be walked for each."""
 
 
 @attrs.define
@@ -85,10 +87,15 @@ class GossipQueue:
             return []
         sends_max = self._retransmit_mult * math.ceil(math.log10(members + 1))
         chosen: list[Rumour] = []
+        misses = 0
         for rumour in self._least_sent_first():
             if len(rumour.fragment) <= budget:
                 budget -= len(rumour.fragment)
                 chosen.append(rumour)
+            else:
+                misses += 1
+                if misses == MISSES_MAX:
+                    break
         for rumour in chosen:
             self._unrank(rumour)
             rumour.sent += 1

@@ -14,7 +14,7 @@ from swimstream.config import MEMBERS_MAX
 from swimstream.core.membership.gossip import GossipQueue
 from swimstream.core.membership.health import Health
 from swimstream.core.membership.probing import ProbeRing
-from swimstream.core.membership.suspicion import Suspicion, confirmations_max, timeouts_s
+from swimstream.core.membership.suspicion import Suspicion, Suspicions, confirmations_max, timeouts_s
 from swimstream.core.membership.table import (
     BOOT_JUMP_MAX_MS,
     INCARNATION_JUMP_MAX,
@@ -66,8 +66,9 @@ class Membership:
         self.is_leaving = False
         self._timing = timing
         self._counters = counters
-        self._suspicions: dict[str, Suspicion] = {}
+        self._suspicions = Suspicions()
         self._tombstones: dict[str, float] = {}
+        """Name → when to forget it, the earliest first."""
 
     def take_gossip(self, budget: int) -> list[bytes]:
         """Return queued updates that fit into `budget` bytes together, and count them as sent once more."""
@@ -140,7 +141,7 @@ class Membership:
             if claim.run == held.run and claim.incarnation < held.incarnation:
                 self._requeue(held)
             return
-        self._suspicions.pop(claim.run.name, None)
+        self._suspicions.end(claim.run.name)
         if held is not None and held.run != claim.run and not held.state.is_gone:
             self.replaced.add(claim.run.name)
         member = Member(
@@ -241,10 +242,12 @@ class Membership:
         if accusation_wins(incarnation=incarnation, state=MemberState.SUSPECT, held=held):
             self._suspect(attrs.evolve(held, incarnation=incarnation), reporter, now)
         elif held.state is MemberState.SUSPECT and incarnation == held.incarnation and reporter:
-            suspicion = self._suspicions[held.run.name]
+            suspicion = self._suspicions.get(held.run.name)
+            assert suspicion is not None, "who is suspected has a suspicion open"
             if reporter not in suspicion.reporters and suspicion.wants_more:
-                self._suspicions[held.run.name] = suspicion.confirm(reporter)
-                self.table.put(attrs.evolve(held, accusers=_sorted(self._suspicions[held.run.name].reporters)))
+                suspicion = suspicion.confirm(reporter)
+                self._suspicions.put(held.run.name, suspicion)
+                self.table.put(attrs.evolve(held, accusers=_sorted(suspicion.reporters)))
                 self._queue_accusation(held, MemberState.SUSPECT, reporter)
         elif incarnation > held.incarnation:
             self.table.put(attrs.evolve(held, incarnation=incarnation))
@@ -263,13 +266,14 @@ class Membership:
             mult=self._timing.suspicion_mult,
             max_mult=self._timing.suspicion_max_mult,
         )
-        self._suspicions[held.run.name] = Suspicion(
+        suspicion = Suspicion(
             started_at=now,
             timeout_s_min=shortest_s,
             timeout_s_max=longest_s,
             confirmations_max=confirmations_max(members=members, wanted=self._timing.suspicion_confirmations),
             reporters=frozenset([reporter] if reporter else []),
         )
+        self._suspicions.put(held.run.name, suspicion)
         self._enter(held, MemberState.SUSPECT, now, accuser=reporter)
 
     # --- states: the only place where one changes -------------------------------------------------
@@ -282,7 +286,7 @@ class Membership:
             accusers.update(suspicion.reporters if suspicion is not None else ())
             accusers.update({accuser} - {"", member.run.name})
         if state is not MemberState.SUSPECT:
-            self._suspicions.pop(member.run.name, None)
+            self._suspicions.end(member.run.name)
         entered = attrs.evolve(member, state=state, since=now, accusers=_sorted(accusers))
         self._store(entered)
         self._queue_accusation(entered, state, accuser or _signer(entered))
@@ -292,6 +296,7 @@ class Membership:
         self.table.put(member)
         if member.state.is_gone:
             self.ring.remove(name)
+            self._tombstones.pop(name, None)  # to come last again
             self._tombstones[name] = member.since + self._timing.tombstone_s
         else:
             self._tombstones.pop(name, None)
@@ -329,16 +334,15 @@ class Membership:
 
     def fire_timers(self, now: float) -> None:
         """Declare dead whose suspicion has run out; forget tombstones that are old enough."""
-        for name in sorted(self._suspicions):
-            if self._suspicions[name].deadline() <= now:
-                held = self.table.get(name)
-                assert held is not None
-                assert held.state is MemberState.SUSPECT, "a suspicion ends with the state that it belongs to"
-                signed = bool(self._suspicions[name].reporters)
-                self._enter(held, MemberState.DEAD, now, accuser="" if signed else self.run.name)
-                self._counters["deaths_declared"] += 1
-        for name in [name for name, forget_at in self._tombstones.items() if forget_at <= now]:
-            self._forget(name)
+        for name in self._suspicions.due(now):
+            held, suspicion = self.table.get(name), self._suspicions.get(name)
+            assert held is not None
+            assert suspicion is not None
+            assert held.state is MemberState.SUSPECT, "a suspicion ends with the state that it belongs to"
+            self._enter(held, MemberState.DEAD, now, accuser="" if suspicion.reporters else self.run.name)
+            self._counters["deaths_declared"] += 1
+        while self._forget_at() <= now:
+            self._forget(next(iter(self._tombstones)))
 
     def _forget(self, name: str) -> None:
         """Drop a tombstone; one's own goodbye is kept as long as the process lives."""
@@ -349,8 +353,10 @@ class Membership:
 
     def next_deadline(self) -> float:
         """Return when `fire_timers` wants to be called next."""
-        suspicions = (suspicion.deadline() for suspicion in self._suspicions.values())
-        return min(min(suspicions, default=float("inf")), min(self._tombstones.values(), default=float("inf")))
+        return min(self._suspicions.next_deadline(), self._forget_at())
+
+    def _forget_at(self) -> float:
+        return next(iter(self._tombstones.values()), float("inf"))
 
 
 def accusation_of(member: Member, state: MemberState, accuser: str) -> bytes:

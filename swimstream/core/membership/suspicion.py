@@ -4,6 +4,9 @@ SWIM §4.2 uses one fixed time-out. Lifeguard (§IV-B, LHA-Suspicion) starts hig
 members confirm, so that one slow observer cannot kill a healthy peer alone. Pure arithmetic: no clock, no
 timers; see `membership.py` for the caller.
 
+`Suspicions` holds the open ones. A node asks after every packet what is due next, and in a mass failure thousands
+are open, so the earliest deadline is remembered.
+
 Refused: counting a confirmation of a *newer* incarnation towards the old timer (memberlist does). The newer
 incarnation proves that the member refuted in between, so it gets a fresh timer.
 """
@@ -48,6 +51,42 @@ class Suspicion:
         share = math.log1p(self.confirmations) / math.log1p(self.confirmations_max)
         span_s = self.timeout_s_max - self.timeout_s_min
         return self.started_at + self.timeout_s_max - share * span_s
+
+
+class Suspicions:
+    """The open suspicions of one peer, by the name of the suspect; bounded by the members."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._open: dict[str, Suspicion] = {}
+        self._deadline: float | None = None
+        """The earliest deadline, or None when it must be looked for."""
+
+    def get(self, name: str) -> Suspicion | None:
+        """Return the suspicion of `name`, if one is open."""
+        return self._open.get(name)
+
+    def put(self, name: str, suspicion: Suspicion) -> None:
+        """Open a suspicion of `name`, or go on with one that has changed."""
+        self._open[name] = suspicion
+        self._deadline = None
+
+    def end(self, name: str) -> None:
+        """Close the suspicion of `name`; none is fine."""
+        if self._open.pop(name, None) is not None:
+            self._deadline = None
+
+    def due(self, now: float) -> list[str]:
+        """Return the names, sorted, whose time has run out."""
+        if self.next_deadline() > now:
+            return []
+        return sorted(name for name, suspicion in self._open.items() if suspicion.deadline() <= now)
+
+    def next_deadline(self) -> float:
+        """Return the earliest deadline."""
+        if self._deadline is None:
+            self._deadline = min((each.deadline() for each in self._open.values()), default=float("inf"))
+        return self._deadline
 
 
 def timeouts_s(*, members: int, probe_interval_s: float, mult: float, max_mult: float) -> tuple[float, float]:

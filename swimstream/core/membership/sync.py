@@ -115,14 +115,14 @@ class Syncer:
         for stream in sorted(stream for stream, ends_at in self._open.items() if ends_at <= now):
             self.stream_closed(stream)
             self._outbox.close_stream(stream)
-        others = [member for member in self._membership.table if member.run != self._membership.run]
         if self._sync_at <= now:
             self._sync_at = now + self._timing.sync_interval_s * (0.75 + self._rng.random() / 2)
-            alive = [member.profile.address for member in others if member.state is MemberState.ALIVE]
+            alive = [member.profile.address for member in self._others() if member.state is MemberState.ALIVE]
             if alive:
                 self.ask(self._rng.choice(alive), now)
         if self._reconnect_at <= now:
             self._reconnect_at = now + self._timing.reconnect_interval_s * (0.75 + self._rng.random() / 2)
+            others = self._others()
             live = {member.profile.address for member in others if not member.state.is_gone}
             lost = {member.profile.address for member in others if member.state is MemberState.DEAD} | set(seeds)
             lost -= live | {self._membership.profile.address}
@@ -132,6 +132,9 @@ class Syncer:
     def next_deadline(self) -> float:
         """Return when `fire_timers` wants to be called next."""
         return min(self._sync_at, self._reconnect_at, min(self._open.values(), default=float("inf")))
+
+    def _others(self) -> list[Member]:
+        return [member for member in self._membership.table if member.run != self._membership.run]
 
     # --- comparing --------------------------------------------------------------------------------
 

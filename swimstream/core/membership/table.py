@@ -56,14 +56,20 @@ class MemberTable:
     def __init__(self) -> None:
         """Build an empty table."""
         self._members: dict[str, Member] = {}
+        self._names: list[str] | None = []
+        """All names, sorted; None when they must be sorted anew."""
         self._live: tuple[Member, ...] | None = ()
+        """The live members; None when they must be gathered anew."""
+        self._live_count = 0
 
     def __len__(self) -> int:
         return len(self._members)
 
     def __iter__(self) -> Iterator[Member]:
         """Yield all records, sorted by name."""
-        return iter([self._members[name] for name in sorted(self._members)])
+        if self._names is None:
+            self._names = sorted(self._members)
+        return iter([self._members[name] for name in self._names])
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
@@ -71,7 +77,7 @@ class MemberTable:
     @property
     def live_count(self) -> int:
         """Return how many members are alive or suspect."""
-        return len(self.live())
+        return self._live_count
 
     def get(self, name: str) -> Member | None:
         """Return what is held under `name`."""
@@ -84,13 +90,17 @@ class MemberTable:
 
     def put(self, member: Member) -> None:
         """Store a record in place of any older one of its name."""
+        older = self._members.get(member.run.name)
+        if older is None:
+            self._names = None
         self._live = None
+        self._live_count += _is_live(member) - _is_live(older)
         self._members[member.run.name] = member
 
     def remove(self, name: str) -> None:
         """Forget a name."""
-        self._live = None
-        self._members.pop(name, None)
+        self._live = self._names = None
+        self._live_count -= _is_live(self._members.pop(name, None))
 
     def oldest_gone(self) -> Member | None:
         """Return the member that has been dead or left for longest."""
@@ -102,3 +112,7 @@ class MemberTable:
         if self._live is None:
             self._live = tuple(member for member in self if not member.state.is_gone)
         return self._live
+
+
+def _is_live(member: Member | None) -> bool:
+    return member is not None and not member.state.is_gone
