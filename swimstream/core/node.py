@@ -4,8 +4,8 @@ The node joins the rooms of the core, which do not know each other: membership (
 runs where), council (who decides) and recovery (what to do). It never blocks, reads no clock, opens no socket.
 Two nodes built from equal arguments and fed equal inputs emit equal effects.
 
-Every input ends in `_settle`, unless it was dropped. That lets each room see what the others have changed: a death brings an election
-forward, a committed assignment starts an instance, a failed instance makes the leader decide.
+Every input that is not dropped ends in `_settle`, which lets each room see what the others have changed: a death
+brings an election forward, a committed assignment starts an instance, a failed instance makes the leader decide.
 """
 
 from __future__ import annotations

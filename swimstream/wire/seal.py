@@ -7,8 +7,11 @@ head is associated data, so nothing in it can be changed either:
 
 Prefix and counter are the nonce. A process draws its prefixes at random and counts, so no nonce is used twice with
 one key: random 96-bit nonces would have to be rationed, since all peers share the key. Per prefix a window of
-counters that were seen refuses repetitions. A peer that has just started knows no windows: what was recorded before
-can then be played to it once. The protocol bears that, since claims carry boots, incarnations and terms.
+counters that were seen refuses repetitions. Datagrams and frames have windows of their own, so which of both it is
+belongs to the associated data too: else each datagram on record could be played once more as a frame.
+
+A peer that has just started knows no windows: what was recorded before can then be played to it once. The protocol
+bears that, since claims carry boots, incarnations and terms.
 
 Rotation: the first key of the ring seals, all of them open. So a new key is added everywhere, then moved to the
 front everywhere, then the old one is removed everywhere. Whoever holds a key can speak for any worker.
@@ -93,13 +96,14 @@ class Sealed:
 
     overhead = HEAD_BYTES + TAG_BYTES
 
-    def __init__(self, keys: Iterable[bytes], *, rng: Random, counters: Counter[str]) -> None:
+    def __init__(self, keys: Iterable[bytes], *, rng: Random, counters: Counter[str], for_frames: bool = False) -> None:
         """Raise `UsageError` if the library `cryptography` is not installed."""
         cipher, self._invalid_tag = _library()
         self._ciphers = {key_id(key): cipher(key) for key in keys}
         self._own_key = next(iter(self._ciphers))
         self._rng = rng
         self._counters = counters
+        self._way = b"frame" if for_frames else b"datagram"
         self._prefix = b""
         self._count = COUNTERS_PER_PREFIX
         self._windows: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
@@ -112,7 +116,7 @@ class Sealed:
         nonce = self._prefix + self._count.to_bytes(4)
         self._count += 1
         head = bytes([SEALED]) + self._own_key + cluster_id.to_bytes(8) + nonce
-        return head + self._ciphers[self._own_key].encrypt(nonce, packet, head)
+        return head + self._ciphers[self._own_key].encrypt(nonce, packet, head + self._way)
 
     def unwrap_untrusted(self, data: bytes) -> bytes:
         """Return the packet; a window is only moved by what is authentic."""
@@ -125,7 +129,7 @@ class Sealed:
         if self._is_known(prefix, count):
             raise self._refused("packets_repeated", "expected a packet that was not seen before")
         try:
-            packet = cipher.decrypt(data[13:25], memoryview(data)[HEAD_BYTES:], data[:HEAD_BYTES])
+            packet = cipher.decrypt(data[13:25], memoryview(data)[HEAD_BYTES:], data[:HEAD_BYTES] + self._way)
         except self._invalid_tag:
             raise self._refused("packets_forged", "expected an authentic packet") from None
         self._note(prefix, count)
@@ -169,7 +173,9 @@ def envelopes_for(keys: Sequence[bytes], *, rng: Random, counters: Counter[str])
     """Return what seals with the first of `keys` and opens with all of them; plain envelopes without keys."""
     if not keys:
         return PLAIN
-    return Envelopes(Sealed(keys, rng=rng, counters=counters), Sealed(keys, rng=rng, counters=counters))
+    return Envelopes(
+        Sealed(keys, rng=rng, counters=counters), Sealed(keys, rng=rng, counters=counters, for_frames=True)
+    )
 
 
 def _library() -> tuple[type[ChaCha20Poly1305], type[Exception]]:

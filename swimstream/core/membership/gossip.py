@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SUBJECTS_MAX = 16_384
 URGENT, ROUTINE = 0, 1
 MISSES_MAX = 16
-"""After so many rumours that do not fit any more a packet counts as full; else a long queue would be walked for each."""
+"""After so many rumours that do not fit any more a packet is full: a long queue must not be walked for each packet."""
 
 
 @attrs.define
