@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from swimstream.errors import UsageError, WireError
 from swimstream.wire import seal
-from swimstream.wire.seal import HEAD_BYTES, PREFIXES_MAX, WINDOW, Sealed, key_id, parse_key
+from swimstream.wire.seal import HEAD_BYTES, PREFIXES_MAX, WINDOW, Sealed, envelopes_for, key_id, parse_key
 
 ONE, TWO = bytes(range(32)), bytes(range(32, 64))
 
@@ -75,6 +75,17 @@ def test_a_repeated_packet_is_refused() -> None:
     assert envelope.unwrap_untrusted(data) == b"x"
     with pytest.raises(WireError, match="not seen before"):
         envelope.unwrap_untrusted(data)
+
+
+def test_a_datagram_on_record_cannot_be_played_as_a_frame_nor_a_frame_as_a_datagram() -> None:
+    """Both are read where they belong; each has windows of its own, so the other's would not know it."""
+    sender = envelopes_for([ONE], rng=Random(2), counters=Counter())
+    datagram, frame = sender.datagram.wrap(b"x", cluster_id=1), sender.frame.wrap(b"y", cluster_id=1)
+    reader = envelopes_for([ONE], rng=Random(3), counters=Counter())
+    for envelope, data in ((reader.frame, datagram), (reader.datagram, frame)):
+        with pytest.raises(WireError, match="authentic"):
+            envelope.unwrap_untrusted(data)
+    assert (reader.datagram.unwrap_untrusted(datagram), reader.frame.unwrap_untrusted(frame)) == (b"x", b"y")
 
 
 @settings(deadline=None, max_examples=30)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swimstream.core.membership.suspicion import Suspicion, confirmations_max, timeouts_s
+from swimstream.core.membership.suspicion import Suspicion, Suspicions, confirmations_max, timeouts_s
 
 OPEN = Suspicion(started_at=100.0, timeout_s_min=8.0, timeout_s_max=48.0, confirmations_max=3, reporters=frozenset("b"))
 
@@ -77,3 +77,20 @@ def test_the_shortest_time_grows_with_the_logarithm_and_the_longest_with_it(
 @pytest.mark.parametrize(("members", "possible"), [(1, 0), (2, 0), (3, 1), (4, 2), (5, 3), (100, 3)])
 def test_no_more_witnesses_are_awaited_than_there_are(members: int, possible: int) -> None:
     assert confirmations_max(members=members, wanted=3) == possible
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([None, 100.0, 120.0, 140.0])), max_size=20))
+def test_the_earliest_deadline_of_all_open_suspicions_is_known(history: list[tuple[str, float | None]]) -> None:
+    """None ends the suspicion of a name."""
+    suspicions, model = Suspicions(), dict[str, Suspicion]()
+    for name, started_at in history:
+        if started_at is None:
+            suspicions.end(name)
+            model.pop(name, None)
+        else:
+            model[name] = attrs.evolve(OPEN, started_at=started_at)
+            suspicions.put(name, model[name])
+        deadlines = {name: suspicion.deadline() for name, suspicion in model.items()}
+        assert suspicions.next_deadline() == min(deadlines.values(), default=math.inf)
+        for now in (147.0, 148.0, 170.0, 200.0):
+            assert suspicions.due(now) == sorted(name for name, deadline in deadlines.items() if deadline <= now)
