@@ -44,6 +44,7 @@ TAG_BYTES = 16
 COUNTERS_PER_PREFIX = 2**32
 WINDOW = 4_096
 """So far behind the newest counter of its prefix a packet may arrive."""
+_WINDOW_MASK = (1 << WINDOW) - 1
 PREFIXES_MAX = 16_384
 """So many senders' windows are kept; the one heard of least recently goes first (`seal_windows_dropped`)."""
 
@@ -147,7 +148,7 @@ class Sealed:
     def _note(self, prefix: bytes, count: int) -> None:
         newest, seen = self._windows.get(prefix, (-1, 0))
         if count > newest:
-            seen = (seen << min(count - newest, WINDOW) | 1) & ((1 << WINDOW) - 1)
+            seen = (seen << min(count - newest, WINDOW) | 1) & _WINDOW_MASK
             newest = count
         else:
             seen |= 1 << (newest - count)
