@@ -90,7 +90,7 @@ def run_floods(count: int, *, seed: int) -> list[Flooded]:
     for scene, is_sealed in ((sealed, True), (plain, False)):
         for number in range(MEMBERS - 4):
             data = member_claim(number)
-            scene.hear(wrap(data, cluster_id=CLUSTER) if is_sealed else data, None)
+            scene.hear(wrap(data, cluster_id=CLUSTER, to=address_of("b")) if is_sealed else data, None)
         scene.effects.clear()
     recorded = [data for data, stream in sealed.heard if stream is None]
     kinds = [("sealed", kind, packets) for kind, packets in to_sealed(recorded, rng).items()]

@@ -110,10 +110,10 @@ def begin(name: str, *, expect: int, seeds: tuple[str, ...] = (), keys: tuple[by
 def follower(keys: tuple[bytes, ...] = ()) -> Scene:
     """Return a voter that follows, with a job of which it runs a part."""
     scene = begin("b", expect=3, keys=keys)
-    envelopes = envelopes_for(keys, rng=Random("friend"), counters=Counter())
+    envelopes = envelopes_for(keys, rng=Random("friend"), counters=Counter(), here=address_of("a"))
 
     def sealed(packet: bytes) -> bytes:
-        return envelopes.datagram.wrap(packet, cluster_id=CLUSTER)
+        return envelopes.datagram.wrap(packet, cluster_id=CLUSTER, to=address_of("b"))
 
     scene.say([claim_of("a"), claim_of("c"), claim_of("d")], sealed_by=sealed)
     place = InstanceId("job", "op", 0)

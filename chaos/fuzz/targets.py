@@ -11,12 +11,13 @@ import attrs
 from chaos.fuzz.bounds import is_punctual, overfull, state_of
 from chaos.fuzz.corpus import golden_packets, lore_of, packet
 from chaos.fuzz.draw import Draw
-from chaos.fuzz.scenes import CLUSTER, KEY, SCENES, Scene, follower
+from chaos.fuzz.scenes import BOOT, CLUSTER, KEY, SCENES, Scene, address_of, follower, run_of
 from swimstream.config import FRAME_BYTES_MAX
 from swimstream.core.effects import CloseStream, Effect, OpenStream, SendFrame, SendPacket, StartInstance
 from swimstream.errors import WireError
 from swimstream.model.status import InstanceState
-from swimstream.wire.codec import decode_packet_untrusted
+from swimstream.wire.codec import decode_packet_untrusted, encode_message, encode_packet
+from swimstream.wire.messages import Append, Header
 from swimstream.wire.plan_codec import decode_entry_untrusted, decode_plan_untrusted
 from swimstream.wire.seal import SEALED, Sealed, key_id
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 ACTS_MAX = 48
 PAUSES_S = (0.1, 0.5, 1.0, 10.0, 100.0, 86_400.0)
 OTHER_KEY = bytes(32)
+ELSEWHERE = address_of("c")
 
 
 def decoder(script: bytes) -> None:
@@ -156,6 +158,11 @@ def stranger(script: bytes) -> None:
     before = state_of(scene.node)
     recorded = [data for data, _ in scene.heard]
     ways = [stream for _, stream in scene.heard]
+    # an honest packet too, which was for somebody else
+    recorded.append(
+        Sealed([KEY], rng=Random(3), counters=Counter()).wrap(_heartbeat(), cluster_id=CLUSTER, to=ELSEWHERE)
+    )
+    ways.append(None)
     scene.effects.clear()
     for _ in range(ACTS_MAX):
         if draw.is_spent:
@@ -168,6 +175,12 @@ def stranger(script: bytes) -> None:
             scene.hear(_forged(draw, recorded), way)
         assert not scene.effects, scene.effects
         assert state_of(scene.node) == before, "a stranger has changed something"
+
+
+def _heartbeat() -> bytes:
+    """Return what the leader says to its followers, in clear."""
+    append = Append(term=1, voter=BOOT, round=2, prev_index=4, prev_term=1, commit=4, entries=())
+    return encode_packet(Header(CLUSTER, run_of("a")), [encode_message(append)])
 
 
 def _forged(draw: Draw, real: list[bytes]) -> bytes:

@@ -105,7 +105,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
     membership = Membership(
         Run(config.name, boot), _profile(config, saved.voter), timing=timing, rng=rng, counters=counters
     )
-    envelopes = envelopes_for(config.keys, rng=rng, counters=counters)
+    envelopes = envelopes_for(config.keys, rng=rng, counters=counters, here=config.advertise)
     outbox = Outbox(
         packet_bytes_max=timing.packet_bytes_max,
         piggyback=membership.take_gossip,

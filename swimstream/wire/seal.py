@@ -7,8 +7,10 @@ head is associated data, so nothing in it can be changed either:
 
 Prefix and counter are the nonce. A process draws its prefixes at random and counts, so no nonce is used twice with
 one key: random 96-bit nonces would have to be rationed, since all peers share the key. Per prefix a window of
-counters that were seen refuses repetitions. Datagrams and frames have windows of their own, so which of both it is
-belongs to the associated data too: else each datagram on record could be played once more as a frame.
+counters that were seen refuses repetitions. But each reader has windows of its own, and one for datagrams, one for
+frames: what one reader has seen could be played to another, say a dead leader's heartbeats to a follower that should
+elect. So the associated data holds for whom it is as well: the word `frame`, or `datagram` and the address that its
+reader advertises, which is where all datagrams go. (Frames also go to seeds, by whatever name a user gave them.)
 
 A peer that has just started knows no windows: what was recorded before can then be played to it once. The protocol
 bears that, since claims carry boots, incarnations and terms.
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from random import Random
 
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+    from swimstream.model.identity import Address
 
 SEALED = 2
 KEY_BYTES = 32
@@ -71,8 +75,8 @@ class Envelope(Protocol):
     overhead: int
     """Bytes that it adds."""
 
-    def wrap(self, packet: bytes, *, cluster_id: int) -> bytes:
-        """Return the bytes that leave."""
+    def wrap(self, packet: bytes, *, cluster_id: int, to: Address | None = None) -> bytes:
+        """Return the bytes that leave, as a datagram for who is at `to` or as a frame."""
 
     def unwrap_untrusted(self, data: bytes) -> bytes:
         """Return the packet that arrived; raise `WireError` if it is not from somebody who holds the key."""
@@ -83,7 +87,7 @@ class Plain:
 
     overhead = 0
 
-    def wrap(self, packet: bytes, *, cluster_id: int) -> bytes:  # noqa: ARG002  # the face of an envelope
+    def wrap(self, packet: bytes, *, cluster_id: int, to: Address | None = None) -> bytes:  # noqa: ARG002  # a face
         """Return the packet itself."""
         return packet
 
@@ -97,27 +101,32 @@ class Sealed:
 
     overhead = HEAD_BYTES + TAG_BYTES
 
-    def __init__(self, keys: Iterable[bytes], *, rng: Random, counters: Counter[str], for_frames: bool = False) -> None:
-        """Raise `UsageError` if the library `cryptography` is not installed."""
+    def __init__(
+        self, keys: Iterable[bytes], *, rng: Random, counters: Counter[str], here: Address | None = None
+    ) -> None:
+        """Read what is sealed for who is at `here`; frames if it is None.
+
+        Raise `UsageError` if the library `cryptography` is not installed.
+        """
         cipher, self._invalid_tag = _library()
         self._ciphers = {key_id(key): cipher(key) for key in keys}
         self._own_key = next(iter(self._ciphers))
         self._rng = rng
         self._counters = counters
-        self._way = b"frame" if for_frames else b"datagram"
+        self._reader = _reader(here)
         self._prefix = b""
         self._count = COUNTERS_PER_PREFIX
         self._windows: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         """Prefix → the newest counter seen, and a bit for each of the last `WINDOW` up to it."""
 
-    def wrap(self, packet: bytes, *, cluster_id: int) -> bytes:
+    def wrap(self, packet: bytes, *, cluster_id: int, to: Address | None = None) -> bytes:
         """Return the sealed packet."""
         if self._count >= COUNTERS_PER_PREFIX:
             self._prefix, self._count = self._rng.getrandbits(64).to_bytes(8), 0
         nonce = self._prefix + self._count.to_bytes(4)
         self._count += 1
         head = bytes([SEALED]) + self._own_key + cluster_id.to_bytes(8) + nonce
-        return head + self._ciphers[self._own_key].encrypt(nonce, packet, head + self._way)
+        return head + self._ciphers[self._own_key].encrypt(nonce, packet, head + _reader(to))
 
     def unwrap_untrusted(self, data: bytes) -> bytes:
         """Return the packet; a window is only moved by what is authentic."""
@@ -130,7 +139,7 @@ class Sealed:
         if self._is_known(prefix, count):
             raise self._refused("packets_repeated", "expected a packet that was not seen before")
         try:
-            packet = cipher.decrypt(data[13:25], memoryview(data)[HEAD_BYTES:], data[:HEAD_BYTES] + self._way)
+            packet = cipher.decrypt(data[13:25], memoryview(data)[HEAD_BYTES:], data[:HEAD_BYTES] + self._reader)
         except self._invalid_tag:
             raise self._refused("packets_forged", "expected an authentic packet") from None
         self._note(prefix, count)
@@ -170,13 +179,19 @@ class Envelopes:
 PLAIN = Envelopes(Plain(), Plain())
 
 
-def envelopes_for(keys: Sequence[bytes], *, rng: Random, counters: Counter[str]) -> Envelopes:
-    """Return what seals with the first of `keys` and opens with all of them; plain envelopes without keys."""
+def envelopes_for(keys: Sequence[bytes], *, rng: Random, counters: Counter[str], here: Address) -> Envelopes:
+    """Return what seals with the first of `keys` and opens with all of them; plain envelopes without keys.
+
+    `here` is the address that this worker advertises.
+    """
     if not keys:
         return PLAIN
-    return Envelopes(
-        Sealed(keys, rng=rng, counters=counters), Sealed(keys, rng=rng, counters=counters, for_frames=True)
-    )
+    return Envelopes(Sealed(keys, rng=rng, counters=counters, here=here), Sealed(keys, rng=rng, counters=counters))
+
+
+def _reader(address: Address | None) -> bytes:
+    """Return for whom a packet is, as associated data."""
+    return b"frame" if address is None else b"datagram " + str(address).encode()
 
 
 def _library() -> tuple[type[ChaCha20Poly1305], type[Exception]]:

@@ -39,7 +39,7 @@ class Crowd:
         config = NodeConfig(name="w0", advertise=address_of(0), expect=EXPECT_MANY, timing=LAN, keys=keys)
         self.node = Node(config, boot=1, saved=Saved(voter=1), rng=Random(1), now=0.0)
         self.node.join(1, now=0.0)
-        self._envelope = envelopes_for(keys, rng=Random(2), counters=Counter()).datagram
+        self._envelope = envelopes_for(keys, rng=Random(2), counters=Counter(), here=address_of(1)).datagram
         self._incarnation = itertools.count(0)
         self._member = itertools.cycle(range(1, size))
         found = Found(cluster_id=CLUSTER, council=tuple(Seat(f"w{number}", 1) for number in (1, 2, 3)))
@@ -54,7 +54,7 @@ class Crowd:
         """Return the bytes of what a member says, sealed if the node holds a key. They can be heard once."""
         header = Header(CLUSTER, Run(f"w{sender}", 1))
         packet = encode_packet(header, [encode_message(message) for message in messages])
-        return self._envelope.wrap(packet, cluster_id=CLUSTER)
+        return self._envelope.wrap(packet, cluster_id=CLUSTER, to=self._address_of(0))
 
     def pings(self, count: int, *, with_news: bool = False) -> list[bytes]:
         """Return pings of one member after the other, each with news of another if asked for."""

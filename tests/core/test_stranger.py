@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from chaos.fuzz.bounds import overfull, state_of, tables
-from chaos.fuzz.scenes import CLUSTER, KEY, follower, run_of
+from chaos.fuzz.scenes import CLUSTER, KEY, address_of, follower, run_of
 from swimstream.wire.codec import encode_message, encode_packet
 from swimstream.wire.messages import Header, Message
 from swimstream.wire.seal import HEAD_BYTES, SEALED, envelopes_for, key_id
@@ -27,7 +27,7 @@ class AttackedAndSpared(RuleBasedStateMachine):
         super().__init__()
         self.attacked, self.spared = follower((KEY,)), follower((KEY,))
         self.recorded = list(self.attacked.heard)
-        self.friends = envelopes_for([KEY], rng=Random("friends"), counters=Counter())
+        self.friends = envelopes_for([KEY], rng=Random("friends"), counters=Counter(), here=address_of("a"))
         assert state_of(self.attacked.node) == state_of(self.spared.node)
 
     def forge(self, data: bytes, stream: int | None) -> None:
@@ -49,8 +49,10 @@ class AttackedAndSpared(RuleBasedStateMachine):
     )
     def a_friend_speaks(self, messages: list[Message], friend: str, stream: int | None) -> None:
         packet = encode_packet(Header(CLUSTER, run_of(friend)), [encode_message(each) for each in messages])
-        envelope = self.friends.datagram if stream is None else self.friends.frame
-        data = envelope.wrap(packet, cluster_id=CLUSTER)
+        if stream is None:
+            data = self.friends.datagram.wrap(packet, cluster_id=CLUSTER, to=address_of("b"))
+        else:
+            data = self.friends.frame.wrap(packet, cluster_id=CLUSTER)
         for scene in (self.attacked, self.spared):
             scene.effects.clear()
             scene.hear(data, stream)
@@ -82,6 +84,13 @@ class AttackedAndSpared(RuleBasedStateMachine):
         packet, way = data.draw(st.sampled_from(self.recorded))
         self.forge(packet, way)
         self.forge(packet, stream)
+
+    @rule(messages=st.lists(strategies.messages, max_size=2), friend=st.sampled_from(FRIENDS), stream=STREAMS)
+    def the_stranger_plays_what_was_said_to_another(
+        self, messages: list[Message], friend: str, stream: int | None
+    ) -> None:
+        packet = encode_packet(Header(CLUSTER, run_of(friend)), [encode_message(each) for each in messages])
+        self.forge(self.friends.datagram.wrap(packet, cluster_id=CLUSTER, to=address_of("c")), stream)
 
     @rule(data=st.data(), stream=STREAMS, change=st.integers(1, 255))
     def the_stranger_changes_a_byte(self, data: st.DataObject, stream: int | None, change: int) -> None:
