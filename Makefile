@@ -3,15 +3,18 @@
 # make lint     ruff and mypy alone
 # make worlds   many seeded worlds in the simulator (SEEDS=1000)
 # make bench-peers  beside memberlist and kinship on real processes (NODES=16 RUNS=5); see chaos/README.md
+# make bench-packet  what a packet costs, us of CPU
+# make fuzz     hostile bytes for MINUTES=10, and a stranger's million packets; see chaos/README.md
 # make clean    remove what these made
 PYTHON ?= python3
 SEEDS ?= 1000
 NODES ?= 16
 RUNS ?= 5
+MINUTES ?= 10
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types docs worlds bench-peers clean
+.PHONY: demo test lint types docs worlds bench-peers bench-packet fuzz clean
 
 demo: .venv/demo.stamp
 	$(BIN)/swimstream demo
@@ -37,6 +40,21 @@ worlds: .venv/dev.stamp
 bench-peers: .venv/bench.stamp
 	@command -v go >/dev/null || echo "Go is missing, so memberlist will be left out: apt install golang-go golang-github-hashicorp-memberlist-dev"
 	$(BIN)/python -m chaos.peers --nodes $(NODES) --runs $(RUNS) --json build/reports/bench-peers.json --plot build/reports/bench-peers.svg
+
+# The files are named so that `test` does not collect them.
+bench-packet: .venv/dev.stamp
+	mkdir -p build/reports
+	$(BIN)/python -m pytest tests/benchmarks/bench_packet.py --benchmark-timer=time.process_time \
+	  --benchmark-json=build/reports/bench-packet.json --benchmark-columns=min,median,max --benchmark-sort=name
+
+# Not part of `test`: by the clock. The tests have the same attacks in small, by Hypothesis.
+fuzz: .venv/fuzz.stamp
+	$(BIN)/python -m chaos.fuzz --minutes $(MINUTES) --json build/reports/fuzz.json
+
+# atheris has no wheel for some machines and Pythons, and few can build it: without it the target says so and goes on.
+.venv/fuzz.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable '.[fuzz]' || $(BIN)/pip install --quiet --editable '.[cli,crypto]'
+	touch $@
 
 .venv/bench.stamp: pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --quiet --editable '.[bench]'

@@ -4,22 +4,22 @@ The node joins the rooms of the core, which do not know each other: membership (
 runs where), council (who decides) and recovery (what to do). It never blocks, reads no clock, opens no socket.
 Two nodes built from equal arguments and fed equal inputs emit equal effects.
 
-Every input ends in `_settle`, which lets each room see what the others have changed: a death brings an election
-forward, a committed assignment starts an instance, a failed instance makes the leader decide.
+Every input that is not dropped ends in `_settle`, which lets each room see what the others have changed: a death
+brings an election forward, a committed assignment starts an instance, a failed instance makes the leader decide.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swimstream.core.effects import Answer, Effect, Notify, StartInstance, StopInstance
+from swimstream.core.effects import Answer, Effect, Notify
+from swimstream.core.leadership import Leadership
 from swimstream.core.membership.claims import goodbye_of
 from swimstream.core.membership.joining import JoinState
 from swimstream.core.reception import Reception
-from swimstream.core.recovery.recovery import Patience, Recovery, Situation
 from swimstream.core.rooms import open_rooms
 from swimstream.core.status.local import check_report
-from swimstream.events import Decided, Event, LeaderChanged, MemberChanged, MemberForgotten, Superseded
+from swimstream.events import Decided, Event, MemberChanged, MemberForgotten, Superseded
 from swimstream.model.status import cut_cause
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ class Node:
         self._reception = Reception(self._rooms)
         self._remembered = saved.peers
         """Addresses of members that the disk remembers: tried like seeds as long as this node is alone."""
-        self._recovery: Recovery | None = None
-        """The decisions of this node's leadership; None while it does not lead."""
+        self._leadership = Leadership(self._rooms, config.timing)
         self._join_request = 0
         self._leave_request = 0
         self._leave_at = FOREVER
         self._seen_plan = self.plan
-        self._seen_leader = ("", 0)
         self._is_stopped = False
+        self._deadline: float | None = None
+        """What `next_deadline` found, until an input has been settled."""
         if self.plan.is_evicted(self.run):
             self._begin_new_run(self.plan.evicted[config.name] + 1)
         self._rooms.outbox.identify(self.run, self.plan.cluster_id)
@@ -107,16 +107,19 @@ class Node:
         for status in self._rooms.local.fire_timers(now):
             self._rooms.tell_status(status)
         self._rooms.submissions.fire_timers(now)
-        if self._review_at() <= now:
+        if self._leadership.review_at() <= now:
             self._rooms.must_decide = True
         if self._leave_at <= now:
             self._stop()
         self._settle()
 
     def next_deadline(self) -> float:
-        """Return when `fire_timers` wants to be called next, on the clock of `now`."""
-        if self._is_stopped:
-            return FOREVER
+        """Return when `fire_timers` wants to be called next, on the clock of `now`. Cheap to ask again."""
+        if self._deadline is None:
+            self._deadline = FOREVER if self._is_stopped else self._earliest()
+        return self._deadline
+
+    def _earliest(self) -> float:
         return min(
             self._rooms.joining.next_deadline(),
             self._rooms.membership.next_deadline(),
@@ -127,7 +130,7 @@ class Node:
             self._rooms.founding.next_deadline(),
             self._rooms.local.next_deadline(),
             self._rooms.submissions.next_deadline(),
-            self._review_at(),
+            self._leadership.review_at(),
             self._leave_at,
         )
 
@@ -256,17 +259,17 @@ class Node:
 
     def _receive(self, data: bytes, stream: int | None, now: float) -> None:
         self._advance(now)
-        if not self._is_stopped:
-            self._reception.receive(data, stream, now)
+        if not self._is_stopped and self._reception.receive(data, stream, now):
             self._settle()
 
     def _settle(self) -> None:
         """Let every room see what the others have changed, until nothing changes any more."""
+        self._deadline = None
         while not self._is_stopped:
             self._settle_join()
             self._settle_members()
-            self._settle_leader()
-            if not self._settle_plan() and not self._decide():
+            self._leadership.settle()
+            if not self._settle_plan() and not self._leadership.decide(self._now):
                 self._rooms.detector.wake_gossip(self._now)
                 break
 
@@ -307,17 +310,6 @@ class Node:
             self._rooms.outbox.send(later.profile.address, goodbye)
             self._stop()
 
-    def _settle_leader(self) -> None:
-        mark = self.mark
-        if (mark.leader, mark.term) != self._seen_leader:
-            self._seen_leader = (mark.leader, mark.term)
-            self._notify(LeaderChanged(mark.leader, mark.term))
-        if self.is_leader and self._recovery is None:
-            self._recovery = Recovery(self._patience())
-            self._rooms.must_decide = True
-        elif not self.is_leader:
-            self._recovery = None
-
     def _settle_plan(self) -> bool:
         """Follow the plan if it has changed; return whether it has."""
         plan = self.plan
@@ -338,23 +330,7 @@ class Node:
     def _follow_plan(self) -> None:
         """Start what the plan gives to this run, stop what it does not."""
         assignments = {} if self._is_stopped else self.plan.assignments
-        to_start, to_stop, news = self._rooms.local.follow_plan(self.run, assignments, self._now)
-        for status in to_stop:
-            self._rooms.outbox.put(StopInstance(status.instance, status.epoch))
-        for status in news:
-            self._rooms.tell_status(status)
-        for assigned in to_start:
-            job = self.plan.jobs[assigned.instance.job]
-            self._rooms.outbox.put(
-                StartInstance(
-                    instance=assigned.instance,
-                    epoch=assigned.epoch,
-                    spec=job.operator(assigned.instance.operator),
-                    inputs=job.inputs_of(assigned.instance.operator),
-                    outputs=job.outputs_of(assigned.instance.operator),
-                    resume_from=assigned.resume_from,
-                )
-            )
+        self._rooms.follow_plan(assignments, self._now)
 
     def _begin_new_run(self, boot: int) -> None:
         """Go on as a later run: this one was declared gone for good, and what it held is given to others."""
@@ -364,37 +340,9 @@ class Node:
         self._rooms.founding.begin_new_run(self.run)
         self._follow_plan()
 
-    def _decide(self) -> bool:
-        """As leader, with nothing left to commit, propose what recovery finds; return whether it found anything."""
-        if self._recovery is None or not self._rooms.must_decide or not self._rooms.council.is_settled:
-            return False
-        self._rooms.must_decide = False
-        situation = Situation(
-            plan=self.plan,
-            members=self._rooms.members_by_name(),
-            statuses=self._rooms.statuses.by_instance(),
-            now=self._now,
-        )
-        changes = self._recovery.decide(situation)
-        if changes:
-            self._rooms.council.propose(changes, self._now)
-        return bool(changes)
-
-    def _review_at(self) -> float:
-        """Return when a leader must look again though nothing has changed; what it must look at anyway waits."""
-        if self._recovery is None or self._rooms.must_decide:
-            return FOREVER
-        return self._recovery.next_deadline()
-
-    def _patience(self) -> Patience:
-        timing = self._config.timing
-        longest_s = timing.suspicion_mult * timing.suspicion_max_mult * timing.probe_interval_s
-        return Patience(accept_s=timing.accept_timeout_s, absence_s=2 * longest_s + timing.sync_interval_s)
-
     def _stop(self) -> None:
         """Take part no more: refused, superseded or gone. What runs here is stopped."""
-        self._rooms.council.step_down(self._now)
-        self._recovery = None
+        self._leadership.end(self._now)
         self._is_stopped = True
         self._follow_plan()
         self._rooms.submissions.give_up()

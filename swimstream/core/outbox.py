@@ -91,11 +91,11 @@ class Outbox:
         effects, self._effects = self._effects, []
         return effects
 
-    def _wrap(self, envelope: Envelope, fragments: Iterable[bytes]) -> bytes:
-        return envelope.wrap(self._header + b"".join(fragments), cluster_id=self._cluster_id)
+    def _wrap(self, envelope: Envelope, fragments: Iterable[bytes], to: Address | None = None) -> bytes:
+        return envelope.wrap(self._header + b"".join(fragments), cluster_id=self._cluster_id, to=to)
 
     def _send_packet(self, to: Address, fragments: list[bytes], size: int) -> None:
         fragments += self._piggyback(self._packet_bytes_max - size)
         if fragments:
-            self._effects.append(SendPacket(to, self._wrap(self._envelopes.datagram, fragments)))
+            self._effects.append(SendPacket(to, self._wrap(self._envelopes.datagram, fragments, to)))
             self._counters["packets_sent"] += 1

@@ -78,23 +78,28 @@ class Reception:
         self._now = 0.0
         """The time of the packet that is being received."""
 
-    def receive(self, data: bytes, stream: int | None, now: float) -> None:
-        """Take one datagram (`stream` is None) or one frame. Drops and counts what is malformed or foreign."""
+    def receive(self, data: bytes, stream: int | None, now: float) -> bool:
+        """Take one datagram (`stream` is None) or one frame; return whether anything may have changed by it.
+
+        Drops and counts what is malformed or foreign. Anybody can send that, so it must cost next to nothing.
+        """
         self._now = now
         envelope = self._rooms.envelopes.datagram if stream is None else self._rooms.envelopes.frame
         try:
             packet = decode_packet_untrusted(envelope.unwrap_untrusted(data))
         except WireError:
             self._rooms.counters["packets_malformed"] += 1
-            return
+            return False
         self._rooms.counters["packets_received"] += 1
         self._rooms.counters["messages_skipped"] += packet.skipped
         if packet.header.sender == self._rooms.membership.run:
             self._rooms.counters["packets_from_oneself"] += 1
-        elif self._is_foreign(packet.header):
+            return False
+        if self._is_foreign(packet.header):
             self._refuse_foreigner(packet, stream)
         elif self._rooms.membership.is_announced or stream is not None:
             self._dispatch(packet, stream)
+        return True
 
     def _dispatch(self, packet: Packet, stream: int | None) -> None:
         """Merge the updates first: they may say who the sender is and where it lives."""

@@ -9,7 +9,7 @@ import attrs
 
 from swimstream.core.council.council import Council
 from swimstream.core.council.founding import Founding
-from swimstream.core.effects import Notify
+from swimstream.core.effects import Notify, StartInstance, StopInstance
 from swimstream.core.membership.addresses import Addresses
 from swimstream.core.membership.detector import Detector
 from swimstream.core.membership.gossip import ROUTINE, URGENT
@@ -29,11 +29,14 @@ from swimstream.wire.messages import Alive
 from swimstream.wire.seal import Envelopes, envelopes_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from random import Random
 
     from swimstream.config import NodeConfig
     from swimstream.core.effects import Saved
+    from swimstream.model.identity import InstanceId
     from swimstream.model.member import Member
+    from swimstream.model.plan import Assignment
     from swimstream.model.status import InstanceStatus
 
 
@@ -72,6 +75,26 @@ class Rooms:
         if changed:
             self.must_decide = True
             self.outbox.put(Notify(InstanceChanged(status)))
+
+    def follow_plan(self, assignments: Mapping[InstanceId, Assignment], now: float) -> None:
+        """Start what is assigned to this run, stop what is not."""
+        to_start, to_stop, news = self.local.follow_plan(self.membership.run, assignments, now)
+        for status in to_stop:
+            self.outbox.put(StopInstance(status.instance, status.epoch))
+        for status in news:
+            self.tell_status(status)
+        for assigned in to_start:
+            job = self.council.plan.jobs[assigned.instance.job]
+            self.outbox.put(
+                StartInstance(
+                    instance=assigned.instance,
+                    epoch=assigned.epoch,
+                    spec=job.operator(assigned.instance.operator),
+                    inputs=job.inputs_of(assigned.instance.operator),
+                    outputs=job.outputs_of(assigned.instance.operator),
+                    resume_from=assigned.resume_from,
+                )
+            )
 
     def members_by_name(self) -> dict[str, Member]:
         """Return what is held of every member, gone ones included."""
@@ -118,7 +141,7 @@ def _open_council(
         timing=config.timing,
         rng=rng,
         counters=counters,
-        address_of=membership.address_of,
+        address_of=membership.table.address_of,
         now=now,
     )
 
@@ -130,7 +153,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
     membership = Membership(
         Run(config.name, boot), _profile(config, saved.voter), timing=timing, rng=rng, counters=counters
     )
-    envelopes = envelopes_for(config.keys, rng=rng, counters=counters)
+    envelopes = envelopes_for(config.keys, rng=rng, counters=counters, here=config.advertise)
     outbox = Outbox(
         packet_bytes_max=timing.packet_bytes_max,
         piggyback=membership.take_gossip,

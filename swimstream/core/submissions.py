@@ -94,7 +94,7 @@ class Submissions:
             if error:
                 self._answer(request, error)
             return
-        leader = self._membership.address_of(self._council.mark.leader)
+        leader = self._membership.table.address_of(self._council.mark.leader)
         if leader is not None:
             self._outbox.send(leader, Propose(request=request, change=SubmitJob(job=job)))
 

@@ -7,8 +7,13 @@ head is associated data, so nothing in it can be changed either:
 
 Prefix and counter are the nonce. A process draws its prefixes at random and counts, so no nonce is used twice with
 one key: random 96-bit nonces would have to be rationed, since all peers share the key. Per prefix a window of
-counters that were seen refuses repetitions. A peer that has just started knows no windows: what was recorded before
-can then be played to it once. The protocol bears that, since claims carry boots, incarnations and terms.
+counters that were seen refuses repetitions. But each reader has windows of its own, and one for datagrams, one for
+frames: what one reader has seen could be played to another, say a dead leader's heartbeats to a follower that should
+elect. So the associated data holds for whom it is as well: the word `frame`, or `datagram` and the address that its
+reader advertises, which is where all datagrams go. (Frames also go to seeds, by whatever name a user gave them.)
+
+A peer that has just started knows no windows: what was recorded before can then be played to it once. The protocol
+bears that, since claims carry boots, incarnations and terms.
 
 Rotation: the first key of the ring seals, all of them open. So a new key is added everywhere, then moved to the
 front everywhere, then the old one is removed everywhere. Whoever holds a key can speak for any worker.
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+    from swimstream.model.identity import Address
+
 SEALED = 2
 KEY_BYTES = 32
 KEYS_MAX = 8
@@ -41,6 +48,7 @@ TAG_BYTES = 16
 COUNTERS_PER_PREFIX = 2**32
 WINDOW = 4_096
 """So far behind the newest counter of its prefix a packet may arrive."""
+_WINDOW_MASK = (1 << WINDOW) - 1
 PREFIXES_MAX = 16_384
 """So many senders' windows are kept; the one heard of least recently goes first (`seal_windows_dropped`)."""
 
@@ -67,8 +75,8 @@ class Envelope(Protocol):
     overhead: int
     """Bytes that it adds."""
 
-    def wrap(self, packet: bytes, *, cluster_id: int) -> bytes:
-        """Return the bytes that leave."""
+    def wrap(self, packet: bytes, *, cluster_id: int, to: Address | None = None) -> bytes:
+        """Return the bytes that leave, as a datagram for who is at `to` or as a frame."""
 
     def unwrap_untrusted(self, data: bytes) -> bytes:
         """Return the packet that arrived; raise `WireError` if it is not from somebody who holds the key."""
@@ -79,7 +87,7 @@ class Plain:
 
     overhead = 0
 
-    def wrap(self, packet: bytes, *, cluster_id: int) -> bytes:  # noqa: ARG002  # the face of an envelope
+    def wrap(self, packet: bytes, *, cluster_id: int, to: Address | None = None) -> bytes:  # noqa: ARG002  # a face
         """Return the packet itself."""
         return packet
 
@@ -93,40 +101,45 @@ class Sealed:
 
     overhead = HEAD_BYTES + TAG_BYTES
 
-    def __init__(self, keys: Iterable[bytes], *, rng: Random, counters: Counter[str]) -> None:
-        """Raise `UsageError` if the library `cryptography` is not installed."""
+    def __init__(
+        self, keys: Iterable[bytes], *, rng: Random, counters: Counter[str], here: Address | None = None
+    ) -> None:
+        """Read what is sealed for who is at `here`; frames if it is None.
+
+        Raise `UsageError` if the library `cryptography` is not installed.
+        """
         cipher, self._invalid_tag = _library()
         self._ciphers = {key_id(key): cipher(key) for key in keys}
         self._own_key = next(iter(self._ciphers))
         self._rng = rng
         self._counters = counters
+        self._reader = _reader(here)
         self._prefix = b""
         self._count = COUNTERS_PER_PREFIX
         self._windows: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         """Prefix → the newest counter seen, and a bit for each of the last `WINDOW` up to it."""
 
-    def wrap(self, packet: bytes, *, cluster_id: int) -> bytes:
+    def wrap(self, packet: bytes, *, cluster_id: int, to: Address | None = None) -> bytes:
         """Return the sealed packet."""
         if self._count >= COUNTERS_PER_PREFIX:
             self._prefix, self._count = self._rng.getrandbits(64).to_bytes(8), 0
         nonce = self._prefix + self._count.to_bytes(4)
         self._count += 1
         head = bytes([SEALED]) + self._own_key + cluster_id.to_bytes(8) + nonce
-        return head + self._ciphers[self._own_key].encrypt(nonce, packet, head)
+        return head + self._ciphers[self._own_key].encrypt(nonce, packet, head + _reader(to))
 
     def unwrap_untrusted(self, data: bytes) -> bytes:
         """Return the packet; a window is only moved by what is authentic."""
-        head, sealed = data[:HEAD_BYTES], data[HEAD_BYTES:]
-        if len(sealed) < TAG_BYTES or head[0] != SEALED:
+        if len(data) < HEAD_BYTES + TAG_BYTES or data[0] != SEALED:
             raise self._refused("packets_unsealed", "expected a sealed packet")
-        cipher = self._ciphers.get(head[1:5])
+        cipher = self._ciphers.get(data[1:5])
         if cipher is None:
             raise self._refused("packets_of_unknown_key", "expected a key of the ring")
-        prefix, count = head[13:21], int.from_bytes(head[21:25])
+        prefix, count = data[13:21], int.from_bytes(data[21:25])
         if self._is_known(prefix, count):
             raise self._refused("packets_repeated", "expected a packet that was not seen before")
         try:
-            packet = cipher.decrypt(head[13:25], sealed, head)
+            packet = cipher.decrypt(data[13:25], memoryview(data)[HEAD_BYTES:], data[:HEAD_BYTES] + self._reader)
         except self._invalid_tag:
             raise self._refused("packets_forged", "expected an authentic packet") from None
         self._note(prefix, count)
@@ -144,7 +157,7 @@ class Sealed:
     def _note(self, prefix: bytes, count: int) -> None:
         newest, seen = self._windows.get(prefix, (-1, 0))
         if count > newest:
-            seen = (seen << min(count - newest, WINDOW) | 1) & ((1 << WINDOW) - 1)
+            seen = (seen << min(count - newest, WINDOW) | 1) & _WINDOW_MASK
             newest = count
         else:
             seen |= 1 << (newest - count)
@@ -166,11 +179,19 @@ class Envelopes:
 PLAIN = Envelopes(Plain(), Plain())
 
 
-def envelopes_for(keys: Sequence[bytes], *, rng: Random, counters: Counter[str]) -> Envelopes:
-    """Return what seals with the first of `keys` and opens with all of them; plain envelopes without keys."""
+def envelopes_for(keys: Sequence[bytes], *, rng: Random, counters: Counter[str], here: Address) -> Envelopes:
+    """Return what seals with the first of `keys` and opens with all of them; plain envelopes without keys.
+
+    `here` is the address that this worker advertises.
+    """
     if not keys:
         return PLAIN
-    return Envelopes(Sealed(keys, rng=rng, counters=counters), Sealed(keys, rng=rng, counters=counters))
+    return Envelopes(Sealed(keys, rng=rng, counters=counters, here=here), Sealed(keys, rng=rng, counters=counters))
+
+
+def _reader(address: Address | None) -> bytes:
+    """Return for whom a packet is, as associated data."""
+    return b"frame" if address is None else b"datagram " + str(address).encode()
 
 
 def _library() -> tuple[type[ChaCha20Poly1305], type[Exception]]:

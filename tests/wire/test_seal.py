@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swimstream.errors import UsageError, WireError
+from swimstream.model.identity import Address
 from swimstream.wire import seal
-from swimstream.wire.seal import HEAD_BYTES, PREFIXES_MAX, WINDOW, Sealed, key_id, parse_key
+from swimstream.wire.seal import HEAD_BYTES, PREFIXES_MAX, WINDOW, Sealed, envelopes_for, key_id, parse_key
 
 ONE, TWO = bytes(range(32)), bytes(range(32, 64))
+HERE, THERE = Address("10.0.0.1", 7_000), Address("10.0.0.2", 7_000)
 
 
 def sealed(*keys: bytes, seed: int = 1) -> Sealed:
@@ -75,6 +77,26 @@ def test_a_repeated_packet_is_refused() -> None:
     assert envelope.unwrap_untrusted(data) == b"x"
     with pytest.raises(WireError, match="not seen before"):
         envelope.unwrap_untrusted(data)
+
+
+def test_a_datagram_on_record_cannot_be_played_as_a_frame_nor_a_frame_as_a_datagram() -> None:
+    """Both are read where they belong; each has windows of its own, so the other's would not know it."""
+    sender = envelopes_for([ONE], rng=Random(2), counters=Counter(), here=THERE)
+    datagram, frame = sender.datagram.wrap(b"x", cluster_id=1, to=HERE), sender.frame.wrap(b"y", cluster_id=1)
+    reader = envelopes_for([ONE], rng=Random(3), counters=Counter(), here=HERE)
+    for envelope, data in ((reader.frame, datagram), (reader.datagram, frame)):
+        with pytest.raises(WireError, match="authentic"):
+            envelope.unwrap_untrusted(data)
+    assert (reader.datagram.unwrap_untrusted(datagram), reader.frame.unwrap_untrusted(frame)) == (b"x", b"y")
+
+
+def test_a_datagram_on_record_cannot_be_played_to_another_reader() -> None:
+    """Else a dead leader's heartbeats to one follower could keep another from electing."""
+    sender = envelopes_for([ONE], rng=Random(2), counters=Counter(), here=THERE)
+    reader = envelopes_for([ONE], rng=Random(3), counters=Counter(), here=HERE)
+    reader.datagram.unwrap_untrusted(sender.datagram.wrap(b"x", cluster_id=1, to=HERE))
+    with pytest.raises(WireError, match="authentic"):
+        reader.datagram.unwrap_untrusted(sender.datagram.wrap(b"x", cluster_id=1, to=THERE))
 
 
 @settings(deadline=None, max_examples=30)

@@ -18,10 +18,11 @@ import attrs
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterator
 
 SUBJECTS_MAX = 16_384
 URGENT, ROUTINE = 0, 1
+MISSES_MAX = 8
+"""After so many rumours that do not fit any more a packet is full: a long queue must not be walked for each packet."""
 
 
 @attrs.define
@@ -71,7 +72,8 @@ class GossipQueue:
                 lane = min(lane, older.lane)
         if len(self._rumours) >= SUBJECTS_MAX:
             self._drop_most_sent()
-        self._enrank(Rumour(subject, fragment, lane))
+        self._rumours[subject] = rumour = Rumour(subject, fragment, lane)
+        self._enrank(rumour)
 
     def discard(self, subject: str) -> None:
         """Forget a subject."""
@@ -84,11 +86,7 @@ class GossipQueue:
         if not self._rumours or budget <= 0:
             return []
         sends_max = self._retransmit_mult * math.ceil(math.log10(members + 1))
-        chosen: list[Rumour] = []
-        for rumour in self._least_sent_first():
-            if len(rumour.fragment) <= budget:
-                budget -= len(rumour.fragment)
-                chosen.append(rumour)
+        chosen = self._choose(budget)
         for rumour in chosen:
             self._unrank(rumour)
             rumour.sent += 1
@@ -98,18 +96,35 @@ class GossipQueue:
                 self._enrank(rumour)
         return [rumour.fragment for rumour in chosen]
 
-    def _least_sent_first(self) -> Iterator[Rumour]:
+    def _choose(self, budget: int) -> list[Rumour]:
+        """Return what fits into `budget`, the least sent first and the newest of those ahead."""
+        chosen: list[Rumour] = []
+        misses = 0
         for rank in sorted(self._ranks):
-            yield from reversed(self._ranks[rank].values())
+            for rumour in reversed(self._ranks[rank].values()):
+                size = len(rumour.fragment)
+                if size <= budget:
+                    budget -= size
+                    chosen.append(rumour)
+                elif misses < MISSES_MAX - 1:
+                    misses += 1
+                else:
+                    return chosen
+        return chosen
 
     def _enrank(self, rumour: Rumour) -> None:
-        self._rumours[rumour.subject] = rumour
-        self._ranks.setdefault((rumour.lane, rumour.sent), {})[rumour.subject] = rumour
+        rank = (rumour.lane, rumour.sent)
+        waiting = self._ranks.get(rank)
+        if waiting is None:
+            self._ranks[rank] = {rumour.subject: rumour}
+        else:
+            waiting[rumour.subject] = rumour
 
     def _unrank(self, rumour: Rumour) -> None:
         rank = (rumour.lane, rumour.sent)
-        del self._ranks[rank][rumour.subject]
-        if not self._ranks[rank]:
+        waiting = self._ranks[rank]
+        del waiting[rumour.subject]
+        if not waiting:
             del self._ranks[rank]
 
     def _drop_most_sent(self) -> None:

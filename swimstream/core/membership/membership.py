@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from random import Random
 
     from swimstream.config import Timing
-    from swimstream.model.identity import Address
     from swimstream.model.member import Profile
 
 HASTEN_MULT = 3
@@ -76,17 +75,13 @@ class Membership:
         self._counters = counters
         self._suspicions = Suspicions(timing)
         self._tombstones: dict[str, float] = {}
+        """Name → when to forget it, the earliest first."""
         self._forgotten = Forgotten()
         self._strangers = Strangers()
 
     def take_gossip(self, budget: int) -> list[bytes]:
         """Return queued updates that fit into `budget` bytes together, and count them as sent once more."""
         return self.gossip.take(budget, members=self.table.live_count)
-
-    def address_of(self, name: str) -> Address | None:
-        """Return where a member lives, or lived."""
-        member = self.table.get(name)
-        return member.profile.address if member is not None else None
 
     # --- oneself ----------------------------------------------------------------------------------
 
@@ -342,6 +337,7 @@ class Membership:
         self.table.put(member)
         if member.state.is_gone:
             self.ring.remove(name)
+            self._tombstones.pop(name, None)  # to come last again
             self._tombstones[name] = member.since + self._timing.tombstone_s
         else:
             self._tombstones.pop(name, None)
@@ -381,8 +377,8 @@ class Membership:
             # a suspicion that nobody signed came by sync: this peer has waited it out, and answers for it
             self._enter(held, MemberState.DEAD, now, accuser="" if held.accusers else self.run.name)
             self._counters["deaths_declared"] += 1
-        for name in [name for name, forget_at in self._tombstones.items() if forget_at <= now]:
-            self._forget(name)
+        while self._forget_at() <= now:
+            self._forget(next(iter(self._tombstones)))
 
     def _forget(self, name: str) -> None:
         """Drop a tombstone; one's own goodbye is kept as long as the process lives."""
@@ -396,4 +392,7 @@ class Membership:
 
     def next_deadline(self) -> float:
         """Return when `fire_timers` wants to be called next."""
-        return min(self._suspicions.next_deadline(), min(self._tombstones.values(), default=float("inf")))
+        return min(self._suspicions.next_deadline(), self._forget_at())
+
+    def _forget_at(self) -> float:
+        return next(iter(self._tombstones.values()), float("inf"))

@@ -34,20 +34,24 @@ class ProbeRing:
         """Build an empty ring."""
         self._rng = rng
         self._names: list[str] = []
+        self._known: set[str] = set()
+        """The same names: every claim asks whether its member is here."""
         self._next = 0
         self._has_repeated = False
         """Whether this walk has given somebody a second turn."""
 
     def add(self, name: str) -> None:
         """Insert a newcomer at a random place; twice is once."""
-        if name not in self._names:
+        if name not in self._known:
+            self._known.add(name)
             position = self._rng.randint(0, len(self._names))
             self._names.insert(position, name)
             self._next += position < self._next
 
     def remove(self, name: str) -> None:
         """Take a member out."""
-        if name in self._names:
+        if name in self._known:
+            self._known.remove(name)
             position = self._names.index(name)
             del self._names[position]
             self._next -= position < self._next

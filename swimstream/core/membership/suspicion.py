@@ -4,6 +4,9 @@ SWIM §4.2 uses one fixed time-out. Lifeguard (§IV-B, LHA-Suspicion) starts hig
 members confirm, so that one slow observer cannot kill a healthy peer alone. Arithmetic and a table: no clock, no
 timers; see `membership.py` for the caller.
 
+`Suspicions` holds the open ones. A node asks after every packet what is due next, and in a mass failure thousands
+are open, so the earliest deadline is remembered.
+
 Refused: counting a confirmation of a *newer* incarnation towards the old timer (memberlist does). The newer
 incarnation proves that the member refuted in between, so it gets a fresh timer.
 """
@@ -72,6 +75,8 @@ class Suspicions:
         """Suspect nobody."""
         self._timing = timing
         self._open: dict[str, Suspicion] = {}
+        self._deadline: float | None = float("inf")
+        """The earliest deadline, or None when it must be looked for."""
 
     def open(self, name: str, reporter: str, *, members: int, now: float) -> None:
         """Begin a suspicion, by nobody if `reporter` is empty, in a cluster of so many live members."""
@@ -82,6 +87,7 @@ class Suspicions:
             mult=timing.suspicion_mult,
             max_mult=timing.suspicion_max_mult,
         )
+        self._deadline = None
         self._open[name] = Suspicion(
             started_at=now,
             timeout_s_min=shortest_s,
@@ -95,17 +101,23 @@ class Suspicions:
         suspicion = self._open[name]
         if reporter in suspicion.reporters or not suspicion.wants_more:
             return False
+        self._deadline = None
         self._open[name] = suspicion.confirm(reporter)
         return True
 
     def close(self, name: str) -> bool:
         """End a suspicion; return whether there was one."""
+        self._deadline = None
         return self._open.pop(name, None) is not None
 
     def due(self, now: float) -> list[str]:
         """Return whose time has run out, sorted."""
+        if self.next_deadline() > now:
+            return []
         return sorted(name for name, suspicion in self._open.items() if suspicion.deadline() <= now)
 
     def next_deadline(self) -> float:
         """Return when the next one runs out."""
-        return min((suspicion.deadline() for suspicion in self._open.values()), default=float("inf"))
+        if self._deadline is None:
+            self._deadline = min((suspicion.deadline() for suspicion in self._open.values()), default=float("inf"))
+        return self._deadline

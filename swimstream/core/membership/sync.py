@@ -159,15 +159,14 @@ class Syncer:
         for stream in sorted(stream for stream, ends_at in self._open.items() if ends_at <= now):
             self.stream_closed(stream)
             self._outbox.close_stream(stream)
-        others = [member for member in self._membership.table if member.run != self._membership.run]
         if self._sync_at <= now:
             self._sync_at = now + self._timing.sync_interval_s * (0.75 + self._rng.random() / 2)
-            alive = [member for member in others if member.state is MemberState.ALIVE]
+            alive = [member for member in self._others() if member.state is MemberState.ALIVE]
             if alive:
                 self._compare(self._rng.choice(alive), now)
         if self._reconnect_at <= now:
             self._reconnect_at = now + self._timing.reconnect_interval_s * (0.75 + self._rng.random() / 2)
-            self._reconnect(others, seeds, now)
+            self._reconnect(seeds, now)
 
     def next_deadline(self) -> float:
         """Return when `fire_timers` wants to be called next."""
@@ -179,9 +178,9 @@ class Syncer:
         else:
             self.ask(member.profile.address, now)
 
-    def _reconnect(self, others: Iterable[Member], seeds: Iterable[Address], now: float) -> None:
+    def _reconnect(self, seeds: Iterable[Address], now: float) -> None:
         """Try one that is lost: a seed that is no live member, or, so that all together do not storm it, a dead one."""
-        others = list(others)
+        others = self._others()
         live = {member.profile.address for member in others if not member.state.is_gone}
         own = {self._membership.profile.address}
         dead = {member.profile.address for member in others if member.state is MemberState.DEAD} - live - own
@@ -189,6 +188,9 @@ class Syncer:
         lost = (set(seeds) - live - own) | (dead if self._rng.random() < share else set())
         if lost:
             self.ask(self._rng.choice(sorted(lost)), now)
+
+    def _others(self) -> list[Member]:
+        return [member for member in self._membership.table if member.run != self._membership.run]
 
     # --- comparing --------------------------------------------------------------------------------
 

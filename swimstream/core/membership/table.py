@@ -22,7 +22,7 @@ from swimstream.model.member import MemberState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from swimstream.model.identity import Run
+    from swimstream.model.identity import Address, Run
     from swimstream.model.member import Member
 
 INCARNATION_JUMP_MAX = 2**20
@@ -58,8 +58,13 @@ class MemberTable:
         self._members: dict[str, Member] = {}
         self.version = 0
         """Rises with every change."""
+        self._names: list[str] | None = []
+        """All names, sorted; None when they must be sorted anew."""
         self._all: tuple[Member, ...] | None = ()
+        """All records by name; None when they must be gathered anew."""
         self._live: tuple[Member, ...] | None = ()
+        """The live members; None when they must be gathered anew."""
+        self._live_count = 0
 
     def __len__(self) -> int:
         return len(self._members)
@@ -74,7 +79,7 @@ class MemberTable:
     @property
     def live_count(self) -> int:
         """Return how many members are alive or suspect."""
-        return len(self.live())
+        return self._live_count
 
     def get(self, name: str) -> Member | None:
         """Return what is held under `name`."""
@@ -85,17 +90,26 @@ class MemberTable:
         member = self._members.get(run.name)
         return member if member is not None and member.run == run else None
 
+    def address_of(self, name: str) -> Address | None:
+        """Return where a member lives, or lived."""
+        member = self.get(name)
+        return member.profile.address if member is not None else None
+
     def put(self, member: Member) -> None:
         """Store a record in place of any older one of its name."""
         self.version += 1
+        older = self._members.get(member.run.name)
+        if older is None:
+            self._names = None
         self._all = self._live = None
+        self._live_count += _is_live(member) - _is_live(older)
         self._members[member.run.name] = member
 
     def remove(self, name: str) -> None:
         """Forget a name."""
         self.version += 1
-        self._all = self._live = None
-        self._members.pop(name, None)
+        self._all = self._live = self._names = None
+        self._live_count -= _is_live(self._members.pop(name, None))
 
     def oldest_gone(self) -> Member | None:
         """Return the member that has been dead or left for longest."""
@@ -105,7 +119,9 @@ class MemberTable:
     def all(self) -> tuple[Member, ...]:
         """Return all records, sorted by name."""
         if self._all is None:
-            self._all = tuple(self._members[name] for name in sorted(self._members))
+            if self._names is None:
+                self._names = sorted(self._members)
+            self._all = tuple(self._members[name] for name in self._names)
         return self._all
 
     def live(self) -> tuple[Member, ...]:
@@ -113,3 +129,7 @@ class MemberTable:
         if self._live is None:
             self._live = tuple(member for member in self if not member.state.is_gone)
         return self._live
+
+
+def _is_live(member: Member | None) -> bool:
+    return member is not None and not member.state.is_gone

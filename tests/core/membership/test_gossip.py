@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from swimstream.core.membership.gossip import ROUTINE, URGENT, GossipQueue
+from swimstream.core.membership.gossip import MISSES_MAX, ROUTINE, URGENT, GossipQueue
 
 SUBJECTS = "abcdef"
 
@@ -65,6 +65,16 @@ def test_an_update_that_does_not_fit_lets_a_smaller_one_pass() -> None:
     news.push("m/a", b"small")
     news.push("m/b", b"x" * 50)
     assert news.take(10, members=9) == [b"small"]
+
+
+def test_a_packet_is_full_after_so_many_that_do_not_fit_and_the_small_one_behind_them_waits() -> None:
+    news = queue()
+    news.push("m/a", b"small")
+    for number in range(MISSES_MAX):
+        news.push(f"m/b{number}", b"x" * 50)
+    assert news.take(49, members=9) == []
+    news.discard("m/b0")
+    assert news.take(49, members=9) == [b"small"]
 
 
 def test_urgent_news_goes_ahead_of_routine_however_often_it_was_sent() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swimstream.core.membership.suspicion import Suspicion, confirmations_max, timeouts_s
+from swimstream.config import LAN
+from swimstream.core.membership.suspicion import Suspicion, Suspicions, confirmations_max, timeouts_s
 
 OPEN = Suspicion(started_at=100.0, timeout_s_min=8.0, timeout_s_max=48.0, confirmations_max=3, reporters=frozenset("b"))
 
@@ -77,3 +78,32 @@ def test_the_shortest_time_grows_with_the_logarithm_and_the_longest_with_it(
 @pytest.mark.parametrize(("members", "possible"), [(1, 0), (2, 0), (3, 1), (4, 2), (5, 3), (100, 3)])
 def test_no_more_witnesses_are_awaited_than_there_are(members: int, possible: int) -> None:
     assert confirmations_max(members=members, wanted=3) == possible
+
+
+STEPS = st.tuples(st.sampled_from("abc"), st.sampled_from(["open", "close", "x", "y", "z"]))
+
+
+@given(st.lists(STEPS, max_size=30))
+def test_the_earliest_deadline_of_all_open_suspicions_is_known(history: list[tuple[str, str]]) -> None:
+    """What is neither opening nor closing is the name of one more accuser."""
+    suspicions = Suspicions(LAN)
+    model: dict[str, Suspicion] = {}
+    for moment, (name, step) in enumerate(history):
+        if step == "open":
+            suspicions.open(name, "w", members=9, now=float(moment))
+            model[name] = Suspicion(
+                started_at=float(moment),
+                timeout_s_min=4.0,
+                timeout_s_max=24.0,
+                confirmations_max=3,
+                reporters=frozenset("w"),
+            )
+        elif step == "close":
+            assert suspicions.close(name) == (model.pop(name, None) is not None)
+        elif name in model:
+            assert suspicions.confirm(name, step) == (step not in model[name].reporters)
+            model[name] = model[name].confirm(step)
+        deadlines = {name: suspicion.deadline() for name, suspicion in model.items()}
+        assert suspicions.next_deadline() == min(deadlines.values(), default=math.inf)
+        for now in (4.0, 10.0, 24.0, 60.0):
+            assert suspicions.due(now) == sorted(name for name, deadline in deadlines.items() if deadline <= now)

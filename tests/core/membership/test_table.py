@@ -253,3 +253,24 @@ def test_what_is_no_news_leaves_the_version() -> None:
     before = membership.table.version
     hear(membership, alive("b"))
     assert membership.table.version == before
+
+
+steps = st.tuples(st.sampled_from("cadb"), st.sampled_from([None, *MemberState]))
+
+
+@given(st.lists(steps, max_size=30))
+def test_a_table_knows_its_names_in_order_and_who_of_them_lives(history: list[tuple[str, MemberState | None]]) -> None:
+    """None stands for forgetting the name."""
+    table, model = MemberTable(), dict[str, MemberState]()
+    for name, state in history:
+        if state is None:
+            table.remove(name)
+            model.pop(name, None)
+        else:
+            profile = Profile(address=address_of(name))
+            table.put(Member(run=Run(name, 1), incarnation=0, state=state, profile=profile, since=0.0))
+            model[name] = state
+        assert [(member.run.name, member.state) for member in table] == sorted(model.items())
+        lives = [name for name, state in sorted(model.items()) if state in (ALIVE, SUSPECT)]
+        assert [member.run.name for member in table.live()] == lives
+        assert table.live_count == len(lives)

@@ -1,0 +1,71 @@
+"""What a node decides while it leads, and who leads as far as it knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swimstream.core.effects import Notify
+from swimstream.core.recovery.recovery import Patience, Recovery, Situation
+from swimstream.events import LeaderChanged
+
+if TYPE_CHECKING:
+    from swimstream.config import Timing
+    from swimstream.core.rooms import Rooms
+
+FOREVER = float("inf")
+
+
+class Leadership:
+    """The decisions of one node: none while it does not lead, and a new book of them for each time it does."""
+
+    def __init__(self, rooms: Rooms, timing: Timing) -> None:
+        """Begin without leading."""
+        self._rooms = rooms
+        self._timing = timing
+        self._recovery: Recovery | None = None
+        self._seen = ("", 0)
+
+    def settle(self) -> None:
+        """Tell who leads if that has changed; begin or end to decide."""
+        council = self._rooms.council
+        if (council.mark.leader, council.mark.term) != self._seen:
+            self._seen = (council.mark.leader, council.mark.term)
+            self._rooms.outbox.put(Notify(LeaderChanged(*self._seen)))
+        if council.is_leader and self._recovery is None:
+            self._recovery = Recovery(self._patience())
+            self._rooms.must_decide = True
+        elif not council.is_leader:
+            self._recovery = None
+
+    def decide(self, now: float) -> bool:
+        """As leader, with nothing left to commit, propose what recovery finds; return whether it found anything."""
+        rooms = self._rooms
+        if self._recovery is None or not rooms.must_decide or not rooms.council.is_settled:
+            return False
+        rooms.must_decide = False
+        situation = Situation(
+            plan=rooms.council.plan,
+            members=rooms.members_by_name(),
+            statuses=rooms.statuses.by_instance(),
+            now=now,
+        )
+        changes = self._recovery.decide(situation)
+        if changes:
+            rooms.council.propose(changes, now)
+        return bool(changes)
+
+    def review_at(self) -> float:
+        """Return when a leader must look again though nothing has changed; what it must look at anyway waits."""
+        if self._recovery is None or self._rooms.must_decide:
+            return FOREVER
+        return self._recovery.next_deadline()
+
+    def end(self, now: float) -> None:
+        """Lead no more."""
+        self._rooms.council.step_down(now)
+        self._recovery = None
+
+    def _patience(self) -> Patience:
+        timing = self._timing
+        longest_s = timing.suspicion_mult * timing.suspicion_max_mult * timing.probe_interval_s
+        return Patience(accept_s=timing.accept_timeout_s, absence_s=2 * longest_s + timing.sync_interval_s)
