@@ -91,6 +91,7 @@ class Life:
         surroundings: Surroundings,
         *,
         maker: Maker,
+        host: str,
         config: NodeConfig,
         boot: int,
         disk: Disk,
@@ -100,7 +101,11 @@ class Life:
         on_end: Callable[[Life], None],
     ) -> None:
         """Start a process: its node is built from the disk, listens, and is watched; it has not joined yet."""
-        self.name = config.name
+        self.name = host
+        """The host it runs on; two may bear the same worker's name."""
+        self.is_superseded = False
+        self.stops_until = 0.0
+        """Until when it stands still now and again."""
         self.address = config.advertise
         self.phase = Phase.RUNNING
         self._around = surroundings
@@ -121,7 +126,7 @@ class Life:
         node_rng = Random(f"{seed}/node")
         self.node = maker(config, boot=boot, saved=disk.load(), rng=node_rng, now=local.read(self._clock.now))
         self.bench = Bench(self, rng=Random(f"{seed}/bench"))
-        self.watch = self._observer.begin(self.node)
+        self.watch = self._observer.begin(self.node, host=host)
         surroundings.network.listen(self)
         self._trace.note(self._clock.now, self.name, f"starts as {self.node.run} at {self.address}")
         self._settle()
@@ -225,6 +230,14 @@ class Life:
         self._effects_left = effects_left
         self._dies_silently = silent
         self._clock.after(TORN_CRASH_S_MAX, partial(self._crash_now, silent=silent))
+
+    def leap(self, by_s: float) -> None:
+        """Have this process's monotonic clock jump ahead, as after a suspend that it counts."""
+        self._local = attrs.evolve(self._local, offset_s=self._local.offset_s + by_s)
+        self._trace.note(self._clock.now, self.name, f"finds its clock {by_s:.3f} s further")
+        self._armed_at = math.inf
+        if self.phase is Phase.RUNNING:
+            self._arm()
 
     def exit(self) -> None:
         """End in good order."""
@@ -354,6 +367,7 @@ class Life:
 
     def _superseded(self) -> None:
         if self.phase is not Phase.ENDED:
+            self.is_superseded = True
             self.exit()
 
 
