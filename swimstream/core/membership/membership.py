@@ -170,6 +170,9 @@ class Membership:
             return
         if not self.is_announced:
             self.namesake = claim
+        elif claim.run.boot > self.run.boot and claim.profile.address == self.profile.address:
+            # an earlier life of this very worker, before its calendar was set back: nobody else can hold the address
+            self.outlived_boot = max(self.outlived_boot, claim.run.boot)
         elif claim.run.boot > self.run.boot:
             self.superseded_by = claim
         elif self.is_leaving:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,10 +96,18 @@ def test_news_of_an_earlier_run_makes_the_member_tell_of_the_present_one() -> No
     assert spread(membership) == [alive("a", 0, boot=5)]
 
 
-def test_a_later_run_of_the_own_name_supersedes_this_one() -> None:
+def test_a_later_run_of_the_own_name_elsewhere_supersedes_this_one() -> None:
+    membership = view("a", boot=5)
+    later = attrs.evolve(alive("a", boot=6), profile=alive("b").profile)
+    hear(membership, later)
+    assert membership.superseded_by == later
+
+
+def test_nobody_gives_way_to_an_earlier_life_of_its_own() -> None:
+    """A calendar that was set back makes the dead run look later; the address shows that it was this worker."""
     membership = view("a", boot=5)
     hear(membership, alive("a", boot=6))
-    assert membership.superseded_by == alive("a", boot=6)
+    assert (membership.superseded_by, membership.outlived_boot) == (None, 6)
 
 
 @pytest.mark.parametrize("end", [dead, left])
