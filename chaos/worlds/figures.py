@@ -101,7 +101,7 @@ def judge(outcomes: Sequence[Outcome]) -> list[Target]:
     seen = spread(time for each in own for time in each.detection_s)
     return [
         Target(
-            claim=f"P1, median of {MEDIAN_STORY!r}, 5 to 10 workers: 2 probe rounds, the shortest suspicion, 2 ticks of gossip",
+            claim=f"P1, median of {MEDIAN_STORY!r}, 5 to 10 workers: 2 rounds, the shortest suspicion, 2 gossip ticks",
             value=seen.p50 if seen is not None else None,
             bound=bound,
             is_met=seen.p50 <= bound if seen is not None else None,

@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from swimstream.config import LOCAL, Timing
+from swimstream.core.boots import boot_above
 from swimstream.core.node import Node
 from swimstream.model.plan import Plan
 from swimstream.simulator import promises
@@ -109,9 +110,9 @@ class World:
             return
         scenario = self.scenario
         host.starts += 1
-        boot = EPOCH_MS + host.skew_ms + int(self.clock.now * 1_000)
+        calendar_ms = EPOCH_MS + host.skew_ms + int(self.clock.now * 1_000)
         if host.disk.voter == 0:
-            host.disk = Disk(voter=boot)
+            host.disk = Disk(voter=calendar_ms)
         seed = f"{scenario.seed}/{host.name}/{host.starts}"
         drift = scenario.faults.clock_drift
         rng = Random(f"{seed}/clock")
@@ -120,7 +121,7 @@ class World:
             maker=self._maker,
             host=host.name,
             config=configure(scenario, host, self.hosts),
-            boot=boot,
+            boot=boot_above(host.disk.load(), name=host.worker, now_ms=calendar_ms),
             disk=host.disk,
             local=LocalClock(offset_s=rng.uniform(0, OFFSET_S_MAX), rate=1 + rng.uniform(-drift, drift)),
             seed=seed,
