@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from swimstream.core.boots import boot_after
 from swimstream.core.effects import Answer, Effect, Notify, StartInstance, StopInstance
 from swimstream.core.membership.joining import JoinState
 from swimstream.core.reception import Reception
@@ -44,6 +45,7 @@ class Node:
         Raise `UsageError` when the worker's kinds are too many to be told in one datagram.
         """
         self._config = config
+        self._rng = rng
         self._now = now
         self._rooms = open_rooms(config, boot=boot, saved=saved, rng=rng, now=now)
         self._reception = Reception(self._rooms)
@@ -56,7 +58,7 @@ class Node:
         self._seen_leader = ("", 0)
         self._is_stopped = False
         if self.plan.is_evicted(self.run):
-            self._begin_new_run(self.plan.evicted[config.name] + 1)
+            self._begin_new_run(above=self.plan.evicted[config.name])
         self._rooms.outbox.identify(self.run, self.plan.cluster_id)
 
     # --- inputs -----------------------------------------------------------------------------------
@@ -265,7 +267,7 @@ class Node:
                 self._rooms.council.leader_is_gone(member.run.name, self._now)
         self._rooms.membership.replaced.clear()
         if self._rooms.membership.outlived_boot > self.run.boot:
-            self._begin_new_run(self._rooms.membership.outlived_boot + 1)
+            self._begin_new_run(above=self._rooms.membership.outlived_boot)
         later = self._rooms.membership.superseded_by
         if later is not None:
             self._notify(Superseded(later.run, later.profile.address))
@@ -293,7 +295,7 @@ class Node:
         self._seen_plan = plan
         self._rooms.must_decide = True
         if plan.is_evicted(self.run) and not self._rooms.membership.is_leaving:
-            self._begin_new_run(plan.evicted[self.run.name] + 1)
+            self._begin_new_run(above=plan.evicted[self.run.name])
         self._rooms.outbox.identify(self.run, plan.cluster_id)
         self._follow_plan()
         self._rooms.submissions.look_at(plan)
@@ -320,9 +322,9 @@ class Node:
                 )
             )
 
-    def _begin_new_run(self, boot: int) -> None:
+    def _begin_new_run(self, *, above: int) -> None:
         """Go on as a later run: this one was declared gone for good, and what it held is given to others."""
-        self._rooms.membership.begin_new_run(boot, self._now)
+        self._rooms.membership.begin_new_run(boot_after(above, rng=self._rng), self._now)
         self._rooms.outbox.identify(self.run, self.plan.cluster_id)
         self._rooms.detector.forget_acquaintances()
         self._rooms.founding.begin_new_run(self.run)
