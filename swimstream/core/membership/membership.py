@@ -199,7 +199,7 @@ class Membership:
         that nobody signed. The member gets the time to refute, which is what heals a partition.
         """
         if claim.run.name == self.run.name:
-            self._hear_own_accusation(claim)
+            self._hear_own_accusation(claim, now)
             return
         held = self.table.get_run(claim.run)
         if held is None:
@@ -220,7 +220,7 @@ class Membership:
         elif raised != held:
             self.table.put(raised)
 
-    def _hear_own_accusation(self, claim: Accusation) -> None:
+    def _hear_own_accusation(self, claim: Accusation, now: float) -> None:
         if not self._note_namesake(claim.run) or self.is_leaving or not self.is_announced:
             return
         if claim.run.boot > self.run.boot and claim.state.is_gone:
@@ -232,7 +232,18 @@ class Membership:
         else:
             if claim.state is MemberState.DEAD:
                 self._withhold_accusations()
+            self._prolong_suspicions(now)
             self._refute(claim.incarnation)
+
+    def _prolong_suspicions(self, now: float) -> None:
+        """Have every suspicion start anew that this peer alone has signed.
+
+        Who was suspected itself may not have been heard for a while: those whom it accused had no chance to refute.
+        Else one peer whose link comes and goes declares the healthy dead, and is believed.
+        """
+        for name, suspicion in self._suspicions.items():
+            if suspicion.reporters == {self.run.name}:
+                self._suspicions[name] = attrs.evolve(suspicion, started_at=now)
 
     def _withhold_accusations(self) -> None:
         """Spread no accusation that is queued: who was held for dead was cut off, and judged the others by it."""

@@ -112,9 +112,7 @@ def test_a_newcomer_whose_clock_was_set_back_raises_its_boot_above_its_namesake(
     lab.start_group("abc")
     lab.crash("c")
     lab.start("c", host=host, seeds=("a",), boot=5)
-    lab.run_until(
-        lambda: all(_boot(lab, who) > 1_002 for who in "ab"), limit_s=ATTEMPT_S + 1.0
-    )
+    lab.run_until(lambda: all(_boot(lab, who) > 1_002 for who in "ab"), limit_s=ATTEMPT_S + 1.0)
 
 
 def test_the_boot_is_raised_above_a_namesake_that_is_dead_already() -> None:

@@ -50,6 +50,25 @@ def test_a_refutation_makes_the_member_doubt_itself() -> None:
     assert membership.health.score == 1
 
 
+def test_who_had_to_refute_gives_those_whom_it_alone_accused_the_whole_time_again() -> None:
+    """Nobody may have heard it for a while, so they had no chance to refute."""
+    membership = view("a", others="bcd")
+    membership.accuse(held(membership, "b").run, 0.0)
+    time_s = membership.next_deadline()
+    hear(membership, suspect("a", 0), now=3.0)
+    assert membership.next_deadline() == 3.0 + time_s
+
+
+def test_who_had_to_refute_gives_those_whom_others_accuse_as_well_no_more_time() -> None:
+    """Else a crash would be found later only because somebody else has a bad link."""
+    membership = view("a", others="bcd")
+    membership.accuse(held(membership, "b").run, 0.0)
+    hear(membership, suspect("b", by="c"))
+    deadline = membership.next_deadline()
+    hear(membership, suspect("a", 0), now=0.5)
+    assert membership.next_deadline() == deadline
+
+
 def test_a_stale_accusation_makes_the_member_tell_that_it_lives() -> None:
     membership = view("a")
     hear(membership, suspect("a", 3))
