@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import platform
+import signal
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ from swimstream.simulator.scenarios import STORIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from types import FrameType
 
 SEEDS_MAX = 100_000
 SAY_EVERY_S = 10.0
@@ -38,7 +40,7 @@ def sweep(worlds: Sequence[tuple[str, int, bool]], *, processes: int) -> Iterato
     if processes == 1:
         yield from map(live, worlds)
         return
-    with multiprocessing.Pool(processes) as pool:
+    with multiprocessing.Pool(processes, initializer=_ignore_signals) as pool:
         yield from pool.imap_unordered(live, worlds, chunksize=4)
 
 
@@ -95,6 +97,16 @@ def collect(worlds: Sequence[tuple[str, int, bool]], *, processes: int) -> list[
     return sorted(outcomes, key=lambda outcome: (list(STORIES).index(outcome.story), outcome.seed))
 
 
+def _ignore_signals() -> None:
+    """Leave it to the parent to end a process of the pool: it still writes what has come."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 @click.command()
 @click.option("--seeds", default=100, show_default=True, type=click.IntRange(1, SEEDS_MAX), help="Worlds of a story.")
 @click.option("--first", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the first of them.")
@@ -117,6 +129,7 @@ def main(
 
     Exit status: 0 only if all were kept.
     """
+    signal.signal(signal.SIGTERM, _interrupt)
     chosen = list(dict.fromkeys(stories)) or list(STORIES)
     drawn = range(first, first + seeds)
     worlds = tasks(chosen, drawn, keeps_trace=trace)

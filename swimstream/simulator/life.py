@@ -126,7 +126,7 @@ class Life:
         node_rng = Random(f"{seed}/node")
         self.node = maker(config, boot=boot, saved=disk.load(), rng=node_rng, now=local.read(self._clock.now))
         self.bench = Bench(self, rng=Random(f"{seed}/bench"))
-        self.watch = self._observer.begin(self.node, host=host)
+        self.watch = self._observer.begin(self.node, place=f"{host} at {self.address}")
         surroundings.network.listen(self)
         self._trace.note(self._clock.now, self.name, f"starts as {self.node.run} at {self.address}")
         self._settle()

@@ -74,7 +74,8 @@ class Watch:
     run: Run
     """Its run of the moment: a process goes on as a later run when its own was evicted."""
     began_at: float
-    host: str = ""
+    place: str = ""
+    """Host and address."""
     joined_at: float = math.inf
     """When it became a member."""
     earlier: set[Run] = attrs.field(factory=set)
@@ -144,9 +145,9 @@ class Observer:
 
     # --- the truth --------------------------------------------------------------------------------
 
-    def begin(self, view: View, *, host: str = "") -> Watch:
+    def begin(self, view: View, *, place: str = "") -> Watch:
         """Take note that a run has started; the driver passes what this returns at every later step."""
-        watch = Watch(view, view.run, self.now, host)
+        watch = Watch(view, view.run, self.now, place)
         self.watches.append(watch)
         self._began[watch.run] = watch
         return watch
@@ -263,12 +264,15 @@ class Observer:
         self._began[run] = watch
 
     def _check_superseded(self, watch: Watch, by: Run) -> None:
-        """Only a later live worker may take a name over; and not from one that it could have asked."""
+        """Only a later worker may take a name over; and not from one that it could have asked.
+
+        Who has moved cannot tell an earlier life of its own from a namesake: it may stop, and is started again.
+        """
         later = self._began.get(by)
         if later is None or by.name != watch.run.name or by <= watch.run:
             self.broken(promises.ONE_NAME, f"{watch.run} gave way to {by}, which is no later run of its name")
-        if later.host == watch.host:
-            self.broken(promises.ONE_NAME, f"{watch.run} gave way to {by}, an earlier life of its own host")
+        if later.place == watch.place:
+            self.broken(promises.ONE_NAME, f"{watch.run} gave way to {by}, an earlier life of its own")
         was_known = watch.joined_at + self._told_within_s < later.began_at
         if self._gentle and was_known and self.now >= watch.excused_until:
             self.broken(promises.ONE_NAME, f"{watch.run} lived and could be asked, but {by} took its name")

@@ -140,7 +140,10 @@ class World:
         for host in self.hosts:
             if host.life is life:
                 host.life = None
-                host.gone |= life.is_superseded
+                if life.is_superseded and self._is_shared(host.worker):
+                    host.gone = True
+                elif life.is_superseded:  # by an earlier life at another address, to which it may have given way
+                    self.clock.after(RESTART_AFTER_REFUSAL_S, partial(self.start, host))
 
     def _on_answer(self, life: Life, request: int, error: str) -> None:
         if life.phase is Phase.ENDED:

@@ -30,8 +30,8 @@ class Court:
         self.view = FakeView("a")
         self.watch = self.join(self.view, "host-a")
 
-    def join(self, view: FakeView, host: str) -> Watch:
-        watch = self.observer.begin(view, host=host)
+    def join(self, view: FakeView, place: str) -> Watch:
+        watch = self.observer.begin(view, place=place)
         self.observer.hear(watch, MemberChanged(member(view.name, boot=view.boot)))
         return watch
 
@@ -90,11 +90,11 @@ def test_who_gives_way_to_nobody_is_caught() -> None:
         court.gives_way(court.watch, Run("a", 9))
 
 
-def test_who_gives_way_to_an_earlier_life_of_its_own_host_is_caught() -> None:
+def test_who_gives_way_to_an_earlier_life_of_its_own_is_caught() -> None:
     court = Court()
     later = court.join(FakeView("a", boot=9), "host-a")
     court.observer.end(later, crashed=True, running={})
-    with pytest.raises(PromiseBroken, match="an earlier life of its own host"):
+    with pytest.raises(PromiseBroken, match="an earlier life of its own"):
         court.gives_way(court.watch, Run("a", 9))
 
 
@@ -127,14 +127,14 @@ def test_of_two_namesakes_that_came_at_once_one_may_give_way() -> None:
 
 def test_whose_links_come_and_go_may_take_the_healthy_for_dead() -> None:
     court = Court()
-    court.observer.begin(FakeView("c"), host="host-c")
+    court.observer.begin(FakeView("c"), place="host-c")
     court.watch.excuse(5.0)
     court.observer.hear(court.watch, MemberChanged(member("c", state=DEAD)))
 
 
 def test_nobody_else_may_believe_it() -> None:
     court = Court()
-    court.observer.begin(FakeView("c"), host="host-c")
+    court.observer.begin(FakeView("c"), place="host-c")
     court.watch.excuse(5.0)
     other = court.join(FakeView("b"), "host-b")
     with pytest.raises(PromiseBroken, match=promises.NO_FALSE_DEATH):

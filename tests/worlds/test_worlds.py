@@ -9,12 +9,13 @@ from __future__ import annotations
 import pytest
 
 from swimstream.simulator.promises import PromiseBroken
-from swimstream.simulator.scenarios import STORIES
+from swimstream.simulator.scenarios import CROWD_EVERY, STORIES
 from swimstream.simulator.world import live_through
 
 BATCH = 4
-USUAL = 8
-"""So many worlds of each story, one of them a crowd where the story has such."""
+USUAL = 6
+USUAL_WITH_CROWD = CROWD_EVERY
+"""The last of these worlds is a crowd, so all of them together are lived through."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -22,8 +23,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     seed = metafunc.config.getoption("--seed", default=None)
     count = metafunc.config.getoption("--seeds", default=None)
     cases = []
-    for story in STORIES:
-        seeds = range(count or USUAL) if seed is None else range(seed, seed + 1)
+    for story, told in STORIES.items():
+        usual = USUAL_WITH_CROWD if told.has_crowds else USUAL
+        seeds = range(count or usual) if seed is None else range(seed, seed + 1)
         cases += [(story, seeds[at : at + BATCH]) for at in range(0, len(seeds), BATCH)]
     names = [f"{story}-{seeds[0]}-{seeds[-1]}" for story, seeds in cases]
     metafunc.parametrize(("story", "seeds"), cases, ids=names)
