@@ -1,7 +1,7 @@
 # make demo     the main job: seven workers, two kills, one result
 # make test     lint, types, tests, docs
 # make lint     ruff and mypy alone
-# make worlds   many seeded worlds in the simulator (SEEDS=1000)
+# make worlds   every story of the simulator, many seeds of each, on all cores (SEEDS=1000; an hour or two on two cores)
 # make bench-peers  beside memberlist and kinship on real processes (NODES=16 RUNS=5); see chaos/README.md
 # make bench-packet  what a packet costs, us of CPU
 # make fuzz     hostile bytes for MINUTES=10, and a stranger's million packets; see chaos/README.md
@@ -34,7 +34,7 @@ docs: .venv/dev.stamp
 	$(BIN)/python -m sphinx -W -q -b html docs docs/_build/html
 
 worlds: .venv/dev.stamp
-	$(BIN)/python -m pytest tests/worlds/test_worlds.py --seeds $(SEEDS)
+	$(BIN)/python -m chaos.worlds --seeds $(SEEDS) --json build/reports/worlds.json --plot build/reports/worlds.svg
 
 # Not part of `test`: it takes minutes, wants the machine for itself and ends with a verdict by the clock.
 bench-peers: .venv/bench.stamp

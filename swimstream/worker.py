@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.config import PRESETS
+from swimstream.core.boots import boot_above
 from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerStopped
 from swimstream.model.job import check_job
 from swimstream.runners.host import InstanceHost
 from swimstream.runners.registry import F, OperatorFunction, Registry
 from swimstream.runtime import clock
-from swimstream.runtime.boots import boot_above
 from swimstream.runtime.control import ControlServer
 from swimstream.runtime.replies import Found, Reply
 from swimstream.runtime.reports import Reports

@@ -359,13 +359,14 @@ BY_TYPE: dict[type[Message], st.SearchStrategy[Message]] = {
     Propose: st.builds(Propose, request=counters, change=st.builds(SubmitJob, job=jobs())),
     ProposeReply: st.builds(ProposeReply, request=counters, error=texts(bytes_max=400)),
 }
-_any_message = st.one_of(*BY_TYPE.values())
+_any_message: st.SearchStrategy[Message] = st.one_of(*BY_TYPE.values())
 
 
 @st.composite
 def _messages(draw: st.DrawFn) -> Message:
     """Draw a message of any type. A function of its own, since spelled out this strategy is too long to print."""
-    return draw(_any_message)
+    drawn: Message = draw(_any_message)
+    return drawn
 
 
 messages = _messages()

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
-from swimstream.config import LOCAL, PRESETS
+from swimstream.config import PRESETS
 from swimstream.errors import UsageError
 from swimstream.simulator.promises import PromiseBroken
-from swimstream.simulator.scenarios import STORIES
-from swimstream.simulator.world import NODES_MAX
+from swimstream.simulator.scenarios import NODES_MAX, STORIES
 from swimstream.simulator.world import simulate as run_world
 
 if TYPE_CHECKING:
@@ -53,15 +52,15 @@ class Question:
 
     def run(self, seed: int) -> Report:
         """Run the world of `seed`; raise `PromiseBroken`, or `UsageError` for impossible settings."""
-        story, timing = STORIES[self.faults], PRESETS[self.preset]
+        story = STORIES[self.faults]
+        timing = story.timing_at(PRESETS[self.preset])
         first, last = (share * self.duration_s for share in WINDOW_SHARES)
-        pace = timing.probe_interval_s / LOCAL.probe_interval_s
         return run_world(
             nodes=self.nodes,
             seed=seed,
-            faults=attrs.evolve(story.faults.stretched(pace), window_s=(first, last)),
+            faults=attrs.evolve(story.faults.stretched(story.pace(timing)), window_s=(first, last)),
             timing=timing,
-            links=self._links(story.links),
+            links=self._links(story.links_of(seed)),
             sites=story.sites,
             lasts_s=self.duration_s,
         )

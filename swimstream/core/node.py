@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from swimstream.core.boots import boot_after
 from swimstream.core.effects import Answer, Effect, Notify
 from swimstream.core.leadership import Leadership
 from swimstream.core.membership.claims import goodbye_of
@@ -47,6 +48,7 @@ class Node:
         Raise `UsageError` when the worker's kinds are too many to be told in one datagram.
         """
         self._config = config
+        self._rng = rng
         self._now = now
         self._rooms = open_rooms(config, boot=boot, saved=saved, rng=rng, now=now)
         self._reception = Reception(self._rooms)
@@ -61,7 +63,7 @@ class Node:
         self._deadline: float | None = None
         """What `next_deadline` found, until an input has been settled."""
         if self.plan.is_evicted(self.run):
-            self._begin_new_run(self.plan.evicted[config.name] + 1)
+            self._begin_new_run(above=self.plan.evicted[config.name])
         self._rooms.outbox.identify(self.run, self.plan.cluster_id)
 
     # --- inputs -----------------------------------------------------------------------------------
@@ -302,7 +304,7 @@ class Node:
         for run in forgotten:
             self._notify(MemberForgotten(run))
         if self._rooms.membership.namesakes.outlived_boot > self.run.boot:
-            self._begin_new_run(self._rooms.membership.namesakes.outlived_boot + 1)
+            self._begin_new_run(above=self._rooms.membership.namesakes.outlived_boot)
         later = self._rooms.membership.namesakes.superseded_by
         if later is not None:
             self._notify(Superseded(later.run, later.profile.address))
@@ -321,7 +323,7 @@ class Node:
         self._seen_plan = plan
         self._rooms.must_decide = True
         if plan.is_evicted(self.run) and not self._rooms.membership.is_leaving:
-            self._begin_new_run(plan.evicted[self.run.name] + 1)
+            self._begin_new_run(above=plan.evicted[self.run.name])
         self._rooms.outbox.identify(self.run, plan.cluster_id)
         self._follow_plan()
         self._rooms.submissions.look_at(plan)
@@ -332,9 +334,9 @@ class Node:
         assignments = {} if self._is_stopped else self.plan.assignments
         self._rooms.follow_plan(assignments, self._now)
 
-    def _begin_new_run(self, boot: int) -> None:
+    def _begin_new_run(self, *, above: int) -> None:
         """Go on as a later run: this one was declared gone for good, and what it held is given to others."""
-        self._rooms.membership.begin_new_run(boot, self._now)
+        self._rooms.membership.begin_new_run(boot_after(above, rng=self._rng), self._now)
         self._rooms.outbox.identify(self.run, self.plan.cluster_id)
         self._rooms.detector.begin_new_run()
         self._rooms.founding.begin_new_run(self.run)

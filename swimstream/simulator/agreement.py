@@ -29,8 +29,13 @@ def disagreements(
     """
     if not views:
         return ["nobody is alive"]
-    found = [*_members(views), *_plan(views, jobs=jobs, index_min=index_min), *_leader(views)]
+    found = [*member_disagreements(views), *_plan(views, jobs=jobs, index_min=index_min), *_leader(views)]
     return found or [*_statuses(views), *_copies(views[0].plan, running)]
+
+
+def member_disagreements(views: Sequence[View]) -> list[str]:
+    """Return, in words, whom the nodes of these views hold wrongly: each other, or somebody who is gone."""
+    return list(_members(views))
 
 
 def _members(views: Sequence[View]) -> Iterator[str]:

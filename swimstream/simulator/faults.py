@@ -1,20 +1,10 @@
-"""Faults as data: how much goes wrong, and the schedule that a seed makes of it. Every fault ends at a known time.
-
-A schedule names its victims by host number, or by a share of the candidates that exist when the fault strikes,
-so that dropping one fault from a schedule leaves the others what they were: that is how a failure shrinks.
-"""
+"""How much goes wrong in a world. What a seed makes of it, fault by fault, is drawn in `schedule.py`."""
 
 from __future__ import annotations
-
-import math
-from typing import TYPE_CHECKING
 
 import attrs
 
 from swimstream.errors import UsageError
-
-if TYPE_CHECKING:
-    from random import Random
 
 
 def _share(_: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -30,6 +20,11 @@ def _count(_: object, attribute: attrs.Attribute[int], value: int) -> None:
 def _range(_: object, attribute: attrs.Attribute[tuple[float, float]], value: tuple[float, float]) -> None:
     if not 0 <= value[0] <= value[1]:
         raise UsageError(f"{attribute.name}: expected a shortest and a longest time in seconds, got {value!r}")
+
+
+def _seconds(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not 0 <= value <= 10 * 365 * 86_400:
+        raise UsageError(f"{attribute.name}: expected 0 s to ten years, got {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -69,10 +64,38 @@ class Faults:
     operator_failures: int = attrs.field(default=0, validator=_count)
     clock_drift: float = attrs.field(default=0.0, validator=_share)
     """Each node's clock runs up to this share faster or slower than the world's."""
+    clock_steps: float = attrs.field(default=0.0, validator=_share)
+    """Share of the restarts before which the host's calendar was set forward or back, so that boots are odd."""
+    clock_step_s: float = attrs.field(default=86_400.0, validator=_seconds)
+    """A calendar is set forward or back by up to so much."""
+    clock_leaps: int = attrs.field(default=0, validator=_count)
+    """How often a running process finds its monotonic clock seconds further, as after a suspend that counts."""
+    leap_s: tuple[float, float] = attrs.field(default=(0.5, 10.0), validator=_range)
+    flip_flops: int = attrs.field(default=0, validator=_count)
+    """One-way cuts that come and go: of a single link, or of all links to or from a single host."""
+    flip_s: tuple[float, float] = attrs.field(default=(0.2, 3.0), validator=_range)
+    """How long such a link is cut, or whole, at a stretch."""
+    starved: int = attrs.field(default=0, validator=_count)
+    """Processes that get no CPU again and again, a minority at a time."""
+    starve_s: tuple[float, float] = attrs.field(default=(0.5, 2.5), validator=_range)
+    """How long a starved process stands still at a stretch. The same at every pace: schedulers know no protocol."""
+    starve_gap_s: tuple[float, float] = attrs.field(default=(0.1, 1.5), validator=_range)
+    """How long it runs in between."""
+    mass_restarts: int = attrs.field(default=0, validator=_count)
+    """Waves in which most or all processes crash within `wave_s` and come back, as in a rollout that went wrong."""
+    mass_leaves: int = attrs.field(default=0, validator=_count)
+    """Waves in which most workers leave within `wave_s`; those stay who are needed."""
+    wave_s: tuple[float, float] = attrs.field(default=(0.2, 2.0), validator=_range)
+    wave_share: tuple[float, float] = attrs.field(default=(0.6, 1.0), validator=_range)
+    namesakes: int = attrs.field(default=0, validator=_count)
+    """So many hosts more start inside the window, each configured with the name of another one."""
 
     @property
     def disturbs_network(self) -> bool:
-        """Return whether healthy processes may lose sight of each other."""
+        """Return whether healthy processes may lose sight of each other.
+
+        A link that flip-flops is a fault of one host, which has an excuse; the others have none.
+        """
         return bool(self.partitions or self.cuts or self.loss_phases)
 
     def stretched(self, pace: float) -> Faults:
@@ -83,168 +106,9 @@ class Faults:
             cut_s=_stretched(self.cut_s, pace),
             pause_s=_stretched(self.pause_s, pace),
             loss_phase_s=_stretched(self.loss_phase_s, pace),
+            flip_s=_stretched(self.flip_s, pace),
         )
-
-
-@attrs.frozen(kw_only=True)
-class Crash:
-    """One process ends without a word; the effects of its last step may be carried out in part only."""
-
-    at: float
-    pick: float
-    """Which of the candidates: a share from 0 to 1."""
-    leader: bool
-    silent: bool
-    effects_left: int
-    """After so many more effects; 0 is between two steps."""
-    down_s: float
-    """Infinity: for good."""
-    keeps_disk: bool
-    moves: bool
-
-
-@attrs.frozen(kw_only=True)
-class Blackout:
-    """All processes end at once and come back with their disks, each in its own time up to `down_s`."""
-
-    at: float
-    down_s: float
-
-
-@attrs.frozen(kw_only=True)
-class Cut:
-    """Nothing gets through from the first host to the second of each pair."""
-
-    at: float
-    for_s: float
-    pairs: tuple[tuple[int, int], ...]
-
-
-@attrs.frozen(kw_only=True)
-class Pause:
-    """One process stands still."""
-
-    at: float
-    for_s: float
-    pick: float
-
-
-@attrs.frozen(kw_only=True)
-class LossPhase:
-    """Every link loses more."""
-
-    at: float
-    for_s: float
-    loss: float
-
-
-@attrs.frozen(kw_only=True)
-class Leave:
-    """One worker says goodbye and stops."""
-
-    at: float
-    pick: float
-
-
-@attrs.frozen(kw_only=True)
-class LateJoin:
-    """A host that was not there at the start starts."""
-
-    at: float
-    host: int
-
-
-@attrs.frozen(kw_only=True)
-class OperatorFailure:
-    """The code of one running instance fails."""
-
-    at: float
-    pick: float
-
-
-Fault = Crash | Blackout | Cut | Pause | LossPhase | Leave | LateJoin | OperatorFailure
-
-
-def draw_schedule(faults: Faults, *, nodes: int, rng: Random) -> tuple[Fault, ...]:
-    """Return the faults of a world of `nodes` hosts in the order of their times. Equal `rng`, equal schedule."""
-    first, last = faults.window_s
-    drawn: list[Fault] = []
-
-    def span(bounds: tuple[float, float]) -> tuple[float, float]:
-        for_s = min(rng.uniform(*bounds), last - first)
-        return rng.uniform(first, last - for_s), for_s
-
-    crashes = range(faults.crashes + faults.leader_crashes)
-    drawn += [
-        _draw_crash(faults, leader=number >= faults.crashes, span=span(faults.down_s), rng=rng) for number in crashes
-    ]
-    for _ in range(faults.blackouts):
-        at, down_s = span(faults.down_s)
-        drawn.append(Blackout(at=at, down_s=down_s))
-    for number in range(faults.partitions + faults.cuts):
-        at, for_s = span(faults.cut_s)
-        pairs = _draw_pairs(nodes, both_ways=number < faults.partitions, rng=rng)
-        drawn.append(Cut(at=at, for_s=for_s, pairs=pairs))
-    for _ in range(faults.pauses):
-        at, for_s = span(faults.pause_s)
-        drawn.append(Pause(at=at, for_s=for_s, pick=rng.random()))
-    phases = [span(faults.loss_phase_s) for _ in range(faults.loss_phases)]
-    drawn.extend(LossPhase(at=at, for_s=for_s, loss=faults.loss_phase) for at, for_s in phases)
-    drawn.extend(Leave(at=rng.uniform(first, last), pick=rng.random()) for _ in range(faults.leaves))
-    late = range(nodes - faults.late_joins, nodes)
-    drawn.extend(LateJoin(at=rng.uniform(first, last), host=host) for host in late)
-    failures = range(faults.operator_failures)
-    drawn.extend(OperatorFailure(at=rng.uniform(first, last), pick=rng.random()) for _ in failures)
-    return tuple(sorted(drawn, key=lambda fault: fault.at))
-
-
-def calm_at(schedule: tuple[Fault, ...]) -> float:
-    """Return when the last fault of any sort has ended."""
-    return max((_end(fault) for fault in schedule), default=0.0)
-
-
-def links_calm_at(schedule: tuple[Fault, ...]) -> float:
-    """Return when nothing keeps live processes from talking any more: cuts, phases of loss, pauses."""
-    return max((_end(fault) for fault in schedule if isinstance(fault, Cut | LossPhase | Pause)), default=0.0)
 
 
 def _stretched(span: tuple[float, float], pace: float) -> tuple[float, float]:
     return span[0] * pace, span[1] * pace
-
-
-def _end(fault: Fault) -> float:
-    match fault:
-        case Crash(at=at, down_s=length_s) | Blackout(at=at, down_s=length_s):
-            return at if math.isinf(length_s) else at + length_s
-        case Cut(at=at, for_s=length_s) | Pause(at=at, for_s=length_s) | LossPhase(at=at, for_s=length_s):
-            return at + length_s
-        case Leave() | LateJoin() | OperatorFailure():
-            return fault.at
-
-
-def _draw_crash(faults: Faults, *, leader: bool, span: tuple[float, float], rng: Random) -> Crash:
-    at, down_s = span
-    return Crash(
-        at=at,
-        pick=rng.random(),
-        leader=leader,
-        silent=rng.random() < faults.host_crashes,
-        effects_left=rng.choice((0, 1, 2, 3, 5, 8)),
-        down_s=down_s if rng.random() < faults.restarts else math.inf,
-        keeps_disk=rng.random() >= faults.disk_losses,
-        moves=rng.random() < faults.address_changes,
-    )
-
-
-def _draw_pairs(nodes: int, *, both_ways: bool, rng: Random) -> tuple[tuple[int, int], ...]:
-    """Return what a split of the hosts in two blocks; one way, sometimes only between two single hosts."""
-    hosts = list(range(nodes))
-    rng.shuffle(hosts)
-    split = rng.randint(1, max(1, nodes - 1))
-    one, two = hosts[:split], hosts[split:]
-    if not both_ways and rng.random() < 0.5:
-        one, two = one[:1], two[:1]
-    pairs = [(source, target) for source in one for target in two]
-    if both_ways:
-        pairs += [(target, source) for source, target in pairs]
-    return tuple(sorted(pairs))

@@ -21,7 +21,6 @@ from swimstream.core.effects import (
     Answer,
     CloseStream,
     Effect,
-    EntriesRecord,
     Notify,
     OpenStream,
     Persist,
@@ -29,7 +28,6 @@ from swimstream.core.effects import (
     Record,
     SendFrame,
     SendPacket,
-    SnapshotRecord,
     StartInstance,
     StopInstance,
 )
@@ -43,14 +41,13 @@ from swimstream.simulator.observer import Observer
 from swimstream.simulator.operators import Bench
 from swimstream.simulator.promises import PromiseBroken
 from swimstream.simulator.streams import Streams
-from swimstream.simulator.trace import Trace
+from swimstream.simulator.trace import Trace, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swimstream.config import NodeConfig
     from swimstream.model.identity import Address, InstanceId, Run
-    from swimstream.model.plan import Entry
     from swimstream.simulator.clock import Action
     from swimstream.simulator.disks import Disk
     from swimstream.simulator.participant import LocalClock, Maker
@@ -61,7 +58,6 @@ TIMER_LATE_S_MAX = 0.001
 SPINS_MAX = 50
 TORN_CRASH_S_MAX = 0.3
 """A crash in the midst of effects strikes by then, even if there are none."""
-EVENT_CHARS_MAX = 300
 
 
 @attrs.frozen(kw_only=True)
@@ -92,6 +88,7 @@ class Life:
         surroundings: Surroundings,
         *,
         maker: Maker,
+        host: str,
         config: NodeConfig,
         boot: int,
         disk: Disk,
@@ -101,7 +98,11 @@ class Life:
         on_end: Callable[[Life], None],
     ) -> None:
         """Start a process: its node is built from the disk, listens, and is watched; it has not joined yet."""
-        self.name = config.name
+        self.name = host
+        """The host it runs on; two may bear the same worker's name."""
+        self.is_superseded = False
+        self.stops_until = 0.0
+        """Until when it stands still now and again."""
         self.address = config.advertise
         self.phase = Phase.RUNNING
         self._around = surroundings
@@ -123,7 +124,7 @@ class Life:
         node_rng = Random(f"{seed}/node")
         self.node = maker(config, boot=boot, saved=disk.load(), rng=node_rng, now=local.read(self._clock.now))
         self.bench = Bench(self, rng=Random(f"{seed}/bench"))
-        self.watch = self._observer.begin(self.node)
+        self.watch = self._observer.begin(self.node, place=f"{host} at {self.address}")
         surroundings.network.listen(self)
         self._trace.note(self._clock.now, self.name, f"starts as {self.node.run} at {self.address}")
         self._settle()
@@ -238,6 +239,14 @@ class Life:
         self._dies_silently = silent
         self._clock.after(TORN_CRASH_S_MAX, partial(self._crash_now, silent=silent))
 
+    def leap(self, by_s: float) -> None:
+        """Have this process's monotonic clock jump ahead, as after a suspend that it counts."""
+        self._local = attrs.evolve(self._local, offset_s=self._local.offset_s + by_s)
+        self._trace.note(self._clock.now, self.name, f"finds its clock {by_s:.3f} s further")
+        self._armed_at = math.inf
+        if self.phase is Phase.RUNNING:
+            self._arm()
+
     def exit(self) -> None:
         """End in good order."""
         self._end(crashed=False, silent=False)
@@ -341,7 +350,7 @@ class Life:
                 pass
             case _:
                 assert_never(effect)
-        self._trace.note(self._clock.now, self.name, _words(effect))
+        self._trace.note(self._clock.now, self.name, words_of(effect))
 
     def _use_stream(self, effect: OpenStream | SendFrame | CloseStream) -> None:
         streams = self._around.streams
@@ -368,28 +377,5 @@ class Life:
 
     def _superseded(self) -> None:
         if self.phase is not Phase.ENDED:
+            self.is_superseded = True
             self.exit()
-
-
-def _words(effect: Effect) -> str:
-    """Return an effect in short; plans and frames are too long for a line."""
-    match effect:
-        case OpenStream():
-            words = f"→ opens stream {effect.stream} to {effect.to}, {len(effect.frame)} B"
-        case SendFrame():
-            words = f"→ stream {effect.stream}, {len(effect.frame)} B"
-        case Persist(record=EntriesRecord() as record):
-            words = f"persists entries from {record.first}: {', '.join(_entry(entry) for entry in record.entries)}"
-        case Persist(record=SnapshotRecord(plan=plan)):
-            words = f"persists the plan at {plan.index}"
-        case StartInstance():
-            words = f"starts {effect.instance} in epoch {effect.epoch} from {effect.resume_from!r}"
-        case Notify():
-            words = f"tells {str(effect.event)[:EVENT_CHARS_MAX]}"
-        case _:
-            words = str(effect)
-    return words
-
-
-def _entry(entry: Entry) -> str:
-    return f"{entry.index}/{entry.term} {type(entry.change).__name__}"

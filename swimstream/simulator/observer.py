@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import attrs
 
-from swimstream.events import Event, MemberChanged
+from swimstream.events import Event, MemberChanged, Superseded
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.member import Member, MemberState
 from swimstream.model.plan import Decision, Plan, PlanMark
@@ -16,9 +17,11 @@ from swimstream.simulator.promises import PromiseBroken
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from swimstream.config import Timing
     from swimstream.core.effects import StartInstance
     from swimstream.model.status import InstanceStatus
     from swimstream.simulator.clock import Clock
+    from swimstream.simulator.faults import Faults
 
 
 class View(Protocol):
@@ -47,6 +50,22 @@ class View(Protocol):
         """Return the newest statuses it knows."""
 
 
+@attrs.frozen
+class Evidence:
+    """What a run has shown to hold of a name: the order of the fields is the order in which it may only rise."""
+
+    boot: int
+    incarnation: int
+    state: MemberState
+    gone_at: float
+    """Since when it has held that run for gone; infinity while it does not."""
+
+    @property
+    def version(self) -> tuple[int, int, MemberState]:
+        """Return what must never fall."""
+        return self.boot, self.incarnation, self.state
+
+
 @attrs.define(eq=False)
 class Watch:
     """What the observer remembers of one process."""
@@ -55,13 +74,24 @@ class Watch:
     run: Run
     """Its run of the moment: a process goes on as a later run when its own was evicted."""
     began_at: float
+    place: str = ""
+    """Host and address."""
+    joined_at: float = math.inf
+    """When it became a member."""
     earlier: set[Run] = attrs.field(factory=set)
     plan: Plan = attrs.field(factory=Plan)
-    known: dict[str, tuple[int, int]] = attrs.field(factory=dict)
-    """Name → the highest (boot, incarnation) that this run has shown to hold."""
+    known: dict[str, Evidence] = attrs.field(factory=dict)
+    """Name → what this run has shown to hold."""
     ended_at: float | None = None
     excused_until: float = 0.0
     """Until when it may be taken for dead, since it stood still."""
+    blind_until: float = 0.0
+    """Until when it may itself take others for dead, since its links come and go. Nobody may believe it."""
+
+    def excuse(self, until: float) -> None:
+        """Excuse a process whose links come and go: it may die, and may judge wrongly."""
+        self.excused_until = max(self.excused_until, until)
+        self.blind_until = max(self.blind_until, until)
 
 
 @attrs.define
@@ -79,7 +109,7 @@ class Findings:
 class Observer:
     """The all-seeing judge of one world. Raises `PromiseBroken` at the step that broke the promise."""
 
-    def __init__(self, *, seed: int, gentle: bool, clock: Clock) -> None:
+    def __init__(self, *, seed: int, gentle: bool, clock: Clock, timing: Timing, faults: Faults) -> None:
         """Judge the world of `seed`; in a `gentle` one, no healthy worker may be declared dead."""
         self.findings = Findings()
         self.leaders: dict[int, Run] = {}
@@ -91,8 +121,15 @@ class Observer:
         self.seed = seed
         self._clock = clock
         self._gentle = gentle
+        leaps_s = faults.clock_leaps * faults.leap_s[1]
+        self._forgets_after_s = timing.tombstone_s / (1 + faults.clock_drift) - leaps_s
+        """A tombstone is not forgotten earlier, by the world's time."""
+        self._told_within_s = timing.sync_interval_s
+        """After so long everybody has heard of a new member, also if the gossip was lost."""
         self._plans: dict[int, tuple[Plan, Run]] = {}
+        self._began: dict[Run, Watch] = {}
         self._crashed: dict[Run, float] = {}
+        self._left: dict[Run, float] = {}
         self._detected: set[tuple[Run, Run]] = set()
         self._epochs: dict[tuple[InstanceId, int], Run] = {}
         self._lost: dict[InstanceId, tuple[float, Run]] = {}
@@ -108,10 +145,11 @@ class Observer:
 
     # --- the truth --------------------------------------------------------------------------------
 
-    def begin(self, view: View) -> Watch:
+    def begin(self, view: View, *, place: str = "") -> Watch:
         """Take note that a run has started; the driver passes what this returns at every later step."""
-        watch = Watch(view, view.run, self.now)
+        watch = Watch(view, view.run, self.now, place)
         self.watches.append(watch)
+        self._began[watch.run] = watch
         return watch
 
     def end(self, watch: Watch, *, crashed: bool, running: Mapping[InstanceId, int]) -> None:
@@ -122,6 +160,8 @@ class Observer:
             self._crashed[watch.run] = self.now
             for instance in running:
                 self._lost[instance] = (self.now, watch.run)
+        elif watch.joined_at < math.inf:
+            self._left[watch.run] = self.now
 
     # --- the steps --------------------------------------------------------------------------------
 
@@ -145,10 +185,14 @@ class Observer:
 
     def hear(self, watch: Watch, event: Event) -> None:
         """Check what a node tells its application."""
+        if isinstance(event, Superseded):
+            self._check_superseded(watch, event.by)
         if not isinstance(event, MemberChanged):
             return
         member = event.member
         self._check_member(watch, member)
+        if member.run == watch.run:
+            watch.joined_at = min(watch.joined_at, self.now)
         if member.state is not MemberState.DEAD:
             return
         crashed_at = self._crashed.get(member.run)
@@ -160,7 +204,7 @@ class Observer:
         for other in self.watches:
             if other.view.run == member.run:
                 self.findings.false_deaths += 1
-                if self._gentle and self.now >= other.excused_until:
+                if self._gentle and self.now >= max(other.excused_until, watch.blind_until):
                     accusers = ", ".join(member.accusers) or "nobody"
                     self.broken(
                         promises.NO_FALSE_DEATH,
@@ -193,16 +237,21 @@ class Observer:
         if lost is not None:
             self.findings.reexecution_s.append(self.now - lost[0])
 
-    def check_detected(self, run: Run, *, since: float) -> None:
-        """Check that everybody who was there at `since` knows that `run` is gone; call it when the bound is over."""
+    def check_detected(self, run: Run, *, since: float, only_healthy: bool = False) -> None:
+        """Check that everybody who was there at `since` knows that `run` is gone; call it when the bound is over.
+
+        `only_healthy` leaves those out that stood still, or whose links came and went.
+        """
         for watch in self.watches:
-            if watch.began_at > since:
+            if watch.began_at > since or (only_healthy and self.now < max(watch.excused_until, watch.blind_until)):
                 continue
             for member in watch.view.members():
                 if member.run == run and not member.state.is_gone:
+                    ended = "crashed" if run in self._crashed else "left"
+                    at = self._crashed.get(run, self._left.get(run, since))
                     self.broken(
                         promises.DETECTION,
-                        f"{run} crashed at {self._crashed[run]:.3f} s; {watch.run} still holds it {member.state.name}",
+                        f"{run} {ended} at {at:.3f} s; {watch.run} still holds it {member.state.name}",
                     )
 
     # --- one promise each -------------------------------------------------------------------------
@@ -212,6 +261,21 @@ class Observer:
             self.broken(promises.INCARNATIONS, f"{watch.run} goes on as {run}, which is not a later run of it")
         watch.earlier.add(watch.run)
         watch.run = run
+        self._began[run] = watch
+
+    def _check_superseded(self, watch: Watch, by: Run) -> None:
+        """Only a later worker may take a name over; and not from one that it could have asked.
+
+        Who has moved cannot tell an earlier life of its own from a namesake: it may stop, and is started again.
+        """
+        later = self._began.get(by)
+        if later is None or by.name != watch.run.name or by <= watch.run:
+            self.broken(promises.ONE_NAME, f"{watch.run} gave way to {by}, which is no later run of its name")
+        if later.place == watch.place:
+            self.broken(promises.ONE_NAME, f"{watch.run} gave way to {by}, an earlier life of its own")
+        was_known = watch.joined_at + self._told_within_s < later.began_at
+        if self._gentle and was_known and self.now >= watch.excused_until:
+            self.broken(promises.ONE_NAME, f"{watch.run} lived and could be asked, but {by} took its name")
 
     def _check_plan(self, watch: Watch, plan: Plan) -> None:
         before = watch.plan
@@ -251,14 +315,24 @@ class Observer:
                 self.broken(promises.COMMITTED, f"{watch.run} has {decision} after a gap")
 
     def _check_member(self, watch: Watch, member: Member) -> None:
-        now = (member.run.boot, member.incarnation)
         before = watch.known.get(member.run.name)
-        if before is not None and now < before:
-            self.broken(
-                promises.INCARNATIONS,
-                f"{watch.run} knew boot, incarnation {before} of {member.run.name}, now it holds {now}",
-            )
-        watch.known[member.run.name] = now
+        gone_at = math.inf
+        if member.state.is_gone:
+            gone_at = min(self.now, before.gone_at if before is not None else math.inf)
+        held = Evidence(member.run.boot, member.incarnation, member.state, gone_at)
+        if before is not None and held.version < before.version:
+            if self.now < before.gone_at + self._forgets_after_s:
+                self.broken(
+                    promises.INCARNATIONS,
+                    f"{watch.run} knew boot, incarnation, state {_version(before)} of {member.run.name}, "
+                    f"now it holds {_version(held)}",
+                )
+            held = attrs.evolve(held, gone_at=self.now if member.state.is_gone else math.inf)
+        watch.known[member.run.name] = held
+
+
+def _version(evidence: Evidence) -> str:
+    return f"({evidence.boot}, {evidence.incarnation}, {evidence.state.name})"
 
 
 def _epoch(instance: InstanceId, epoch: int) -> str:

@@ -16,6 +16,7 @@ DETECTION = "P1: a crashed worker is declared dead in time"
 NO_FALSE_DEATH = "P2: a healthy worker is not declared dead"
 AGREEMENT = "P3: views converge once faults stop"
 ONE_EPOCH = "an epoch is run once, by the worker it names"
+ONE_NAME = "two live workers never keep one name: the later one is refused, or the lower boot stops"
 INCARNATIONS = "what a worker knows of another never goes back"
 BOUNDED = "P7: no input crashes a node, or makes it spin, storm or send without bound"
 
@@ -54,13 +55,30 @@ def detection_s_max(timing: Timing, *, nodes: int) -> float:
     return (2 * (nodes - 1) + 1) * round_s + suspicion_s_max(timing, nodes=nodes) + round_s
 
 
+def excuse_s(timing: Timing, *, nodes: int) -> float:
+    """Return for how many seconds who stood still or was cut off may still be taken for dead afterwards.
+
+    The last round that it failed must end (a stretched one), and the suspicion must run out before the accused hears of
+    it and refutes.
+    """
+    return timing.probe_interval_s * (1 + timing.health_max) + suspicion_s_max(timing, nodes=nodes)
+
+
+def members_settling_s_max(timing: Timing, *, nodes: int) -> float:
+    """Return after how many quiet seconds every worker's view of the members is the truth (P3).
+
+    What was cut off is found again by reconnecting (each try picks one of the dead at random, hence 2n tries), is
+    told by syncing, and may then still have to be detected.
+    """
+    heal_s = 2 * nodes * timing.reconnect_interval_s + 4 * timing.sync_interval_s
+    return detection_s_max(timing, nodes=nodes) + heal_s
+
+
 def settling_s_max(timing: Timing, *, nodes: int) -> float:
     """Return after how many quiet seconds all workers agree on everything (P3).
 
-    What was cut off is found again by reconnecting (each try picks one of the dead at random, hence 2n tries), is
-    told by syncing, and may then still have to be detected; the council elects (a few split votes allowed for),
-    and what it assigned may have to be assigned once more, to one that accepts.
+    The views of the members come first; then the council elects (a few split votes allowed for), and what it assigned
+    may have to be assigned once more, to one that accepts.
     """
-    heal_s = 2 * nodes * timing.reconnect_interval_s + 4 * timing.sync_interval_s
     elect_s = 10 * 2 * timing.election_timeout_s_min
-    return detection_s_max(timing, nodes=nodes) + heal_s + elect_s + 3 * timing.accept_timeout_s
+    return members_settling_s_max(timing, nodes=nodes) + elect_s + 3 * timing.accept_timeout_s

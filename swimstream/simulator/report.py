@@ -18,6 +18,8 @@ class Report:
     lasted_s: float
     settled_s: float
     """From the end of the last fault until all agreed on everything."""
+    members_settled_s: float
+    """Likewise until everybody's view of the members was the truth."""
     actions: int
     crashes: int
     detection_s: tuple[float, ...]

@@ -1,11 +1,59 @@
-"""Named worlds: which faults and links each stands for. The tests and the command line share them."""
+"""What a world is made from, and the named sorts of worlds. The tests, the sweep and the command line share them."""
 
 from __future__ import annotations
 
+from random import Random
+
 import attrs
 
+from swimstream.config import LAN, LOCAL, Timing
+from swimstream.errors import UsageError
 from swimstream.simulator.faults import Faults
-from swimstream.simulator.network import Links
+from swimstream.simulator.network import HELD_BACK_MULT, Links
+
+NODES_MAX = 1_000
+LOSS_GENTLE_MAX = 0.01
+CROWD_EVERY = 8
+CROWD_NODES = (16, 20, 24, 28, 32)
+
+
+@attrs.frozen(kw_only=True)
+class Scenario:
+    """Everything that a world is made from."""
+
+    nodes: int = attrs.field()
+    """Workers of different names; `faults.namesakes` come on top."""
+    seed: int
+    timing: Timing = LOCAL
+    links: Links = attrs.field(factory=Links)
+    faults: Faults = attrs.field(factory=Faults)
+    jobs: int = 2
+    """How many jobs are submitted, at random times, to random workers."""
+    sites: int = 1
+    lasts_s: float = 20.0
+    """The world goes on at least so long (virtual seconds), and until it has settled."""
+
+    @nodes.validator
+    def _check_nodes(self, _: object, value: int) -> None:
+        if not 1 <= value <= NODES_MAX:
+            raise UsageError(f"nodes: expected 1 to {NODES_MAX}, got {value}")
+
+    def __attrs_post_init__(self) -> None:
+        founders = self.nodes - self.faults.late_joins
+        if founders < 1 or self.faults.namesakes > founders:
+            raise UsageError(
+                f"nodes: expected more than the {self.faults.late_joins} that join late, and one for each "
+                f"of {self.faults.namesakes} namesakes, got {self.nodes}"
+            )
+
+    @property
+    def is_gentle(self) -> bool:
+        """Return whether no healthy worker has an excuse for declaring another dead (P2)."""
+        links = self.links
+        stretch = HELD_BACK_MULT if links.reordering else 1
+        slowest_s = 2 * (links.delay_s + links.jitter_s) * stretch
+        lost = links.loss + links.corruption
+        return lost <= LOSS_GENTLE_MAX and not self.faults.disturbs_network and slowest_s < self.timing.probe_timeout_s
 
 
 @attrs.frozen(kw_only=True)
@@ -14,25 +62,100 @@ class Story:
 
     faults: Faults
     links: Links = attrs.field(factory=Links)
+    loss_max: float = 0.0
+    """Each world loses its own share of the datagrams: none, so much, or something in between."""
     sites: int = 1
+    timing: Timing = LOCAL
+    nodes_min: int = 3
+    has_crowds: bool = False
+    """Whether every eighth world is one of 16 to 32 workers that have no jobs: membership in a larger cluster."""
 
+    def scenario(self, seed: int) -> Scenario:
+        """Return the world of `seed`: of 3 to 9 workers, or a crowd."""
+        is_crowd = self.has_crowds and seed % CROWD_EVERY == CROWD_EVERY - 1
+        return Scenario(
+            nodes=CROWD_NODES[seed // CROWD_EVERY % len(CROWD_NODES)] if is_crowd else self.nodes_min + seed % 7,
+            seed=seed,
+            timing=self.timing,
+            links=self.links_of(seed),
+            faults=self.faults,
+            jobs=0 if is_crowd else 2,
+            sites=self.sites,
+        )
+
+    def links_of(self, seed: int) -> Links:
+        """Return the links of the world of `seed`."""
+        if not self.loss_max:
+            return self.links
+        rng = Random(f"{seed}/loss")
+        return attrs.evolve(self.links, loss=rng.choice((0.0, self.loss_max, rng.uniform(0.0, self.loss_max))))
+
+    def timing_at(self, timing: Timing) -> Timing:
+        """Return `timing` with what the story needs: a tombstone that does not outlast it."""
+        tombstone_s = self.timing.tombstone_s * self.pace(timing)
+        return attrs.evolve(timing, tombstone_s=min(timing.tombstone_s, tombstone_s))
+
+    def pace(self, timing: Timing) -> float:
+        """Return how many times longer everything lasts with `timing` than in the story's own."""
+        return timing.probe_interval_s / self.timing.probe_interval_s
+
+
+ROUGH = Links(duplication=0.02, reordering=0.02)
+"""Datagrams come twice and out of order, as they may on any network; nobody may die of that."""
+LONG_WINDOW_S = (8.0, 45.0)
+LAN_WINDOW_S = (20.0, 90.0)
 
 STORIES = {
-    "calm": Story(faults=Faults()),
-    "loss": Story(faults=Faults(crashes=1), links=Links(loss=0.05, duplication=0.02, reordering=0.02)),
-    "crash": Story(faults=Faults(crashes=2, restarts=0.3, operator_failures=1)),
+    "calm": Story(faults=Faults(), links=ROUGH, loss_max=0.01),
+    "loss": Story(faults=Faults(crashes=1), links=ROUGH, loss_max=0.05),
+    "crash": Story(faults=Faults(crashes=2, restarts=0.3, operator_failures=1), has_crowds=True),
     "restart": Story(faults=Faults(crashes=3, leader_crashes=1, operator_failures=1)),
+    "tombstone": Story(
+        faults=Faults(window_s=LONG_WINDOW_S, crashes=3, leaves=1, down_s=(2.0, 20.0), address_changes=0.3),
+        timing=attrs.evolve(LOCAL, tombstone_s=4.0),
+        links=ROUGH,
+        loss_max=0.01,
+        has_crowds=True,
+    ),
     "diskless": Story(faults=Faults(crashes=3, leader_crashes=1, disk_losses=0.7, address_changes=0.3)),
     "leader": Story(faults=Faults(leader_crashes=3, restarts=0.7)),
     "duel": Story(
         faults=Faults(leader_crashes=5, crashes=5, down_s=(0.02, 0.6), host_crashes=0.0),
         links=Links(delay_s=0.02, jitter_s=0.3),
     ),
-    "partition": Story(faults=Faults(partitions=2)),
-    "cut": Story(faults=Faults(cuts=3)),
-    "pause": Story(faults=Faults(pauses=4), links=Links(loss=0.005)),
+    "partition": Story(faults=Faults(partitions=2), has_crowds=True),
+    "cut": Story(faults=Faults(cuts=3), has_crowds=True),
+    "flip-flop": Story(faults=Faults(flip_flops=2, crashes=1), nodes_min=5, has_crowds=True),
+    "pause": Story(faults=Faults(pauses=4), links=Links(loss=0.005), has_crowds=True),
+    "starved": Story(faults=Faults(starved=3, crashes=1), links=ROUGH, loss_max=0.01, nodes_min=5, has_crowds=True),
+    "starved-lan": Story(
+        faults=Faults(window_s=LAN_WINDOW_S, starved=4, crashes=1, down_s=(0.2, 30.0)),
+        links=ROUGH,
+        loss_max=0.01,
+        timing=LAN,
+        nodes_min=5,
+        has_crowds=True,
+    ),
+    "clocks": Story(
+        faults=Faults(crashes=3, disk_losses=0.3, clock_steps=0.8, clock_leaps=5, clock_drift=0.01),
+        loss_max=0.01,
+        has_crowds=True,
+    ),
+    "namesake": Story(faults=Faults(namesakes=1, crashes=2, down_s=(0.05, 3.0)), loss_max=0.01),
+    "namesake-split": Story(
+        faults=Faults(window_s=LONG_WINDOW_S, namesakes=1, partitions=2, cuts=1, clock_steps=0.5, crashes=1)
+    ),
     "blackout": Story(faults=Faults(blackouts=1, crashes=1)),
+    "mass-restart": Story(
+        faults=Faults(mass_restarts=2, disk_losses=0.4, address_changes=0.3, clock_steps=0.2),
+        links=ROUGH,
+        loss_max=0.01,
+        has_crowds=True,
+    ),
     "leave": Story(faults=Faults(leaves=1, late_joins=1, crashes=1)),
+    "mass-leave": Story(
+        faults=Faults(mass_leaves=1, leaves=1, crashes=1), links=ROUGH, loss_max=0.01, nodes_min=5, has_crowds=True
+    ),
     "everything": Story(
         faults=Faults(
             crashes=3,
@@ -40,17 +163,21 @@ STORIES = {
             restarts=0.8,
             disk_losses=0.4,
             address_changes=0.3,
-            blackouts=0,
             partitions=2,
             cuts=2,
+            flip_flops=1,
             pauses=2,
+            starved=1,
             loss_phases=1,
             leaves=1,
             late_joins=1,
             operator_failures=2,
             clock_drift=0.01,
+            clock_steps=0.2,
+            clock_leaps=2,
         ),
         links=Links(delay_s=0.002, jitter_s=0.01, loss=0.02, duplication=0.02, reordering=0.05),
         sites=2,
+        nodes_min=4,
     ),
 }

@@ -14,23 +14,30 @@ import attrs
 
 from swimstream.simulator import promises
 from swimstream.simulator.disks import Disk
-from swimstream.simulator.faults import (
-    Blackout,
+from swimstream.simulator.life import Life, Phase
+from swimstream.simulator.schedule import (
+    ClockLeap,
     Crash,
     Cut,
     Fault,
+    FlipFlop,
     LateJoin,
     Leave,
     LossPhase,
+    MassLeave,
+    MassRestart,
     OperatorFailure,
     Pause,
+    Starve,
+    cuts_calm_at,
+    draw_clock_step,
     links_calm_at,
 )
-from swimstream.simulator.life import Life, Phase
 
 if TYPE_CHECKING:
     from swimstream.model.identity import Run
-    from swimstream.simulator.world import Host, World
+    from swimstream.simulator.hosts import Host
+    from swimstream.simulator.world import World
 
 SEEDS_KEPT = 2
 MILDER_DOWN_S = 3.0
@@ -43,7 +50,8 @@ class Striker:
     def __init__(self, world: World) -> None:
         """Stand ready; nothing is scheduled before `arm`."""
         self._world = world
-        self._excuse_s = promises.detection_s_max(world.scenario.timing, nodes=world.scenario.nodes)
+        self._excuse_s = promises.excuse_s(world.scenario.timing, nodes=len(world.hosts))
+        self._cuts_calm_at = cuts_calm_at(world.schedule)
         self._links_calm_at = links_calm_at(world.schedule)
         self._rng = world.random("striker")
 
@@ -58,22 +66,27 @@ class Striker:
         match fault:
             case Crash():
                 self._crash(fault)
-            case Blackout(down_s=down_s):
-                for life in list(world.lives()):
-                    self._end(life, silent=False, effects_left=0, back_s=self._rng.uniform(0, down_s))
+            case MassRestart():
+                self._restart_many(fault)
             case Cut():
-                pairs = [(world.hosts[source].name, world.hosts[target].name) for source, target in fault.pairs]
-                self._note(f"cut for {fault.for_s:.3f} s: {', '.join('→'.join(pair) for pair in pairs)}")
-                world.network.cut(pairs)
-                world.clock.after(fault.for_s, partial(self._mend, pairs))
+                self._cut(fault.pairs, fault.for_s)
+            case FlipFlop():
+                self._flip_flop(fault)
             case Pause():
-                self._pause(fault)
+                self._stop(fault.pick, ((0.0, fault.for_s),))
+            case Starve():
+                self._stop(fault.pick, fault.stops)
+            case ClockLeap():
+                self._leap(fault)
             case LossPhase(loss=loss):
                 self._note(f"{loss:.0%} more loss for {fault.for_s:.3f} s")
                 world.network.loss_extra += loss
                 world.clock.after(fault.for_s, partial(self._end_loss, loss))
             case Leave(pick=pick):
                 self._leave(pick)
+            case MassLeave():
+                for _ in range(round(fault.share * sum(1 for _ in world.lives()))):
+                    world.clock.after(self._rng.uniform(0, fault.over_s), partial(self._leave, self._rng.random()))
             case LateJoin(host=host):
                 world.start(world.hosts[host])
             case OperatorFailure(pick=pick):
@@ -91,30 +104,60 @@ class Striker:
             return
         host = self._host(life)
         back_s = fault.down_s
-        spares = self._can_lose_memory(host)
         if math.isinf(back_s) and not self._can_lose(host):
             back_s = MILDER_DOWN_S
         if math.isinf(back_s):
             host.gone = True
         self._end(life, silent=fault.silent, effects_left=fault.effects_left, back_s=back_s)
-        if not fault.keeps_disk and spares:
+        self._change(host, keeps_disk=fault.keeps_disk, moves=fault.moves, clock_step_s=fault.clock_step_s)
+
+    def _restart_many(self, fault: MassRestart) -> None:
+        lives = list(self._world.lives())
+        for life in self._rng.sample(lives, min(len(lives), math.ceil(fault.share * len(lives)))):
+            after_s = self._rng.uniform(0, fault.over_s)
+            back_s = self._rng.uniform(0, fault.down_s)
+            self._world.clock.after(after_s, partial(self._restart_one, life, back_s, is_clean=fault.is_clean))
+
+    def _restart_one(self, life: Life, back_s: float, *, is_clean: bool) -> None:
+        if life.phase is Phase.ENDED:
+            return
+        host, faults = self._host(life), self._world.scenario.faults
+        self._end(life, silent=False, effects_left=0, back_s=back_s)
+        if not is_clean:
+            self._change(
+                host,
+                keeps_disk=self._rng.random() >= faults.disk_losses,
+                moves=self._rng.random() < faults.address_changes,
+                clock_step_s=draw_clock_step(faults, rng=self._rng),
+            )
+
+    def _change(self, host: Host, *, keeps_disk: bool, moves: bool, clock_step_s: float) -> None:
+        """Alter what the next process on `host` finds."""
+        if not keeps_disk and self._can_lose_memory(host):
             host.disk = Disk(voter=0)
-        if fault.moves and not host.is_seed:
+        if moves and not host.is_seed:
             self._move(host)
+        if clock_step_s:
+            host.skew_ms += int(clock_step_s * 1_000)
+            self._note(f"the calendar of {host.name} is set by {clock_step_s:+.3f} s")
 
     def _end(self, life: Life, *, silent: bool, effects_left: int, back_s: float) -> None:
         world = self._world
         host, run = self._host(life), life.run
         world.crashes += 1
         life.crash(silent=silent, effects_left=effects_left)
-        bound_s = promises.detection_s_max(world.scenario.timing, nodes=world.scenario.nodes)
-        since = max(world.clock.now, self._links_calm_at)
-        world.clock.at(since + bound_s, partial(self._check_detected, run, since))
+        self._expect_detection(run)
         if not math.isinf(back_s):
             world.clock.after(back_s, partial(self._restart, host, life))
 
-    def _check_detected(self, run: Run, since: float) -> None:
-        self._world.observer.check_detected(run, since=since)
+    def _expect_detection(self, run: Run) -> None:
+        """Have the bound of P1 checked: for the healthy once packets arrive, for all once nobody stands still."""
+        world = self._world
+        bound_s = promises.detection_s_max(world.scenario.timing, nodes=len(world.hosts))
+        for calm_at, only_healthy in ((self._cuts_calm_at, True), (self._links_calm_at, False)):
+            since = max(world.clock.now, calm_at)
+            check = partial(world.observer.check_detected, run, since=since, only_healthy=only_healthy)
+            world.clock.at(since + bound_s, check)
 
     def _restart(self, host: Host, former: Life) -> None:
         if former.phase is not Phase.ENDED:
@@ -136,33 +179,65 @@ class Striker:
         council = world.plan().council
         if not council:
             return False
-        by_name = {each.name: each for each in world.hosts}
         lost = 0
         for seat in council:
-            holder = by_name[seat.name]
-            lost += holder is host or holder.gone or holder.disk.voter != seat.voter
+            holders = [each for each in world.hosts if each.worker == seat.name and each.disk.voter == seat.voter]
+            lost += not any(each is not host and not each.gone for each in holders)
         return lost <= (len(council) - 1) // 2
 
     # --- the rest ---------------------------------------------------------------------------------
+
+    def _cut(self, between: tuple[tuple[int, int], ...], for_s: float) -> None:
+        hosts = self._world.hosts
+        pairs = [(hosts[source].name, hosts[target].name) for source, target in between]
+        self._note(f"cut for {for_s:.3f} s: {', '.join('→'.join(pair) for pair in pairs)}")
+        self._world.network.cut(pairs)
+        self._world.clock.after(for_s, partial(self._mend, pairs))
 
     def _mend(self, pairs: list[tuple[str, str]]) -> None:
         self._note(f"mended: {', '.join('→'.join(pair) for pair in pairs)}")
         self._world.network.mend(pairs)
 
+    def _flip_flop(self, fault: FlipFlop) -> None:
+        world = self._world
+        if fault.host is not None:
+            host = world.hosts[fault.host]
+            host.excused_until = world.clock.now + fault.for_s + self._excuse_s
+            if host.life is not None:
+                host.life.watch.excuse(host.excused_until)
+        offset_s = 0.0
+        while offset_s < fault.for_s:
+            for_s = min(fault.cut_s, fault.for_s - offset_s)
+            world.clock.after(offset_s, partial(self._cut, fault.pairs, for_s))
+            offset_s += fault.cut_s + fault.whole_s
+
     def _end_loss(self, loss: float) -> None:
         self._note(f"{loss:.0%} more loss ends")
         self._world.network.loss_extra = max(0.0, self._world.network.loss_extra - loss)
 
-    def _pause(self, fault: Pause) -> None:
+    def _stop(self, pick: float, stops: tuple[tuple[float, float], ...]) -> None:
+        """Have one process stand still for a while, perhaps again and again: the rest must stay a majority."""
         lives = list(self._world.lives())
-        running = [life for life in lives if life.phase is Phase.RUNNING]
-        paused = len(lives) - len(running)
-        life = _pick(running, fault.pick)
-        if life is None or paused + 1 > (len(lives) - 1) // 2:
+        now = self._world.clock.now
+        able = [life for life in lives if life.phase is Phase.RUNNING and life.stops_until <= now]
+        stopped = len(lives) - len(able)
+        life = _pick(able, pick)
+        if life is None or stopped + 1 > (len(lives) - 1) // 2:
             return
-        life.watch.excused_until = self._world.clock.now + fault.for_s + self._excuse_s
-        life.pause()
-        self._world.clock.after(fault.for_s, life.resume)
+        life.stops_until = now + sum(stops[-1])
+        life.watch.excused_until = max(life.watch.excused_until, life.stops_until + self._excuse_s)
+        for offset_s, for_s in stops:
+            self._world.clock.after(offset_s, partial(self._pause, life, for_s))
+
+    def _pause(self, life: Life, for_s: float) -> None:
+        if life.phase is Phase.RUNNING:
+            life.pause()
+            self._world.clock.after(for_s, life.resume)
+
+    def _leap(self, fault: ClockLeap) -> None:
+        life = _pick([life for life in self._world.lives() if life.phase is Phase.RUNNING], fault.pick)
+        if life is not None:
+            life.leap(fault.leap_s)
 
     def _leave(self, pick: float) -> None:
         running = [life for life in self._world.lives() if life.phase is Phase.RUNNING]
@@ -172,6 +247,7 @@ class Striker:
             return
         self._host(life).gone = True
         self._world.leave(life)
+        self._expect_detection(life.run)
 
     def _fail_operator(self, pick: float) -> None:
         running = [

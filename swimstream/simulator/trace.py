@@ -9,13 +9,28 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections import deque
+from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.core.effects import (
+    Effect,
+    EntriesRecord,
+    Notify,
+    OpenStream,
+    Persist,
+    SendFrame,
+    SnapshotRecord,
+    StartInstance,
+)
 from swimstream.errors import WireError
 from swimstream.wire.codec import decode_packet_untrusted
 
+if TYPE_CHECKING:
+    from swimstream.model.plan import Entry
+
 LINES_KEPT = 4_000
+EVENT_CHARS_MAX = 300
 MESSAGE_CHARS_MAX = 160
 _STAMP = struct.Struct("<d")
 
@@ -63,3 +78,27 @@ def _describe(payload: bytes) -> str:
     texts = [str(message) for message in packet.messages]
     short = [text if len(text) <= MESSAGE_CHARS_MAX else text[:MESSAGE_CHARS_MAX] + "…" for text in texts]
     return f" {len(payload)} B " + " | ".join(short)
+
+
+def words_of(effect: Effect) -> str:
+    """Return an effect in short; plans and frames are too long for a line."""
+    match effect:
+        case OpenStream():
+            words = f"→ opens stream {effect.stream} to {effect.to}, {len(effect.frame)} B"
+        case SendFrame():
+            words = f"→ stream {effect.stream}, {len(effect.frame)} B"
+        case Persist(record=EntriesRecord() as record):
+            words = f"persists entries from {record.first}: {', '.join(_entry(entry) for entry in record.entries)}"
+        case Persist(record=SnapshotRecord(plan=plan)):
+            words = f"persists the plan at {plan.index}"
+        case StartInstance():
+            words = f"starts {effect.instance} in epoch {effect.epoch} from {effect.resume_from!r}"
+        case Notify():
+            words = f"tells {str(effect.event)[:EVENT_CHARS_MAX]}"
+        case _:
+            words = str(effect)
+    return words
+
+
+def _entry(entry: Entry) -> str:
+    return f"{entry.index}/{entry.term} {type(entry.change).__name__}"

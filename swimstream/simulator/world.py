@@ -6,25 +6,25 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
-import attrs
-
-from swimstream.config import LOCAL, NodeConfig, Timing
+from swimstream.config import LOCAL, Timing
+from swimstream.core.boots import boot_above
 from swimstream.core.node import Node
-from swimstream.errors import UsageError
-from swimstream.model.identity import Address
 from swimstream.model.plan import Plan
 from swimstream.simulator import promises
-from swimstream.simulator.agreement import disagreements
+from swimstream.simulator.agreement import disagreements, member_disagreements
 from swimstream.simulator.clock import Clock, WorldOverrun
 from swimstream.simulator.disks import Disk
-from swimstream.simulator.faults import Fault, Faults, calm_at, draw_schedule
+from swimstream.simulator.faults import Faults
+from swimstream.simulator.hosts import Host, build_hosts, configure
 from swimstream.simulator.life import Life, Phase, Surroundings
-from swimstream.simulator.network import HELD_BACK_MULT, Links, Network
+from swimstream.simulator.network import Links, Network
 from swimstream.simulator.observer import Observer
-from swimstream.simulator.operators import HOPELESS_JOB, KIND, draw_job
+from swimstream.simulator.operators import HOPELESS_JOB, draw_job
 from swimstream.simulator.participant import LocalClock, Maker
 from swimstream.simulator.promises import PromiseBroken
 from swimstream.simulator.report import Report
+from swimstream.simulator.scenarios import Scenario
+from swimstream.simulator.schedule import Fault, calm_at, draw_schedule
 from swimstream.simulator.streams import Streams
 from swimstream.simulator.striker import Striker
 from swimstream.simulator.trace import Trace
@@ -32,8 +32,6 @@ from swimstream.simulator.trace import Trace
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NODES_MAX = 1_000
-SEEDS = 3
 START_S_MAX = 0.5
 RESTART_AFTER_REFUSAL_S = 1.0
 POLL_S = 0.25
@@ -42,60 +40,10 @@ POLLS_AGREED = 4
 RESUBMIT_S = 5.0
 PACKETS_PER_NODE_S_MAX = 4_000
 EPOCH_MS = 1_760_000_000_000
-SKEW_MS_MAX = 600_000
 OFFSET_S_MAX = 100_000.0
-LOSS_GENTLE_MAX = 0.01
 JOIN_REQUEST = 1
 LEAVE_REQUEST = 2
 SUBMIT_REQUEST_FIRST = 1_000
-
-
-@attrs.frozen(kw_only=True)
-class Scenario:
-    """Everything that a world is made from."""
-
-    nodes: int = attrs.field()
-    seed: int
-    timing: Timing = LOCAL
-    links: Links = attrs.field(factory=Links)
-    faults: Faults = attrs.field(factory=Faults)
-    jobs: int = 2
-    """How many jobs are submitted, at random times, to random workers."""
-    sites: int = 1
-    lasts_s: float = 20.0
-    """The world goes on at least so long (virtual seconds), and until it has settled."""
-
-    @nodes.validator
-    def _check_nodes(self, _: object, value: int) -> None:
-        if not 1 <= value <= NODES_MAX:
-            raise UsageError(f"nodes: expected 1 to {NODES_MAX}, got {value}")
-
-    @property
-    def is_gentle(self) -> bool:
-        """Return whether no healthy worker has an excuse for declaring another dead (P2)."""
-        links = self.links
-        stretch = HELD_BACK_MULT if links.reordering else 1
-        slowest_s = 2 * (links.delay_s + links.jitter_s) * stretch
-        lost = links.loss + links.corruption
-        return lost <= LOSS_GENTLE_MAX and not self.faults.disturbs_network and slowest_s < self.timing.probe_timeout_s
-
-
-@attrs.define(eq=False)
-class Host:
-    """A machine: its processes come and go, its disk stays, unless a fault takes it."""
-
-    index: int
-    name: str
-    site: str
-    skew_ms: int
-    address: Address
-    disk: Disk
-    starts: int = 0
-    is_seed: bool = False
-    """Its address is in every configuration, so it never changes."""
-    gone: bool = False
-    """Nothing will run here any more."""
-    life: Life | None = None
 
 
 class World:
@@ -109,7 +57,13 @@ class World:
         self.trace = Trace()
         self.network = Network(scenario.links, clock=self.clock, rng=self.random("network"))
         self.streams = Streams(self.network, clock=self.clock)
-        self.observer = Observer(seed=scenario.seed, gentle=scenario.is_gentle, clock=self.clock)
+        self.observer = Observer(
+            seed=scenario.seed,
+            gentle=scenario.is_gentle,
+            clock=self.clock,
+            timing=scenario.timing,
+            faults=scenario.faults,
+        )
         self.crashes = 0
         self._maker = maker
         self._around = Surroundings(
@@ -121,7 +75,7 @@ class World:
             timing=scenario.timing,
         )
         rng = self.random("hosts")
-        self.hosts = [self._build_host(index, rng) for index in range(scenario.nodes)]
+        self.hosts = build_hosts(scenario, rng=rng, namesake_rng=self.random("namesakes"))
         self._submitting = self.random("submit")
         self._jobs = {f"job-{number}": draw_job(number, rng=rng) for number in range(scenario.jobs)}
         if scenario.jobs:
@@ -131,6 +85,8 @@ class World:
         self._requests: dict[int, str] = {}
         self._requests_made = 0
         self._packets_before = 0
+        self._calm = 0.0
+        """When the last fault has ended, and the last job been submitted."""
 
     def random(self, purpose: str) -> Random:
         """Return the stream of randomness for one purpose. Streams do not disturb each other."""
@@ -154,23 +110,25 @@ class World:
             return
         scenario = self.scenario
         host.starts += 1
-        boot = EPOCH_MS + host.skew_ms + int(self.clock.now * 1_000)
+        calendar_ms = EPOCH_MS + host.skew_ms + int(self.clock.now * 1_000)
         if host.disk.voter == 0:
-            host.disk = Disk(voter=boot)
+            host.disk = Disk(voter=calendar_ms)
         seed = f"{scenario.seed}/{host.name}/{host.starts}"
         drift = scenario.faults.clock_drift
         rng = Random(f"{seed}/clock")
         host.life = Life(
             self._around,
             maker=self._maker,
-            config=self._configure(host),
-            boot=boot,
+            host=host.name,
+            config=configure(scenario, host, self.hosts),
+            boot=boot_above(host.disk.load(), name=host.worker, now_ms=calendar_ms),
             disk=host.disk,
             local=LocalClock(offset_s=rng.uniform(0, OFFSET_S_MAX), rate=1 + rng.uniform(-drift, drift)),
             seed=seed,
             on_answer=self._on_answer,
             on_end=self._on_end,
         )
+        host.life.watch.excuse(host.excused_until)
         node = host.life.node
         host.life.command(lambda now: node.join(JOIN_REQUEST, now=now))
 
@@ -178,39 +136,14 @@ class World:
         """Have a worker say goodbye; its process exits once that is answered."""
         life.command(lambda now: life.node.leave(LEAVE_REQUEST, now=now))
 
-    def _build_host(self, index: int, rng: Random) -> Host:
-        return Host(
-            index=index,
-            name=f"w{index:02d}",
-            site=f"site-{index % self.scenario.sites}",
-            skew_ms=rng.randint(0, SKEW_MS_MAX),
-            address=Address(f"10.0.{index // 250}.{index % 250 + 1}", 7946),
-            disk=Disk(voter=0),
-            is_seed=index < SEEDS,
-        )
-
-    def _configure(self, host: Host) -> NodeConfig:
-        """Return the configuration of a process that starts now.
-
-        Late hosts expect more workers than the founders do. Did they expect the same number, a late one and a
-        founder that has lost its disk could found a second cluster while the first is down: nothing they can see
-        tells them that there was one.
-        """
-        founders = self.scenario.nodes - self.scenario.faults.late_joins
-        return NodeConfig(
-            name=host.name,
-            advertise=host.address,
-            site=host.site,
-            kinds=(KIND,),
-            expect=founders if host.index < founders else self.scenario.nodes,
-            seeds=tuple(other.address for other in self.hosts if other.is_seed and other is not host),
-            timing=self.scenario.timing,
-        )
-
     def _on_end(self, life: Life) -> None:
         for host in self.hosts:
             if host.life is life:
                 host.life = None
+                if life.is_superseded and self._is_shared(host.worker):
+                    host.gone = True
+                elif life.is_superseded:  # by an earlier life at another address, to which it may have given way
+                    self.clock.after(RESTART_AFTER_REFUSAL_S, partial(self.start, host))
 
     def _on_answer(self, life: Life, request: int, error: str) -> None:
         if life.phase is Phase.ENDED:
@@ -222,9 +155,14 @@ class World:
             if error:
                 self.network.counters["joins_refused"] += 1
                 life.exit()
+                # somebody sees in the end that the name is taken; until then it tries again
+                host.gone = self.clock.now >= self._calm and self._is_shared(host.worker)
                 self.clock.after(RESTART_AFTER_REFUSAL_S, partial(self.start, host))
         else:
             self._hear_of_job(self._requests.pop(request), error)
+
+    def _is_shared(self, worker: str) -> bool:
+        return sum(host.worker == worker for host in self.hosts) > 1
 
     # --- jobs -------------------------------------------------------------------------------------
 
@@ -274,20 +212,27 @@ class World:
         for at, name in zip(submits, self._jobs, strict=True):
             self.clock.at(at, partial(self._submit, name))
         Striker(self).arm()
-        calm = max(calm_at(self.schedule), self.scenario.faults.window_s[0], *submits)
-        patience_s = promises.settling_s_max(self.scenario.timing, nodes=self.scenario.nodes)
-        agreed, settled = 0, calm
+        self._calm = calm = max(calm_at(self.schedule), self.scenario.faults.window_s[0], *submits)
+        agreed, settled, members_settled = 0, calm, calm
         while agreed < POLLS_AGREED or self.clock.now < self.scenario.lasts_s:
             self.clock.run_until(self.clock.now + POLL_S)
             self._look()
             if self.clock.now < calm:
                 continue
-            problems = self._problems()
+            strays = self._strays()
+            problems = strays or self._problems()
             agreed = 0 if problems else agreed + 1
             settled = self.clock.now if problems else settled
-            if problems and self.clock.now > calm + patience_s:
-                self.observer.broken(promises.AGREEMENT, f"{patience_s:.0f} s after the last fault: {_first(problems)}")
-        return self._report(settled_s=settled - calm)
+            members_settled = self.clock.now if strays else members_settled
+            self._check_patience(problems, only_members=bool(strays))
+        return self._report(settled_s=settled - calm, members_settled_s=members_settled - calm)
+
+    def _check_patience(self, problems: list[str], *, only_members: bool) -> None:
+        """Views of the members must agree sooner than all the rest, which follows from them."""
+        bound = promises.members_settling_s_max if only_members else promises.settling_s_max
+        patience_s = bound(self.scenario.timing, nodes=len(self.hosts))
+        if problems and self.clock.now > self._calm + patience_s:
+            self.observer.broken(promises.AGREEMENT, f"{patience_s:.0f} s after the last fault: {_first(problems)}")
 
     def _look(self) -> None:
         """Check what is too dear to check at every step."""
@@ -296,6 +241,14 @@ class World:
         if packets - self._packets_before > PACKETS_PER_NODE_S_MAX * POLL_S * self.scenario.nodes:
             self.observer.broken(promises.BOUNDED, f"{packets - self._packets_before} packets within {POLL_S} s")
         self._packets_before = packets
+
+    def _strays(self) -> list[str]:
+        """Return what is not yet right about the members: whom somebody holds wrongly, and whose name nobody bears."""
+        present = {life.run.name for life in self.lives()}
+        missing = {host.worker for host in self.hosts if self._is_shared(host.worker)} - present
+        return [f"nobody bears the name {name}, two tried" for name in sorted(missing)] + member_disagreements(
+            [life.node for life in self.lives()]
+        )
 
     def _problems(self) -> list[str]:
         waiting = sorted(self._jobs.keys() - self._accepted - self._refused)
@@ -309,15 +262,16 @@ class World:
             index_min=len(self.observer.decisions),
         )
 
-    def _report(self, *, settled_s: float) -> Report:
+    def _report(self, *, settled_s: float, members_settled_s: float) -> Report:
         counters = self.network.counters
         findings = self.observer.findings
         return Report(
             seed=self.scenario.seed,
-            nodes=self.scenario.nodes,
+            nodes=len(self.hosts),
             digest=self.trace.digest(),
             lasted_s=self.clock.now,
             settled_s=max(0.0, settled_s),
+            members_settled_s=max(0.0, members_settled_s),
             actions=self.clock.actions_done,
             crashes=self.crashes,
             detection_s=tuple(findings.detection_s),
@@ -360,7 +314,13 @@ def simulate(
         sites=sites,
         lasts_s=lasts_s,
     )
-    drawn = draw_schedule(scenario.faults, nodes=nodes, rng=Random(f"{seed}/faults"))
+    return live_through(scenario, schedule=schedule, maker=maker)
+
+
+def live_through(scenario: Scenario, *, schedule: tuple[Fault, ...] | None = None, maker: Maker = Node) -> Report:
+    """Run the world of `scenario`; return its figures, or raise `PromiseBroken`. As `simulate`."""
+    rng = Random(f"{scenario.seed}/faults")
+    drawn = draw_schedule(scenario.faults, nodes=scenario.nodes, rng=rng)
     return World(scenario, drawn if schedule is None else schedule, maker=maker).run()
 
 

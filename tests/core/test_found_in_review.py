@@ -94,7 +94,8 @@ def test_a_leader_that_waits_for_a_commit_does_not_wake_its_driver_for_a_decisio
 
 def supersede(town: Town, name: str) -> None:
     node = town.node(name)
-    later = Alive(run=attrs.evolve(node.run, boot=node.run.boot + 1), incarnation=0, profile=own_profile(town, name))
+    elsewhere = attrs.evolve(own_profile(town, name), address=address_of("z"))
+    later = Alive(run=attrs.evolve(node.run, boot=node.run.boot + 1), incarnation=0, profile=elsewhere)
     header = Header(node.plan.cluster_id, run_of("x"))
     node.receive_packet(encode_packet(header, [encode_message(later)]), source=address_of("b"), now=town.now)
     town.carry_out()

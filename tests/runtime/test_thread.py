@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from swimstream.config import NodeConfig
+from swimstream.core.boots import boot_above
 from swimstream.core.effects import (
     Answer,
     Effect,
@@ -28,7 +29,6 @@ from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.plan import Plan
 from swimstream.model.status import InstanceState
 from swimstream.runtime import thread
-from swimstream.runtime.boots import boot_above
 from swimstream.runtime.replies import Found, Reply
 from swimstream.runtime.reports import Report, Reports
 from swimstream.runtime.storage import MemoryStorage

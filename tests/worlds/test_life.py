@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from swimstream.core.node import Node
 from swimstream.model.identity import Address
-from swimstream.simulator.world import Scenario, World
+from swimstream.simulator.scenarios import Scenario
+from swimstream.simulator.world import World
 
 if TYPE_CHECKING:
     from swimstream.simulator.life import Life

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from swimstream.config import LOCAL
 from swimstream.core.effects import StartInstance
 from swimstream.events import MemberChanged
 from swimstream.model.identity import Run
@@ -14,6 +15,7 @@ from swimstream.model.status import InstanceState
 from swimstream.simulator import promises
 from swimstream.simulator.agreement import disagreements
 from swimstream.simulator.clock import Clock
+from swimstream.simulator.faults import Faults
 from swimstream.simulator.observer import Observer
 from swimstream.simulator.promises import PromiseBroken
 from tests.worlds.views import (
@@ -34,7 +36,7 @@ from tests.worlds.views import (
 
 def make_observer(*, gentle: bool = True) -> Observer:
     """Return a judge at time zero."""
-    return Observer(seed=1, gentle=gentle, clock=Clock())
+    return Observer(seed=1, gentle=gentle, clock=Clock(), timing=LOCAL, faults=Faults())
 
 
 def start(epoch: int) -> StartInstance:
@@ -176,7 +178,7 @@ def test_a_paused_worker_may_be_declared_dead() -> None:
 def test_the_detection_of_a_crash_is_timed_once_for_each_view() -> None:
     """The same news twice is one detection."""
     clock = Clock()
-    observer = Observer(seed=1, gentle=True, clock=clock)
+    observer = Observer(seed=1, gentle=True, clock=clock, timing=LOCAL, faults=Faults())
     watch, victim = observer.begin(FakeView("a")), observer.begin(FakeView("c"))
     observer.end(victim, crashed=True, running={})
     clock.run_until(2.5)

@@ -26,6 +26,14 @@ def accusation_of(member: Member, state: MemberState, accuser: str) -> bytes:
     )
 
 
+def claims_of(member: Member) -> list[bytes]:
+    """Return the encoded claims that make another peer hold the same, also when it knew nothing of the member."""
+    claims = [] if member.state.is_gone else [alive_of(member)]
+    if member.state is not MemberState.ALIVE:
+        claims.append(accusation_of(member, member.state, signer_of(member)))
+    return claims
+
+
 def unsigned_death_of(claim: Alive) -> bytes:
     """Return an encoded claim that who is said to live is dead; signed by nobody, so that it can refute it in time."""
     dead = Accusation(run=claim.run, incarnation=claim.incarnation, state=MemberState.DEAD, accuser=claim.run.name)

@@ -18,6 +18,8 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
+from swimstream.core.boots import boot_after
+
 if TYPE_CHECKING:
     from random import Random
 
@@ -153,7 +155,7 @@ class Joining:
 
     def _become_member(self, now: float) -> None:
         if self._membership.namesakes.highest_boot >= self._membership.run.boot:
-            self._membership.begin_new_run(self._membership.namesakes.highest_boot + 1, now)
+            self._membership.begin_new_run(boot_after(self._membership.namesakes.highest_boot, rng=self._rng), now)
         self.state = JoinState.JOINED
         self._deadline = float("inf")
 

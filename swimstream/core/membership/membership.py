@@ -181,6 +181,9 @@ class Membership:
             return
         if not self.is_announced:
             self.namesakes.met = claim
+        elif claim.run.boot > self.run.boot and claim.profile.address == self.profile.address:
+            # an earlier life of this very worker, before its calendar was set back: nobody else can hold the address
+            self.namesakes.outlive(claim.run)
         elif claim.run.boot > self.run.boot:
             self.namesakes.superseded_by = claim
         elif self.is_leaving:
@@ -199,7 +202,7 @@ class Membership:
         that nobody signed. The member gets the time to refute, which is what heals a partition.
         """
         if claim.run.name == self.run.name:
-            self._hear_own_accusation(claim)
+            self._hear_own_accusation(claim, now)
             return
         held = self.table.get_run(claim.run)
         if held is None:
@@ -227,7 +230,7 @@ class Membership:
         if not known and self._strangers.is_new(claim):
             self.gossip.push(subject_of(claim.run.name), encode_message(claim))
 
-    def _hear_own_accusation(self, claim: Accusation) -> None:
+    def _hear_own_accusation(self, claim: Accusation, now: float) -> None:
         if not self.namesakes.note(claim.run, own=self.run) or self.is_leaving or not self.is_announced:
             return
         if claim.run.boot > self.run.boot and claim.state.is_gone:
@@ -241,6 +244,7 @@ class Membership:
         else:
             if claim.state is MemberState.DEAD:
                 self._withhold_accusations()
+            self._suspicions.prolong(self.run.name, now)
             self._refute(claim.incarnation)
 
     def _withhold_accusations(self) -> None:
@@ -358,13 +362,6 @@ class Membership:
             self._queue_alive(member)
         else:
             self._queue_accusation(member, member.state, signer_of(member))
-
-    def claims_of(self, member: Member) -> list[bytes]:
-        """Return the encoded claims that make another peer hold the same, also when it knew nothing of the member."""
-        claims = [] if member.state.is_gone else [alive_of(member)]
-        if member.state is not MemberState.ALIVE:
-            claims.append(accusation_of(member, member.state, signer_of(member)))
-        return claims
 
     # --- time -------------------------------------------------------------------------------------
 

@@ -105,6 +105,17 @@ class Suspicions:
         self._open[name] = suspicion.confirm(reporter)
         return True
 
+    def prolong(self, reporter: str, now: float) -> None:
+        """Have every suspicion start anew that `reporter` alone has signed: it was suspected itself, and had to refute.
+
+        It may not have been heard for a while, so those whom it accused had no chance to refute. Else one peer whose
+        link comes and goes declares the healthy dead, and is believed.
+        """
+        for name, suspicion in self._open.items():
+            if suspicion.reporters == {reporter}:
+                self._open[name] = attrs.evolve(suspicion, started_at=now)
+                self._deadline = None
+
     def close(self, name: str) -> bool:
         """End a suspicion; return whether there was one."""
         self._deadline = None

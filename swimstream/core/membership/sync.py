@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from swimstream.core.membership.claims import claims_of
 from swimstream.model.member import MemberState
 from swimstream.wire.codec import encode_message
 from swimstream.wire.messages import DigestEntry, SyncCheck, SyncDigest, SyncWant
@@ -226,7 +227,7 @@ class Syncer:
             return self._everything(member)
         fragments = []
         if _version(self._entry(member)) > _version(entry):
-            fragments += self._membership.claims_of(member)
+            fragments += claims_of(member)
         if self._status_hash(member.run.name) != entry.statuses:
             fragments += self._status_fragments(member.run.name)
         return fragments
@@ -235,7 +236,7 @@ class Syncer:
         return _version(entry) > _version(self._entry(member)) or self._status_hash(member.run.name) != entry.statuses
 
     def _everything(self, member: Member) -> list[bytes]:
-        return self._membership.claims_of(member) + self._status_fragments(member.run.name)
+        return claims_of(member) + self._status_fragments(member.run.name)
 
 
 def _version(entry: DigestEntry) -> tuple[int, int, int]:

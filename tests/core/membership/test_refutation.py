@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swimstream.config import LOCAL
+from swimstream.core.membership.claims import claims_of
 from swimstream.core.membership.membership import HASTEN_MULT
 from swimstream.core.membership.table import INCARNATION_JUMP_MAX
 from swimstream.model.member import Evidence, MemberState
@@ -49,6 +50,25 @@ def test_a_refutation_makes_the_member_doubt_itself() -> None:
     membership = view("a")
     hear(membership, suspect("a", 0))
     assert membership.health.score == 1
+
+
+def test_who_had_to_refute_gives_those_whom_it_alone_accused_the_whole_time_again() -> None:
+    """Nobody may have heard it for a while, so they had no chance to refute."""
+    membership = view("a", others="bcd")
+    membership.accuse(held(membership, "b").run, 0.0)
+    time_s = membership.next_deadline()
+    hear(membership, suspect("a", 0), now=3.0)
+    assert membership.next_deadline() == 3.0 + time_s
+
+
+def test_who_had_to_refute_gives_those_whom_others_accuse_as_well_no_more_time() -> None:
+    """Else a crash would be found later only because somebody else has a bad link."""
+    membership = view("a", others="bcd")
+    membership.accuse(held(membership, "b").run, 0.0)
+    hear(membership, suspect("b", by="c"))
+    deadline = membership.next_deadline()
+    hear(membership, suspect("a", 0), now=0.5)
+    assert membership.next_deadline() == deadline
 
 
 def test_a_stale_accusation_makes_the_member_tell_that_it_lives() -> None:
@@ -97,10 +117,18 @@ def test_news_of_an_earlier_run_makes_the_member_tell_of_the_present_one() -> No
     assert spread(membership) == [alive("a", 0, boot=5)]
 
 
-def test_a_later_run_of_the_own_name_supersedes_this_one() -> None:
+def test_a_later_run_of_the_own_name_elsewhere_supersedes_this_one() -> None:
+    membership = view("a", boot=5)
+    later = attrs.evolve(alive("a", boot=6), profile=alive("b").profile)
+    hear(membership, later)
+    assert membership.namesakes.superseded_by == later
+
+
+def test_nobody_gives_way_to_an_earlier_life_of_its_own() -> None:
+    """A calendar that was set back makes the dead run look later; the address shows that it was this worker."""
     membership = view("a", boot=5)
     hear(membership, alive("a", boot=6))
-    assert membership.namesakes.superseded_by == alive("a", boot=6)
+    assert (membership.namesakes.superseded_by, membership.namesakes.outlived_boot) == (None, 6)
 
 
 @pytest.mark.parametrize("end", [dead, left])
@@ -215,7 +243,7 @@ def test_what_an_accuser_saw_stays_when_a_sync_tells_it_again() -> None:
     membership = view(others="bc")
     seen = Evidence(relays=3, nacks=3)
     hear(membership, attrs.evolve(suspect("b", by="c"), evidence=seen))
-    assert attrs.evolve(suspect("b", by="c"), evidence=seen) in messages_of(membership.claims_of(held(membership, "b")))
+    assert attrs.evolve(suspect("b", by="c"), evidence=seen) in messages_of(claims_of(held(membership, "b")))
 
 
 def test_a_refuted_suspicion_leaves_no_evidence() -> None:
