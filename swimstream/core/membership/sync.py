@@ -115,6 +115,8 @@ class Syncer:
         for stream in sorted(stream for stream, ends_at in self._open.items() if ends_at <= now):
             self.stream_closed(stream)
             self._outbox.close_stream(stream)
+        if min(self._sync_at, self._reconnect_at) > now:
+            return  # nearly always: this is asked with every timer of the node
         others = [member for member in self._membership.table if member.run != self._membership.run]
         if self._sync_at <= now:
             self._sync_at = now + self._timing.sync_interval_s * (0.75 + self._rng.random() / 2)

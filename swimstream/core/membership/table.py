@@ -15,6 +15,7 @@ Evidence is ordered by `(boot, incarnation, state)`:
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
 from swimstream.model.member import MemberState
@@ -56,14 +57,17 @@ class MemberTable:
     def __init__(self) -> None:
         """Build an empty table."""
         self._members: dict[str, Member] = {}
+        self._names: list[str] = []
+        """Sorted. Names come and go seldom, while records change and are walked through all the time."""
         self._live: tuple[Member, ...] | None = ()
+        self._live_count = 0
 
     def __len__(self) -> int:
         return len(self._members)
 
     def __iter__(self) -> Iterator[Member]:
         """Yield all records, sorted by name."""
-        return iter([self._members[name] for name in sorted(self._members)])
+        return iter([self._members[name] for name in self._names])
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
@@ -71,7 +75,7 @@ class MemberTable:
     @property
     def live_count(self) -> int:
         """Return how many members are alive or suspect."""
-        return len(self.live())
+        return self._live_count
 
     def get(self, name: str) -> Member | None:
         """Return what is held under `name`."""
@@ -84,13 +88,21 @@ class MemberTable:
 
     def put(self, member: Member) -> None:
         """Store a record in place of any older one of its name."""
+        name = member.run.name
+        older = self._members.get(name)
+        if older is None:
+            insort(self._names, name)
         self._live = None
-        self._members[member.run.name] = member
+        self._live_count += _counts(member) - _counts(older)
+        self._members[name] = member
 
     def remove(self, name: str) -> None:
         """Forget a name."""
-        self._live = None
-        self._members.pop(name, None)
+        older = self._members.pop(name, None)
+        if older is not None:
+            del self._names[bisect_left(self._names, name)]
+            self._live = None
+            self._live_count -= _counts(older)
 
     def oldest_gone(self) -> Member | None:
         """Return the member that has been dead or left for longest."""
@@ -102,3 +114,7 @@ class MemberTable:
         if self._live is None:
             self._live = tuple(member for member in self if not member.state.is_gone)
         return self._live
+
+
+def _counts(member: Member | None) -> int:
+    return int(member is not None and not member.state.is_gone)
