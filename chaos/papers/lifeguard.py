@@ -16,6 +16,8 @@ from chaos.papers.variants import LIFEGUARD_TIMING, Variant
 from swimstream.model.member import MemberState
 
 WARM_UP_S = 5.0
+REST_S = 10.0
+"""After the last cycle nobody is blocked for so long: what was declared shall be heard, and count."""
 
 
 @attrs.frozen(kw_only=True)
@@ -39,7 +41,7 @@ class Interval:
 
 @attrs.frozen(kw_only=True)
 class IntervalTrial:
-    """C of the members are blocked and free in turn, for `lasts_s` and to the end of the cycle."""
+    """C of the members are blocked and free in turn, for `lasts_s` and to the end of the cycle; then all are free."""
 
     variant: Variant
     nodes: int
@@ -61,6 +63,7 @@ class IntervalTrial:
             for agent in blocked:
                 agent.unblock()
             group.run_for(self.free_s)
+        group.run_for(REST_S)
         names = {agent.name for agent in blocked}
         deaths = [told for told in group.sightings if told.state is MemberState.DEAD]
         false = [told for told in deaths if told.member not in names]

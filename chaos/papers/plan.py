@@ -57,7 +57,7 @@ QUICK = Size(
     blocked_s=(16.384, 32.768),
     free_s=(0.064,),
     repetitions=1,
-    lasts_s=60.0,
+    lasts_s=32.0,
     thresholds=1,
 )
 FULL = Size(
@@ -126,7 +126,7 @@ def dearest_first(trials: Sequence[Trial]) -> list[Trial]:
 def _cost(trial: Trial) -> float:
     match trial:
         case IntervalTrial():
-            return trial.nodes * (trial.concurrent + 4) * max(trial.lasts_s, trial.blocked_s)
+            return trial.nodes * (trial.concurrent + 4) * max(trial.lasts_s, trial.blocked_s + trial.free_s)
         case ThresholdTrial():
             return trial.nodes * (trial.concurrent + 4) * trial.blocked_s
         case LossTrial():

@@ -20,6 +20,7 @@ from chaos.papers.figures import Outcomes, judge, size_figures, survival_sizes, 
 from chaos.papers.lifeguard import Interval, Threshold
 from chaos.papers.plan import FULL, QUICK, Size, Trial, dearest_first, lifeguard_trials, swim_trials
 from chaos.papers.plot import draw
+from chaos.papers.reading import share_reading
 from chaos.papers.show import claims_table, false_table, latency_table, loss_table, swim_table
 from chaos.papers.swim import Crashed, Load, Survival
 from chaos.peers.peer import ROOT
@@ -40,7 +41,7 @@ def run_all(trials: Sequence[Trial], *, processes: int) -> Outcomes:
     began_at = time.monotonic()
     found: dict[int, Outcome] = {}
     ordered = dearest_first(trials)
-    with multiprocessing.get_context("spawn").Pool(processes, initializer=_ignore_interrupt) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, initializer=_prepare_process) as pool:
         for index, outcome in pool.imap_unordered(_run, enumerate(ordered)):
             found[index] = outcome
             text = _describe(outcome)
@@ -94,9 +95,10 @@ def _run(numbered: tuple[int, Trial]) -> tuple[int, Outcome]:
     return index, trial.run()
 
 
-def _ignore_interrupt() -> None:
+def _prepare_process() -> None:
     """Leave Ctrl-C to the parent, which ends its processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    share_reading()
 
 
 def _describe(outcome: Outcome) -> str:
