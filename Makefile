@@ -3,6 +3,7 @@
 # make lint     ruff and mypy alone
 # make worlds   many seeded worlds in the simulator (SEEDS=1000)
 # make bench-peers  beside memberlist and kinship on real processes (NODES=16 RUNS=5); see chaos/README.md
+# make papers   the experiments of the SWIM and Lifeguard papers, in virtual time; see docs/papers.md
 # make clean    remove what these made
 PYTHON ?= python3
 SEEDS ?= 1000
@@ -11,7 +12,7 @@ RUNS ?= 5
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types docs worlds bench-peers clean
+.PHONY: demo test lint types docs worlds papers bench-peers clean
 
 demo: .venv/demo.stamp
 	$(BIN)/swimstream demo
@@ -32,6 +33,9 @@ docs: .venv/dev.stamp
 
 worlds: .venv/dev.stamp
 	$(BIN)/python -m pytest tests/worlds/test_worlds.py --seeds $(SEEDS)
+
+papers: .venv/demo.stamp
+	$(BIN)/python -m chaos.papers
 
 # Not part of `test`: it takes minutes, wants the machine for itself and ends with a verdict by the clock.
 bench-peers: .venv/bench.stamp

@@ -234,3 +234,21 @@ def test_the_live_members_are_those_not_gone_also_after_a_change() -> None:
 def _record(incarnation: int, state: MemberState) -> Member:
     profile = Profile(address=address_of("b"))
     return Member(run=Run("b", 1), incarnation=incarnation, state=state, profile=profile, since=0.0)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([ALIVE, SUSPECT, DEAD, LEFT, None])), max_size=20))
+def test_the_live_are_counted_and_all_are_listed_by_name_after_any_changes(
+    changes: list[tuple[str, MemberState | None]],
+) -> None:
+    table = MemberTable()
+    model: dict[str, MemberState] = {}
+    for name, state in changes:
+        if state is None:
+            table.remove(name)
+            model.pop(name, None)
+        else:
+            profile = Profile(address=address_of(name))
+            table.put(Member(run=Run(name, 1), incarnation=0, state=state, profile=profile, since=0.0))
+            model[name] = state
+    assert [(member.run.name, member.state) for member in table] == sorted(model.items())
+    assert table.live_count == len(table.live()) == sum(not state.is_gone for state in model.values())
