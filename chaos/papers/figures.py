@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 FALSE_MIN = 20
 """Fewer false positives of plain SWIM than this show nothing."""
+BUDDY = "Buddy"
 ALONE = ("LHA-Probe", "LHA-Suspicion")
-"""Parts that are judged alone. The buddy system is not: it tells a suspect that can hear, and who is blocked for longer
-than a suspicion lasts is heard and hears too late; the figures show it all the same."""
+"""Parts that are judged alone; of the buddy system alone see `remarks`."""
 SURVIVAL_SAMPLE = 6
 """The group under loss is judged after so many samples, a minute: later hardly anybody is left without suspicion."""
 
@@ -161,6 +161,18 @@ def variant_figures(outcomes: Outcomes) -> dict[str, VariantFigures]:
 def judge(outcomes: Outcomes) -> tuple[Target, ...]:
     """Hold the figures against the papers' claims."""
     return (*_judge_swim(outcomes), *_judge_lifeguard(variant_figures(outcomes)))
+
+
+def remarks(outcomes: Outcomes) -> tuple[Target, ...]:
+    """Return what is worth a line but is no verdict."""
+    rows = variant_figures(outcomes)
+    if SWIM.name not in rows or BUDDY not in rows:
+        return ()
+    value, bound = rows[BUDDY].false, rows[SWIM.name].false
+    why = "the paper's figure is not at hand"
+    return (
+        Target(claim="Buddy alone: false positives (beside plain SWIM's)", value=value, bound=bound, met=None, why=why),
+    )
 
 
 def _judge_swim(outcomes: Outcomes) -> list[Target]:

@@ -76,7 +76,7 @@ def _draw_loss(figure: Figure, outcomes: Outcomes) -> None:
 
 def _draw_false(figure: Figure, outcomes: Outcomes) -> None:
     rows = list(variant_figures(outcomes).values())
-    total, by_count = figure.subplots(1, 2)
+    total, by_count = figure.subplots(1, 2, width_ratios=[1.3, 1.0])
     places = range(len(rows))
     for shift, (label, values) in zip(
         (-0.2, 0.2),
@@ -89,9 +89,9 @@ def _draw_false(figure: Figure, outcomes: Outcomes) -> None:
         bars = total.bar([place + shift for place in places], values, width=0.4, label=label)
         total.bar_label(bars, labels=[f"{value:,}" for value in values], fontsize=7, rotation=90, padding=3)
     total.set_yscale("symlog", linthresh=10)
-    total.set(ylabel="false positives, all experiments", ylim=(0, 40 * max([10, *(row.false for row in rows)])))
+    total.set(ylabel="false positives, all experiments", ylim=(0, 3_000 * max([10, *(row.false for row in rows)])))
     total.set_xticks(list(places), [row.variant for row in rows], rotation=20)
-    total.legend(fontsize=8, loc="upper right")
+    total.legend(fontsize=8, loc="upper left")
     counts = sorted({each.concurrent for each in outcomes.intervals})
     for number, row in enumerate(rows):
         sums = [
@@ -101,7 +101,7 @@ def _draw_false(figure: Figure, outcomes: Outcomes) -> None:
         by_count.plot(counts, sums, marker="osD^v"[number], label=row.variant, clip_on=False, zorder=3 + number)
     by_count.set_yscale("symlog", linthresh=10)
     by_count.set(xlabel="members blocked at once (C)", ylabel="false positives (FP)", ylim=(0, None), xlim=(0, None))
-    by_count.legend(fontsize=8)
+    by_count.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0))
 
 
 def _draw_latency(figure: Figure, outcomes: Outcomes) -> None:
@@ -113,7 +113,8 @@ def _draw_latency(figure: Figure, outcomes: Outcomes) -> None:
             (last, [at for each in thresholds for at in each.last_s]),
         ):
             if values:
-                axes.ecdf(values, color=f"C{number}", label=name)
+                # thinner and thinner: where lines coincide, each is still seen
+                axes.ecdf(values, color=f"C{number}", label=name, linewidth=7.0 - 1.4 * number)
     first.set(title="until the first healthy member knew", ylabel="share of blocked members")
     last.set(title="until all healthy members knew")
     for axes in (first, last):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
-from chaos.papers.figures import Outcomes, judge, size_figures, survival_sizes, variant_figures
+from chaos.papers.figures import Outcomes, judge, remarks, size_figures, survival_sizes, variant_figures
 from chaos.papers.lifeguard import Interval, Threshold
 from chaos.papers.plan import FULL, QUICK, Size, Trial, dearest_first, lifeguard_trials, swim_trials
 from chaos.papers.plot import draw
@@ -66,6 +66,7 @@ def report(size: Size, outcomes: Outcomes, targets: Sequence[Target], *, seed: i
         "size": attrs.asdict(size),
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
         "claims": [attrs.asdict(target) for target in targets],
+        "remarks": [attrs.asdict(target) for target in remarks(outcomes)],
         "swim": {
             "sizes": [attrs.asdict(row) for row in size_figures(outcomes)],
             "loss": {protocol.value: sizes for protocol, sizes in survival_sizes(outcomes).items()},
@@ -84,7 +85,7 @@ def write_docs(directory: Path, outcomes: Outcomes, targets: Sequence[Target], c
         "swim-loss": loss_table(outcomes),
         "lifeguard-false-positives": false_table(outcomes),
         "lifeguard-latency": latency_table(outcomes),
-        "claims": claims_table(targets),
+        "claims": claims_table([*targets, *remarks(outcomes)]),
     }
     for name, text in tables.items():
         (directory / f"{name}.inc").write_text(f"% written by: {command}\n\n{text}\n")
@@ -154,7 +155,7 @@ def main(*, full: bool, seed: int, paper: str | None, processes: int, json_path:
         click.echo(f"\n{swim_table(outcomes)}\n\n{loss_table(outcomes)}")
     if paper != "swim":
         click.echo(f"\n{false_table(outcomes)}\n\n{latency_table(outcomes)}")
-    click.echo(f"\n{claims_table(targets)}\n\n{json_path}")
+    click.echo(f"\n{claims_table([*targets, *remarks(outcomes)])}\n\n{json_path}")
     if docs:
         write_docs(DOCS, outcomes, targets, f"python -m chaos.papers --seed {seed}{' --full' if full else ''} --docs")
     sys.exit(0 if is_ok(targets) else 1)

@@ -85,13 +85,19 @@ def claims_table(targets: Sequence[Target]) -> str:
     rows = [
         (
             target.claim,
-            "-" if target.value is None else f"{target.value:.4g}",
-            target.why if target.bound is None else f"{target.bound:.4g}",
-            WORDS[target.met],
+            _figure(target.value),
+            _figure(target.bound),
+            f"{WORDS[target.met]}{': ' if target.why else ''}{target.why}",
         )
         for target in targets
     ]
     return _table(("claim", "here", "bound", ""), rows)
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.4g}"
 
 
 def _percent(share: float | None) -> str:
