@@ -32,8 +32,8 @@ def draw(directory: Path, outcomes: Outcomes) -> list[Path]:
     }
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
-    # text stays text, ids come from the content: equal figures give equal files
-    with mpl.rc_context({"svg.hashsalt": "swimstream", "svg.fonttype": "none", "font.size": 9}):
+    # ids come from the content: equal figures give equal files
+    with mpl.rc_context({"svg.hashsalt": "swimstream", "font.size": 9}):
         for name, (fill, width) in plots.items():
             figure = Figure(figsize=(width, 3.6), layout="constrained")
             fill(figure, outcomes)
