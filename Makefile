@@ -5,6 +5,7 @@
 # make bench-peers  beside memberlist and kinship on real processes (NODES=16 RUNS=5); see chaos/README.md
 # make bench-packet  what a packet costs, us of CPU
 # make fuzz     hostile bytes for MINUTES=10, and a stranger's million packets; see chaos/README.md
+# make papers   the experiments of the SWIM and Lifeguard papers, in virtual time; see docs/papers.md
 # make clean    remove what these made
 PYTHON ?= python3
 SEEDS ?= 1000
@@ -14,7 +15,7 @@ MINUTES ?= 10
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types docs worlds bench-peers bench-packet fuzz clean
+.PHONY: demo test lint types docs worlds papers bench-peers bench-packet fuzz clean
 
 demo: .venv/demo.stamp
 	$(BIN)/swimstream demo
@@ -35,6 +36,9 @@ docs: .venv/dev.stamp
 
 worlds: .venv/dev.stamp
 	$(BIN)/python -m chaos.worlds --seeds $(SEEDS) --json build/reports/worlds.json --plot build/reports/worlds.svg
+
+papers: .venv/demo.stamp
+	$(BIN)/python -m chaos.papers
 
 # Not part of `test`: it takes minutes, wants the machine for itself and ends with a verdict by the clock.
 bench-peers: .venv/bench.stamp

@@ -293,11 +293,12 @@ class Detector:
         if not self._membership.gossip.has_urgent:
             return
         dead_since = now - GOSSIP_TO_DEAD_INTERVALS * self._timing.probe_interval_s
+        oneself = self._membership.run.name
         listeners = [
             member
             for member in self._membership.table
-            if member.run != self._membership.run
-            and (not member.state.is_gone or (member.state is MemberState.DEAD and member.since >= dead_since))
+            if (member.state < MemberState.DEAD or (member.state is MemberState.DEAD and member.since >= dead_since))
+            and member.run.name != oneself
         ]
         for member in self._rng.sample(listeners, min(self._timing.gossip_fanout, len(listeners))):
             self._outbox.gossip(member.profile.address)

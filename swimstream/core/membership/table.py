@@ -15,6 +15,7 @@ Evidence is ordered by `(boot, incarnation, state)`:
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
 from swimstream.model.member import MemberState
@@ -58,8 +59,8 @@ class MemberTable:
         self._members: dict[str, Member] = {}
         self.version = 0
         """Rises with every change."""
-        self._names: list[str] | None = []
-        """All names, sorted; None when they must be sorted anew."""
+        self._names: list[str] = []
+        """Sorted. Names come and go seldom, while records change and are walked through all the time."""
         self._all: tuple[Member, ...] | None = ()
         """All records by name; None when they must be gathered anew."""
         self._live: tuple[Member, ...] | None = ()
@@ -97,19 +98,23 @@ class MemberTable:
 
     def put(self, member: Member) -> None:
         """Store a record in place of any older one of its name."""
-        self.version += 1
-        older = self._members.get(member.run.name)
+        name = member.run.name
+        older = self._members.get(name)
         if older is None:
-            self._names = None
+            insort(self._names, name)
+        self.version += 1
         self._all = self._live = None
         self._live_count += _is_live(member) - _is_live(older)
-        self._members[member.run.name] = member
+        self._members[name] = member
 
     def remove(self, name: str) -> None:
         """Forget a name."""
-        self.version += 1
-        self._all = self._live = self._names = None
-        self._live_count -= _is_live(self._members.pop(name, None))
+        older = self._members.pop(name, None)
+        if older is not None:
+            del self._names[bisect_left(self._names, name)]
+            self.version += 1
+            self._all = self._live = None
+            self._live_count -= _is_live(older)
 
     def oldest_gone(self) -> Member | None:
         """Return the member that has been dead or left for longest."""
@@ -119,8 +124,6 @@ class MemberTable:
     def all(self) -> tuple[Member, ...]:
         """Return all records, sorted by name."""
         if self._all is None:
-            if self._names is None:
-                self._names = sorted(self._members)
             self._all = tuple(self._members[name] for name in self._names)
         return self._all
 

@@ -1,0 +1,246 @@
+"""A group of real nodes in virtual time that has settled: everybody knows everybody, and no news is under way.
+
+Clock, network and streams are the simulator's. What the papers need besides is a member that is *blocked*: whatever
+it sends or is sent waits until the block is over, while its timers go on. (A pause, which the simulator has, stops the
+timers as well; then a node drains its mail before it judges anybody, and is harmless.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING
+
+import attrs
+
+from swimstream.config import NodeConfig
+from swimstream.core.effects import CloseStream, Notify, OpenStream, Saved, SendFrame, SendPacket
+from swimstream.core.node import Node
+from swimstream.events import MemberChanged
+from swimstream.model.identity import Address, Run
+from swimstream.model.member import MemberState, Profile
+from swimstream.simulator.clock import Clock
+from swimstream.simulator.network import Links, Network
+from swimstream.simulator.streams import Streams
+from swimstream.wire.messages import Alive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from swimstream.config import Timing
+    from swimstream.core.effects import Effect
+    from swimstream.simulator.clock import Action
+
+BOOT = 1
+PORT = 7946
+EXPECT_NEVER = 10_000
+"""So many workers never come: no cluster is founded, so that membership speaks alone."""
+HELD_MAX = 20_000
+"""What waits at a blocked member, each way; more is dropped and counted."""
+
+
+@attrs.frozen
+class Sighting:
+    """One node entered a member into a state: suspect or dead."""
+
+    at: float
+    observer: str
+    member: str
+    state: MemberState
+
+
+class Agent:
+    """One process of the group."""
+
+    def __init__(self, node: Node, group: Group, *, name: str, address: Address) -> None:
+        """Wrap a node; `Group` makes it a member."""
+        self.node = node
+        self.name = name
+        self.address = address
+        self.is_blocked = False
+        self.is_ended = False
+        self._group = group
+        self._clock = group.clock
+        self._mail: deque[Action] = deque()
+        self._post: deque[Action] = deque()
+        self._armed_at = math.inf
+        self._incoming = 0
+
+    # --- the endpoint of the network --------------------------------------------------------------
+
+    def receive_packet(self, data: bytes, source: Address) -> None:
+        """Hand the node one datagram, or keep it until the block is over."""
+        self._input(lambda: self.node.receive_packet(data, source=source, now=self._clock.now))
+
+    def receive_frame(self, stream: int, data: bytes) -> None:
+        """Hand the node one frame, likewise."""
+        self._input(lambda: self.node.receive_frame(stream, data, now=self._clock.now))
+
+    def stream_closed(self, stream: int) -> None:
+        """Tell the node that a stream has ended, likewise."""
+        self._input(lambda: self.node.stream_closed(stream, now=self._clock.now))
+
+    def number_incoming(self) -> int:
+        """Return the next number from -1 down."""
+        self._incoming -= 1
+        return self._incoming
+
+    # --- fate -------------------------------------------------------------------------------------
+
+    def block(self) -> None:
+        """Hold back what it sends and what is sent to it from now on; its timers go on."""
+        self.is_blocked = True
+
+    def unblock(self) -> None:
+        """Send what was held back, then hand over what came in, each in its order."""
+        self.is_blocked = False
+        post, self._post = self._post, deque()
+        for act in post:
+            act()
+        mail, self._mail = self._mail, deque()
+        for act in mail:
+            self._input(act)
+
+    def crash(self) -> None:
+        """End without a word. Whoever has a stream to it hears nothing either."""
+        self.is_ended = True
+        self._group.network.unlisten(self)
+        self._group.streams.process_died(self, silent=True)
+
+    # --- machinery --------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Carry out what the node asks for, then wait for its next timer."""
+        for effect in self.node.take_effects():
+            if isinstance(effect, Notify):
+                self._group.note(self, effect)
+            elif self.is_blocked:
+                self._hold(self._post, partial(self._carry_out, effect))
+            else:
+                self._carry_out(effect)
+        deadline = self.node.next_deadline()
+        if deadline < self._armed_at:
+            self._armed_at = deadline
+            self._clock.at(deadline, self._wake)
+
+    def _input(self, act: Action) -> None:
+        if self.is_ended:
+            return
+        if self.is_blocked:
+            self._hold(self._mail, act)
+        else:
+            act()
+            self.settle()
+
+    def _wake(self) -> None:
+        if self.is_ended or self._clock.now < self._armed_at:
+            return  # an earlier timer came in between, and has armed the next
+        self._armed_at = math.inf
+        if self.node.next_deadline() <= self._clock.now:
+            self.node.fire_timers(now=self._clock.now)
+        self.settle()
+
+    def _hold(self, queue: deque[Action], act: Action) -> None:
+        if len(queue) < HELD_MAX:
+            queue.append(act)
+        else:
+            self._group.counters["held_dropped"] += 1
+
+    def _carry_out(self, effect: Effect) -> None:
+        group = self._group
+        match effect:
+            case SendPacket():
+                group.counters["packets"] += 1
+                group.counters["packet_bytes"] += len(effect.payload)
+                group.network.send(self, effect.to, effect.payload)
+            case OpenStream() if group.datagrams_only:
+                self._clock.after(0.0, partial(self.stream_closed, effect.stream))
+            case OpenStream():
+                group.streams.open(self, effect.stream, effect.to, effect.frame)
+            case SendFrame() if not group.datagrams_only:
+                group.streams.send(self, effect.stream, effect.frame)
+            case CloseStream() if not group.datagrams_only:
+                group.streams.close(self, effect.stream)
+            case _:
+                pass  # answers to the join, and streams that were never opened
+
+
+class Group:
+    """`agents` by name, in order; `sightings` grows in order of time; `on_sighting` may be set."""
+
+    def __init__(
+        self,
+        *,
+        nodes: int,
+        timing: Timing,
+        seed: str,
+        links: Links | None = None,
+        datagrams_only: bool = False,
+        fit: Callable[[Node], None] | None = None,
+    ) -> None:
+        """Build a group; `fit` may operate on each node. Without streams there are datagrams alone, as in SWIM."""
+        self.clock = Clock()
+        self.network = Network(links or Links(), clock=self.clock, rng=Random(f"{seed}/network"))
+        self.streams = Streams(self.network, clock=self.clock)
+        self.datagrams_only = datagrams_only
+        self.counters: Counter[str] = Counter()
+        self.sightings: list[Sighting] = []
+        self.on_sighting: Callable[[Sighting], None] | None = None
+        self.agents: dict[str, Agent] = {}
+        claims = [_claim(number) for number in range(nodes)]
+        for claim in claims:
+            name, address = claim.run.name, claim.profile.address
+            config = NodeConfig(name=name, advertise=address, expect=EXPECT_NEVER, timing=timing)
+            rng = Random(f"{seed}/{name}")
+            node = Node(config, boot=BOOT, saved=Saved(voter=BOOT), rng=rng, now=self.clock.now)
+            if fit is not None:
+                fit(node)
+            self.agents[name] = Agent(node, self, name=name, address=address)
+        for agent in self.agents.values():
+            self._introduce(agent, claims)
+
+    def live(self) -> list[Agent]:
+        """Return who has not crashed."""
+        return [agent for agent in self.agents.values() if not agent.is_ended]
+
+    def run_for(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        self.clock.run_until(self.clock.now + seconds)
+
+    def run_until(self, holds: Callable[[], bool], *, limit_s: float, step_s: float = 0.25) -> bool:
+        """Let time pass until `holds`, looking every `step_s`; return whether it came to that within `limit_s`."""
+        limit = self.clock.now + limit_s
+        while not holds():
+            if self.clock.now >= limit:
+                return False
+            self.clock.run_until(min(limit, self.clock.now + step_s))
+        return True
+
+    def note(self, observer: Agent, notice: Notify) -> None:
+        """Keep what a node says of a member, if it is no good news."""
+        event = notice.event
+        if isinstance(event, MemberChanged) and event.member.state in (MemberState.SUSPECT, MemberState.DEAD):
+            sighting = Sighting(self.clock.now, observer.name, event.member.run.name, event.member.state)
+            self.sightings.append(sighting)
+            if self.on_sighting is not None:
+                self.on_sighting(sighting)
+
+    def _introduce(self, agent: Agent, claims: list[Alive]) -> None:
+        """Make `agent` a member of a group that has long known each other."""
+        agent.node.join(1, now=self.clock.now)
+        rooms = agent.node._rooms  # noqa: SLF001  # a group of 128 that joins by itself costs more than an experiment
+        for claim in claims:
+            rooms.membership.hear_alive(claim, self.clock.now)
+            rooms.membership.gossip.discard(f"m/{claim.run.name}")
+            rooms.detector._acquainted[claim.run.name] = BOOT  # noqa: SLF001  # likewise
+        self.network.listen(agent)
+        agent.settle()
+
+
+def _claim(number: int) -> Alive:
+    """Return what a member says of itself."""
+    address = Address(f"10.0.{number // 250}.{number % 250 + 1}", PORT)
+    profile = Profile(address=address, expect=EXPECT_NEVER, voter=BOOT)
+    return Alive(run=Run(f"m{number:03}", BOOT), incarnation=0, profile=profile)
