@@ -2,7 +2,7 @@
 # make test     lint, types, tests, docs
 # make lint     ruff and mypy alone
 # make worlds   many seeded worlds in the simulator (SEEDS=1000)
-# make bench-peers  beside memberlist and kinship on real processes (NODES=16 RUNS=5); see chaos/README.md
+# make bench-peers  beside memberlist and kinship on real processes (NODES="16 32 64" RUNS=5); see chaos/README.md
 # make clean    remove what these made
 PYTHON ?= python3
 SEEDS ?= 1000
@@ -36,7 +36,7 @@ worlds: .venv/dev.stamp
 # Not part of `test`: it takes minutes, wants the machine for itself and ends with a verdict by the clock.
 bench-peers: .venv/bench.stamp
 	@command -v go >/dev/null || echo "Go is missing, so memberlist will be left out: apt install golang-go golang-github-hashicorp-memberlist-dev"
-	$(BIN)/python -m chaos.peers --nodes $(NODES) --runs $(RUNS) --json build/reports/bench-peers.json --plot build/reports/bench-peers.svg
+	$(BIN)/python -m chaos.peers $(addprefix --nodes ,$(NODES)) --runs $(RUNS) --json build/reports/bench-peers.json --plot build/reports/bench-peers.svg
 
 .venv/bench.stamp: pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --quiet --editable '.[bench]'
