@@ -34,7 +34,8 @@ def draw(path: Path, runs: Mapping[str, Runs], *, title: str) -> None:
         ("bytes per second", ([rate for idle in each for rate in idle.bytes_per_s] for each in idles.values())),
     ]
     for axes, (label, values) in zip(costs, boxes, strict=True):
-        axes.boxplot([list(each) for each in values], tick_labels=list(idles), whis=(0, 100))
+        if idles:
+            axes.boxplot([list(each) for each in values], tick_labels=list(idles), whis=(0, 100))
         axes.set(ylabel=f"{label}, idle node", ylim=(0, None))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="svg")
@@ -78,7 +79,8 @@ def draw_sizes(path: Path, summaries: Mapping[int, Mapping[str, Summary]]) -> No
     }
     for axes, label in labels.items():
         axes.set(xlabel="nodes", ylabel=label, xticks=list(summaries), ylim=(0, None))
-        axes.legend(fontsize=8)
+        if axes.has_data():
+            axes.legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="svg")
 

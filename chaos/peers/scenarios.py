@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SETTLE_PROBES = 3
 """Probe intervals between the last join, or the last experiment in the same cluster, and the next."""
-DRAIN_S = 0.5
+DRAIN_S = 0.25
 STOPPED_S = (0.5, 2.5)
 """A starved node is stopped for so long at a time..."""
 RUNNING_S = (0.05, 0.5)

@@ -6,7 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 import attrs
+import pytest
 
+from chaos.peers.command import plot
 from chaos.peers.figures import Runs, Summary, judge, percentile, summarise, way
 from chaos.peers.report import Outcome
 from chaos.peers.run import SCENARIOS, Plan, Results
@@ -16,6 +18,7 @@ from chaos.peers.show import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 def test_a_percentile_is_an_observed_value() -> None:
@@ -171,3 +174,13 @@ def test_the_table_has_a_column_a_peer_and_says_what_there_is_no_figure_for() ->
     lines = table(outcome.summaries(3), outcome.versions).splitlines()
     assert lines[0].split() == ["swimstream", "1", "kinship", "1"]
     assert next(line for line in lines if "every observer" in line).split()[-4:] == ["1.00", "2.00", "2.00", "-"]
+
+
+def test_plots_of_each_size_and_of_all_are_drawn_also_of_what_was_not_measured(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plot(
+        outcome_of(swimstream=Runs(kills=[kill_of(1.0, 2.0)], idles=[idle_of()]), kinship=Runs()), tmp_path / "all.svg"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all-3.svg", "all.svg"]
+    plot(outcome_of(), tmp_path / "none.svg")
+    assert (tmp_path / "none.svg").read_text().count("<svg") == 1
