@@ -145,6 +145,15 @@ def test_a_node_that_ends_by_itself_is_a_failure_with_its_last_words(mark: str) 
     assert_gone(mark)
 
 
+def test_nodes_encrypt_with_the_key_that_they_are_given(tmp_path: Path, mark: str) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text("no key")
+    peer = find_peer("swimstream", build_dir=tmp_path)
+    with pytest.raises(ClusterError, match="key_file: key 1"), Cluster(peer, FAST, nodes=3, key_file=key_file):
+        pass
+    assert_gone(mark)
+
+
 def test_a_death_counts_once_an_observer_and_when_it_was_first_declared() -> None:
     told = [("a", "c", "suspect", 1.0), ("a", "c", "dead", 2.0), ("a", "c", "dead", 3.0), ("b", "c", "dead", 4.0)]
     sightings = [Sighting(observer=who, member=whom, state=state, at=at) for who, whom, state, at in told]
