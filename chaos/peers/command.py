@@ -107,7 +107,8 @@ def _end_orderly(number: int, _: FrameType | None) -> None:
 @click.option("--scenario", "scenarios", multiple=True, default=SCENARIOS, type=click.Choice(SCENARIOS))
 @click.option("--preset", default="lan", show_default=True, type=click.Choice(sorted(PRESETS)))
 @click.option("--encrypted/--plaintext", default=True, show_default=True, help="All alike.")
-@click.option("--idle", default=20.0, show_default=True, type=click.FloatRange(0.5, 3600), help="Idle seconds.")
+@click.option("--warm", default=60.0, show_default=True, type=click.FloatRange(0, 3600), help="Seconds before idling.")
+@click.option("--idle", default=30.0, show_default=True, type=click.FloatRange(0.5, 3600), help="Idle seconds.")
 @click.option("--changes", default=3, show_default=True, type=click.IntRange(1, 100), help="Changes a run.")
 @click.option("--kills", default=3, show_default=True, type=click.IntRange(1, 64), help="Kills a run.")
 @click.option("--share", default=0.25, show_default=True, type=click.FloatRange(0.01, 0.9), help="Of stopped nodes.")
@@ -125,6 +126,7 @@ def main(
     scenarios: tuple[str, ...],
     preset: str,
     encrypted: bool,
+    warm: float,
     idle: float,
     changes: int,
     kills: int,
@@ -148,6 +150,7 @@ def main(
         sizes=tuple(dict.fromkeys(sizes)),
         runs=runs,
         scenarios=scenarios,
+        warm_s=warm,
         idle_s=idle,
         changes=changes,
         kills=kills,

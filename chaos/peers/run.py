@@ -41,6 +41,8 @@ class Plan:
     """Nodes of the clusters."""
     runs: int
     scenarios: tuple[str, ...]
+    warm_s: float
+    """From a cluster's convergence to its idling: the first regular repairs come late in some implementations."""
     idle_s: float
     changes: int
     kills: int
@@ -116,10 +118,7 @@ class PeerRun:
 
     def _calm(self, cluster: Cluster, runs: Runs) -> None:
         plan = self.plan
-        if "idle" in plan.scenarios:
-            settle(cluster, plan.settings, rng=self.rng("idle"))
-            runs.idles.append(measure_idle(cluster, seconds=plan.idle_s, counts_packets=self.counts_packets))
-            self.say(f"idle for {plan.idle_s:g} s")
+        converged_at = time.monotonic()
         rng = self.rng("change")
         for number in range(plan.changes if "change" in plan.scenarios else 0):
             settle(cluster, plan.settings, rng=rng)
@@ -127,6 +126,10 @@ class PeerRun:
             if news is not None:
                 runs.changes.append(news)
                 self.say(f"{news.origin} changes: {_times(news.heard_s, news.missed)}")
+        if "idle" in plan.scenarios:
+            cluster.rest(converged_at + plan.warm_s - time.monotonic())
+            runs.idles.append(measure_idle(cluster, seconds=plan.idle_s, counts_packets=self.counts_packets))
+            self.say(f"idle for {plan.idle_s:g} s")
 
     def _losses(self, cluster: Cluster, runs: Runs) -> None:
         plan = self.plan

@@ -203,6 +203,7 @@ PLAN = Plan(
     sizes=(3,),
     runs=1,
     scenarios=SCENARIOS,
+    warm_s=0,
     idle_s=1,
     changes=1,
     kills=1,
