@@ -270,7 +270,8 @@ class Cluster:
                 "at": float() | int() as at,
             }:
                 self.sightings.append(Sighting(observer=node.name, member=member, state=state, at=at))
-                (self._alive.add if state == "alive" else self._alive.discard)((node.name, member))
+                if state != "suspect":  # not everybody tells when a suspicion is over
+                    (self._alive.add if state == "alive" else self._alive.discard)((node.name, member))
             case _:
                 raise ClusterError(f"{self._peer.name}: {node.name} wrote {line}, which is no report")
 

@@ -66,7 +66,7 @@ class Summary:
 
     kill: Way
     suspicion: Way
-    """Of those that were killed. None where an implementation tells of no suspicions."""
+    """Of those that were killed. Only `first` compares: memberlist's accusers tell, those who hear of it do not."""
     change: Way
     goodbye: Way
     false_deaths_idle: int

@@ -25,6 +25,7 @@ def build(arguments: Arguments) -> Cluster:
         indirect_checks=settings.indirect_probes,
         suspicion_mult=settings.suspicion_mult,
         suspicion_max_mult=settings.suspicion_max_mult,
+        expected_confirmations=settings.confirmations,
         awareness_max=settings.health_scale_max,
         gossip_interval=settings.gossip_interval_s,
         gossip_nodes=settings.gossip_fanout,

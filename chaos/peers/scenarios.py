@@ -64,7 +64,7 @@ class Kill:
     detection_s: tuple[float, ...]
     """For each live node that declared the victim dead, how long after the kill; ascending."""
     suspected_s: tuple[float, ...]
-    """For each live node that told of a suspicion, how long after the kill; memberlist's tell of none."""
+    """For each live node that told of a suspicion, how long after the kill; memberlist's accusers alone tell."""
     missed: int
     """Live nodes that had not declared it dead when the time was over."""
     false_deaths: int

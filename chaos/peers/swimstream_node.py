@@ -29,6 +29,7 @@ def build(arguments: Arguments) -> Worker:
             "indirect_probes": settings.indirect_probes,
             "suspicion_mult": settings.suspicion_mult,
             "suspicion_max_mult": settings.suspicion_max_mult,
+            "suspicion_confirmations": settings.confirmations,
             "health_max": settings.health_scale_max - 1,  # it stretches up to 1 + this
             "gossip_interval_s": settings.gossip_interval_s,
             "gossip_fanout": settings.gossip_fanout,

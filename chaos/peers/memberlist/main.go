@@ -7,9 +7,9 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"os"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -89,6 +89,18 @@ func (r reporter) NotifyLeave(node *memberlist.Node) {
 	r.tell("dead", node, map[string]interface{}{})
 }
 
+// accusations are what memberlist's log says of members that did not answer this node: it has no event for that.
+type accusations struct{}
+
+var accusation = regexp.MustCompile(`memberlist: Suspect (\S+) has failed`)
+
+func (accusations) Write(line []byte) (int, error) {
+	if found := accusation.FindSubmatch(line); found != nil {
+		report("suspect", map[string]interface{}{"member": string(found[1])})
+	}
+	return len(line), nil
+}
+
 // metadata is the delegate that memberlist asks for this node's metadata, and it does nothing else.
 type metadata struct {
 	sync.Mutex
@@ -157,7 +169,7 @@ func configuration(name string, common settings, meta *metadata, key []byte) *me
 	config.Events = reporter{me: name}
 	config.Delegate = meta
 	config.SecretKey = key
-	config.LogOutput = io.Discard
+	config.LogOutput = accusations{}
 	return config
 }
 
