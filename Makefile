@@ -2,7 +2,7 @@
 # make test     lint, types, tests, docs
 # make lint     ruff and mypy alone
 # make worlds   every story of the simulator, many seeds of each, on all cores (SEEDS=1000; an hour or two on two cores)
-# make bench-peers  beside memberlist and kinship on real processes (NODES=16 RUNS=5); see chaos/README.md
+# make bench-peers  beside memberlist and kinship on real processes (NODES="16 32 64" RUNS=5); see chaos/README.md
 # make bench-packet  what a packet costs, us of CPU
 # make fuzz     hostile bytes for MINUTES=10, and a stranger's million packets; see chaos/README.md
 # make papers   the experiments of the SWIM and Lifeguard papers, in virtual time; see docs/papers.md
@@ -43,7 +43,7 @@ papers: .venv/demo.stamp
 # Not part of `test`: it takes minutes, wants the machine for itself and ends with a verdict by the clock.
 bench-peers: .venv/bench.stamp
 	@command -v go >/dev/null || echo "Go is missing, so memberlist will be left out: apt install golang-go golang-github-hashicorp-memberlist-dev"
-	$(BIN)/python -m chaos.peers --nodes $(NODES) --runs $(RUNS) --json build/reports/bench-peers.json --plot build/reports/bench-peers.svg
+	$(BIN)/python -m chaos.peers $(addprefix --nodes ,$(NODES)) --runs $(RUNS) --json build/reports/bench-peers.json --plot build/reports/bench-peers.svg
 
 # The files are named so that `test` does not collect them.
 bench-packet: .venv/dev.stamp

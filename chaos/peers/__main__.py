@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaos.peers.run import main
+from chaos.peers.command import main
 
 if __name__ == "__main__":
     main()

@@ -22,7 +22,7 @@ import attrs
 from chaos.peers.peer import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -33,10 +33,11 @@ READ_BYTES = 65_536
 LINE_BYTES_MAX = 65_536
 WATCH_TURN_S = 0.25
 READY_S_MAX = 60.0
-JOIN_S_MAX = 120.0
-COUNTERS_S_MAX = 10.0
+JOIN_S_MAX = 240.0
 END_S_MAX = 10.0
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+ORDER_S_MAX = 10.0
+CPUCLOCK_SCHED = 2
+"""Linux's clock of what all threads of a process have run, ended ones included; beside its inverted number."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -57,6 +58,16 @@ class Sighting:
 
 
 @attrs.frozen(kw_only=True)
+class Change:
+    """One node learned that a member's metadata is now `value`."""
+
+    observer: str
+    member: str
+    value: str
+    at: float
+
+
+@attrs.frozen(kw_only=True)
 class Usage:
     """What a process has used so far, and holds now."""
 
@@ -72,9 +83,14 @@ class NodeProcess:
         self.name = name
         self.process = process
         self.address = ""
-        self.counters: Mapping[str, int] = {}
-        self.answers = 0
+        self.changes = False
+        """Whether it can be ordered to change its metadata."""
+        self.begun_at: list[float] = []
+        """When it began to follow each of its orders."""
         self.harmed = False
+        """Whether it may end."""
+        self.gone = False
+        """Whether it was killed, or told to leave."""
         self.pending = b""
 
     def signal(self, number: signal.Signals) -> None:
@@ -83,23 +99,28 @@ class NodeProcess:
             os.killpg(self.process.pid, number)
 
     def usage(self) -> Usage:
-        """Read what the process uses from /proc."""
+        """Read what the process uses: its CPU clock counts in nanoseconds, /proc in ticks of 10 ms."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return Usage(cpu_s=(int(fields[11]) + int(fields[12])) / TICKS_PER_S, rss_bytes=int(fields[21]) * PAGE_BYTES)
+        clock = (~self.process.pid << 3) | CPUCLOCK_SCHED
+        return Usage(cpu_s=time.clock_gettime(clock), rss_bytes=int(fields[21]) * PAGE_BYTES)
 
 
 class Cluster:
     """Nodes of one peer that have joined each other. Use it in a `with` block: nothing is left when that ends."""
 
-    def __init__(self, peer: Peer, settings: Settings, *, nodes: int) -> None:
-        """Prepare; `__enter__` starts."""
+    def __init__(self, peer: Peer, settings: Settings, *, nodes: int, key_file: Path | None = None) -> None:
+        """Prepare; `__enter__` starts. With a key everyone encrypts."""
         self._peer = peer
         self._settings = settings
+        self._key_file = key_file
         self._selector = selectors.DefaultSelector()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `end`; it has no name to be left behind
         self.names = tuple(f"n{number:03}" for number in range(nodes))
         self.nodes: dict[str, NodeProcess] = {}
         self.sightings: list[Sighting] = []
+        self.changes: list[Change] = []
+        self._alive: set[tuple[str, str]] = set()
+        """Who holds whom for alive."""
 
     def __enter__(self) -> Self:
         """Start the first node, then all others with it as their seed; return once everyone has seen everyone."""
@@ -137,8 +158,13 @@ class Cluster:
         """Let the cluster run undisturbed for so long."""
         self.watch(lambda: False, timeout_s=seconds)
 
+    def live(self) -> tuple[str, ...]:
+        """Return the nodes that were neither killed nor told to leave."""
+        return tuple(name for name in self.names if not self.nodes[name].gone)
+
     def kill(self, name: str) -> float:
         """`kill -9` one node; return when."""
+        self.nodes[name].gone = True
         return self._harm(name, signal.SIGKILL)
 
     def stop(self, name: str) -> float:
@@ -150,19 +176,16 @@ class Cluster:
         self.nodes[name].signal(signal.SIGCONT)
         self.nodes[name].harmed = False
 
-    def read_counters(self, names: Iterable[str]) -> dict[str, Mapping[str, int]]:
-        """Ask nodes for their counters and wait for the answers."""
-        asked = [self.nodes[name] for name in names]
-        before = {node.name: node.answers for node in asked}
-        for node in asked:
-            assert node.process.stdin is not None
-            with contextlib.suppress(BrokenPipeError):  # it has ended, and `watch` says how
-                node.process.stdin.write(b"\n")
-                node.process.stdin.flush()
-        self._await(
-            lambda: all(node.answers > before[node.name] for node in asked), COUNTERS_S_MAX, "counters are missing"
-        )
-        return {node.name: node.counters for node in asked}
+    def order_leave(self, name: str) -> float:
+        """Have one node say goodbye; return when it began."""
+        node = self.nodes[name]
+        node.harmed = node.gone = True
+        return self._order(name, "leave")
+
+    def order_change(self, name: str, value: str) -> float:
+        """Have one node change its metadata, which must be within its power; return when it began."""
+        assert self.nodes[name].changes
+        return self._order(name, f"change {value}")
 
     def end(self) -> None:
         """Kill and reap every process. May be called again."""
@@ -182,6 +205,8 @@ class Cluster:
 
     def _start(self, name: str, *, seed: str) -> None:
         arguments = ["--name", name, "--nodes", str(len(self.names)), "--settings", self._settings.to_json()]
+        if self._key_file is not None:
+            arguments += ["--key-file", str(self._key_file.absolute())]
         process = subprocess.Popen(  # noqa: S603  # commands of `peer.py`, names of our own
             [*self._peer.command, *arguments, *(["--seed", seed] if seed else [])],
             cwd=ROOT,
@@ -202,14 +227,22 @@ class Cluster:
         node.signal(number)
         return at
 
+    def _order(self, name: str, line: str) -> float:
+        node = self.nodes[name]
+        before = len(node.begun_at)
+        assert node.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and `watch` says how
+            node.process.stdin.write(f"{line}\n".encode())
+            node.process.stdin.flush()
+        self._await(lambda: len(node.begun_at) > before, ORDER_S_MAX, f"{name} has not begun to {line}")
+        return node.begun_at[-1]
+
     def _await(self, until: Callable[[], bool], timeout_s: float, complaint: str) -> None:
         if not self.watch(until, timeout_s=timeout_s):
             raise ClusterError(f"{self._peer.name}: {complaint} after {timeout_s:.0f} s{self._last_errors()}")
 
     def _has_converged(self) -> bool:
-        states = {(sighting.observer, sighting.member): sighting.state for sighting in self.sightings}
-        everyone = len(self.names) * (len(self.names) - 1)
-        return sum(state == "alive" for state in states.values()) == everyone
+        return len(self._alive) == len(self.names) * (len(self.names) - 1)
 
     def _read(self, node: NodeProcess) -> None:
         assert node.process.stdout is not None
@@ -225,17 +258,20 @@ class Cluster:
 
     def _note(self, node: NodeProcess, line: dict[str, object]) -> None:
         match line:
-            case {"kind": "ready", "address": str(address)}:
-                node.address = address
-            case {"kind": "counters", "values": dict(values)}:
-                node.counters = values
-                node.answers += 1
+            case {"kind": "ready", "address": str(address), "changes": bool(changes)}:
+                node.address, node.changes = address, changes
+            case {"kind": "begun", "at": float() | int() as at}:
+                node.begun_at.append(at)
+            case {"kind": "changed", "member": str(member), "value": str(value), "at": float() | int() as at}:
+                self.changes.append(Change(observer=node.name, member=member, value=value, at=at))
             case {
                 "kind": ("alive" | "suspect" | "dead" | "left") as state,
                 "member": str(member),
                 "at": float() | int() as at,
             }:
                 self.sightings.append(Sighting(observer=node.name, member=member, state=state, at=at))
+                if state != "suspect":  # not everybody tells when a suspicion is over
+                    (self._alive.add if state == "alive" else self._alive.discard)((node.name, member))
             case _:
                 raise ClusterError(f"{self._peer.name}: {node.name} wrote {line}, which is no report")
 

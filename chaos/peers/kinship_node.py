@@ -1,11 +1,14 @@
-"""One kinship node that reports what it learns. Started by `cluster.py`. Without encryption, as the others."""
+"""One kinship node that reports what it learns. Started by `cluster.py`."""
 
 from __future__ import annotations
 
 import kinship
 from kinship.blocking import Cluster
 
-from chaos.peers.node import Arguments, answer_counters, die_with_parent, read_arguments, report
+from chaos.peers.node import Arguments, die_with_parent, read_arguments, report, take_orders
+
+CHANGE = "change"
+"""The key of the metadata that is changed."""
 
 
 def build(arguments: Arguments) -> Cluster:
@@ -15,12 +18,14 @@ def build(arguments: Arguments) -> Cluster:
         name=arguments.name,
         bind="127.0.0.1:0",
         seeds=[arguments.seed] if arguments.seed else [],
-        insecure_plaintext=True,
+        keys=[arguments.key_file.read_text().strip()] if arguments.key_file else [],
+        insecure_plaintext=arguments.key_file is None,
         probe_interval=settings.probe_interval_s,
         probe_timeout=settings.probe_timeout_s,
         indirect_checks=settings.indirect_probes,
         suspicion_mult=settings.suspicion_mult,
         suspicion_max_mult=settings.suspicion_max_mult,
+        expected_confirmations=settings.confirmations,
         awareness_max=settings.health_scale_max,
         gossip_interval=settings.gossip_interval_s,
         gossip_nodes=settings.gossip_fanout,
@@ -37,9 +42,8 @@ def main() -> None:
     cluster = build(arguments)
     cluster.start()
     events = cluster.events()
-    report("ready", address=cluster.local.addr)
-    # It counts no bytes, and of packets only those that came in.
-    answer_counters(lambda: {"packets_received": cluster.stats().packets_received})
+    report("ready", address=cluster.local.addr, changes=True)
+    take_orders(leave=cluster.leave, change=lambda value: cluster.set_meta({CHANGE: value}))
     for member in cluster.members():
         if member.name != arguments.name:
             report(member.state.name.lower(), member=member.name)
@@ -53,6 +57,8 @@ def main() -> None:
                 report("dead", member=event.member.name)
             case kinship.MemberLeft():
                 report("left", member=event.member.name)
+            case kinship.MemberUpdated():
+                report("changed", member=event.member.name, value=event.member.meta.get(CHANGE, ""))
             case _:
                 pass  # nothing about who is alive
 

@@ -1,8 +1,9 @@
 """What every Python node process does alike: its arguments, its one-line reports, and its end.
 
 A node writes one JSON object a line to stdout, each with `at`, seconds on CLOCK_MONOTONIC, which all processes of a
-Linux machine share: `ready` (its address), `alive`, `suspect`, `dead`, `left` (of a member), `counters`. It answers
-each line on stdin with its counters, and ends when stdin ends.
+Linux machine share: `ready` (its address, and whether it can change), `alive`, `suspect`, `dead`, `left` (of a
+member), `changed` (a member, and to what). Each line on stdin is an order: `leave`, or `change VALUE`; the node writes
+`begun` at the moment when it begins to follow it. It ends when stdin ends.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -22,7 +24,7 @@ import attrs
 from chaos.peers.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 PR_SET_PDEATHSIG = 1
 
@@ -37,6 +39,8 @@ class Arguments:
     nodes: int
     """How many nodes the cluster will have."""
     settings: Settings
+    key_file: Path | None
+    """A file with 32 bytes in base64, to encrypt with; None: plaintext."""
 
 
 def read_arguments() -> Arguments:
@@ -46,9 +50,14 @@ def read_arguments() -> Arguments:
     parser.add_argument("--seed", default="")
     parser.add_argument("--nodes", type=int, required=True)
     parser.add_argument("--settings", required=True)
+    parser.add_argument("--key-file", type=Path)
     parsed = parser.parse_args()
     return Arguments(
-        name=parsed.name, seed=parsed.seed, nodes=parsed.nodes, settings=Settings.from_json(parsed.settings)
+        name=parsed.name,
+        seed=parsed.seed,
+        nodes=parsed.nodes,
+        settings=Settings.from_json(parsed.settings),
+        key_file=parsed.key_file,
     )
 
 
@@ -64,12 +73,23 @@ def report(kind: str, **fields: object) -> None:
     os.write(sys.stdout.fileno(), line.encode())
 
 
-def answer_counters(counters: Callable[[], Mapping[str, int]]) -> None:
-    """Answer each line on stdin from a thread of its own; end the process, as a crash would, when stdin ends."""
+def take_orders(*, leave: Callable[[], object], change: Callable[[str], object] | None) -> None:
+    """Follow the orders on stdin from a thread of its own; end the process, as a crash would, when stdin ends.
 
-    def answer() -> None:
-        for _ in sys.stdin:
-            report("counters", values=dict(counters()))
+    `leave` says goodbye; `change` starts the news whose way through the cluster is measured. Both may block.
+    """
+
+    def follow() -> None:
+        for line in sys.stdin:
+            match line.split():
+                case ["leave"]:
+                    report("begun")
+                    leave()
+                case ["change", value] if change is not None:
+                    report("begun")
+                    change(value)
+                case words:
+                    raise ValueError(f"expected an order, got {words}")
         os._exit(0)
 
-    threading.Thread(target=answer, name="counters", daemon=True).start()
+    threading.Thread(target=follow, name="orders", daemon=True).start()

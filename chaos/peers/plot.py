@@ -1,42 +1,97 @@
-"""The figures as an SVG file. matplotlib is imported here alone, and only when a plot is asked for."""
+"""The figures as SVG files. matplotlib is imported here alone, and only when a plot is asked for."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from chaos.peers.scenarios import Idle, Kill
+    from matplotlib.axes import Axes
+
+    from chaos.peers.figures import Runs, Spread, Summary, Way
 
 
-def draw(path: Path, *, kills: Mapping[str, Sequence[Kill]], idles: Mapping[str, Sequence[Idle]], title: str) -> None:
-    """Write the plot; raise `ImportError` where matplotlib is missing."""
+def draw(path: Path, runs: Mapping[str, Runs], *, title: str) -> None:
+    """Write the plot of one size; raise `ImportError` where matplotlib is missing."""
     from matplotlib.figure import Figure  # noqa: PLC0415  # wanted for this alone, and slow to load
 
-    figure = Figure(figsize=(11, 4), layout="constrained")
-    detection, cpu, memory = figure.subplots(1, 3, width_ratios=[2, 1, 1])
+    figure = Figure(figsize=(13, 7), layout="constrained")
     figure.suptitle(title, fontsize=10)
-    for number, (name, runs) in enumerate(kills.items()):
-        colour = f"C{number}"
-        declared = [kill.detection_s for kill in runs if kill.detection_s]
-        if not declared:
-            continue
-        detection.ecdf([times[0] for times in declared], color=colour, linestyle="--", label=f"{name}: first to know")
-        detection.ecdf([times[-1] for times in declared], color=colour, label=f"{name}: last to know")
-    detection.set(xlabel="seconds since kill -9", ylabel="share of kills", xlim=(0, None))
-    if detection.has_data():
-        detection.legend(fontsize=8)
-    names = list(idles)
-    boxes = {
-        cpu: ("CPU ms per second, idle node", [[s * 1e3 for run in idles[n] for s in run.cpu_share] for n in names]),
-        memory: ("resident MiB, idle node", [[s / 2**20 for run in idles[n] for s in run.rss_bytes] for n in names]),
-    }
-    for axes, (label, values) in boxes.items():
-        if names:
-            axes.boxplot(values, tick_labels=names, whis=(0, 100))
-        axes.set(ylabel=label, ylim=(0, None))
-        axes.tick_params(axis="x", rotation=30)
+    (detection, change, goodbye), costs = figure.subplots(2, 3)
+    _curves(
+        detection, "seconds since kill -9", {name: [k.detection_s for k in each.kills] for name, each in runs.items()}
+    )
+    _curves(change, "seconds since a change", {name: [n.heard_s for n in each.changes] for name, each in runs.items()})
+    _curves(
+        goodbye, "seconds since a goodbye", {name: [n.heard_s for n in each.goodbyes] for name, each in runs.items()}
+    )
+    idles = {name: each.idles for name, each in runs.items()}
+    boxes: list[tuple[str, Iterable[Sequence[float]]]] = [
+        ("CPU ms per second", ([s * 1e3 for idle in each for s in idle.cpu_share] for each in idles.values())),
+        ("resident MiB", ([s / 2**20 for idle in each for s in idle.rss_bytes] for each in idles.values())),
+        ("bytes per second", ([rate for idle in each for rate in idle.bytes_per_s] for each in idles.values())),
+    ]
+    for axes, (label, values) in zip(costs, boxes, strict=True):
+        if idles:
+            axes.boxplot([list(each) for each in values], tick_labels=list(idles), whis=(0, 100))
+        axes.set(ylabel=f"{label}, idle node", ylim=(0, None))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="svg")
+
+
+def draw_sizes(path: Path, summaries: Mapping[int, Mapping[str, Summary]]) -> None:
+    """Write the plot over all sizes; raise `ImportError` where matplotlib is missing."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  # as above
+
+    figure = Figure(figsize=(13, 7), layout="constrained")
+    figure.suptitle("p50 over observers (line) and p99 (dashes); means over idle nodes", fontsize=10)
+    (detection, change, goodbye), (cpu, memory, sizes) = figure.subplots(2, 3)
+    for number, name in enumerate(dict.fromkeys(name for each in summaries.values() for name in each)):
+        found = {nodes: each[name] for nodes, each in summaries.items()}
+        ways: list[tuple[Axes, dict[int, Way]]] = [
+            (detection, {nodes: each.kill for nodes, each in found.items()}),
+            (change, {nodes: each.change for nodes, each in found.items()}),
+            (goodbye, {nodes: each.goodbye for nodes, each in found.items()}),
+        ]
+        for axes, by_size in ways:
+            times = {nodes: way.each for nodes, way in by_size.items() if way.each is not None}
+            axes.plot(list(times), [each.p50 for each in times.values()], color=f"C{number}", marker="o", label=name)
+            axes.plot(
+                list(times), [each.p99 for each in times.values()], color=f"C{number}", marker=".", linestyle="--"
+            )
+        costs: list[tuple[Axes, float, dict[int, Spread | None]]] = [
+            (cpu, 1e3, {nodes: each.cpu_share for nodes, each in found.items()}),
+            (memory, 2**-20, {nodes: each.rss_bytes for nodes, each in found.items()}),
+            (sizes, 1, {nodes: each.bytes_per_s for nodes, each in found.items()}),
+        ]
+        for axes, scale, spreads in costs:
+            means = {nodes: each.mean * scale for nodes, each in spreads.items() if each is not None}
+            axes.plot(list(means), list(means.values()), color=f"C{number}", marker="o", label=name)
+    labels = {
+        detection: "seconds from kill -9 to its detection",
+        change: "seconds from a change to its news",
+        goodbye: "seconds from a goodbye to its news",
+        cpu: "CPU ms per second, idle node",
+        memory: "resident MiB, idle node",
+        sizes: "bytes per second, idle node",
+    }
+    for axes, label in labels.items():
+        axes.set(xlabel="nodes", ylabel=label, xticks=list(summaries), ylim=(0, None))
+        if axes.has_data():
+            axes.legend(fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="svg")
+
+
+def _curves(axes: Axes, label: str, times: Mapping[str, Sequence[Sequence[float]]]) -> None:
+    """Draw, for each peer, the share of all observers who know by then, and of the pieces of news that all know."""
+    for number, (name, news) in enumerate(times.items()):
+        known = [each for each in news if each]
+        if known:
+            axes.ecdf([time for each in known for time in each], color=f"C{number}", label=f"{name}: each observer")
+            axes.ecdf([each[-1] for each in known], color=f"C{number}", linestyle="--", label=f"{name}: the last")
+    axes.set(xlabel=label, ylabel="share", xlim=(0, None))
+    if axes.has_data():
+        axes.legend(fontsize=8)

@@ -1,12 +1,8 @@
-"""The command: run every peer through the same experiments, one cluster at a time, and write what came out."""
+"""Every peer through the same experiments, one cluster at a time, at each size."""
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import signal
-import sys
 import time
 from pathlib import Path
 from random import Random
@@ -16,49 +12,59 @@ import attrs
 import click
 
 from chaos.peers.cluster import Cluster, ClusterError
-from chaos.peers.figures import Summary, Target, judge, summarise
-from chaos.peers.peer import PEERS, Peer, PeerMissingError, find_peer
-from chaos.peers.plot import draw
-from chaos.peers.scenarios import Idle, Kill, Stall, kill_one, measure_idle, settle, stall_one
-from chaos.peers.settings import PRESETS, Settings
-from chaos.peers.show import table, verdicts
+from chaos.peers.figures import Runs
+from chaos.peers.peer import Peer
+from chaos.peers.scenarios import (
+    change_one,
+    kill_one,
+    leave_one,
+    measure_idle,
+    settle,
+    starve_some,
+    stop_some,
+)
+from chaos.peers.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from types import FrameType
+    from collections.abc import Sequence
+
+    from chaos.peers.scenarios import Hardship
+
+SCENARIOS = ("idle", "change", "kill", "leave", "stop", "starve")
 
 
 @attrs.frozen(kw_only=True)
 class Plan:
     """What is to be done."""
 
-    nodes: int
+    sizes: tuple[int, ...]
+    """Nodes of the clusters."""
     runs: int
+    scenarios: tuple[str, ...]
+    warm_s: float
+    """From a cluster's convergence to its idling: the first regular repairs come late in some implementations."""
     idle_s: float
-    stall_s: float
+    changes: int
+    kills: int
+    """In each run's cluster, one after another; likewise `changes`."""
+    share: float
+    """Of the nodes that are stopped, or starved."""
+    stop_s: float
+    starve_s: float
+    encrypted: bool
     seed: int
     settings: Settings
 
 
 @attrs.define(kw_only=True)
 class Results:
-    """What came out, by peer; grows with each run."""
+    """What came out at one size, by peer; grows with each run."""
 
-    idles: dict[str, list[Idle]] = attrs.field(factory=dict)
-    kills: dict[str, list[Kill]] = attrs.field(factory=dict)
-    stalls: dict[str, list[Stall]] = attrs.field(factory=dict)
-    left_out: dict[str, str] = attrs.field(factory=dict)
-    """Peers that were asked for and cannot be measured here, and why."""
+    runs: dict[str, Runs] = attrs.field(factory=dict)
     failures: list[str] = attrs.field(factory=list)
     """Runs without figures, and why."""
-
-    def add_peer(self, name: str) -> None:
-        """Make room for a peer that will be measured."""
-        self.idles[name], self.kills[name], self.stalls[name] = [], [], []
-
-    def summaries(self) -> dict[str, Summary]:
-        """Return the figures so far."""
-        return {name: summarise(self.idles[name], self.kills[name], self.stalls[name]) for name in self.idles}
+    load: list[tuple[float, float, float]] = attrs.field(factory=list)
+    """The machine's load averages, before and after each run of a peer."""
 
 
 class Progress:
@@ -73,159 +79,119 @@ class Progress:
         click.echo(f"{time.monotonic() - self._started_at:7.1f} s  {text}")
 
 
-def run_peer(peer: Peer, plan: Plan, number: int, results: Results, progress: Progress) -> None:
-    """Put one peer through one run: a cluster for idling and the kill, a fresh one for the stop."""
-    # the same draws for every peer: the same victim, at the same offset
-    rng = Random(f"{plan.seed}/{number}")
-    where = f"run {number + 1}/{plan.runs}  {peer.name}:"
-    progress.say(f"{where} {plan.nodes} nodes, idle for {plan.idle_s:g} s")
-    with Cluster(peer, plan.settings, nodes=plan.nodes) as cluster:
+@attrs.frozen(kw_only=True)
+class PeerRun:
+    """One peer's turn in one run."""
+
+    peer: Peer
+    plan: Plan
+    nodes: int
+    number: int
+    key_file: Path | None
+    """None: plaintext."""
+    counts_packets: bool
+    progress: Progress
+
+    def rng(self, scenario: str) -> Random:
+        """Return the draws for one scenario of this run: the same for every peer, whatever else is asked for."""
+        return Random(f"{self.plan.seed}/{self.number}/{self.nodes}/{scenario}")
+
+    def cluster(self) -> Cluster:
+        """Return a cluster, not started."""
+        return Cluster(self.peer, self.plan.settings, nodes=self.nodes, key_file=self.key_file)
+
+    def say(self, text: str) -> None:
+        """Write a line that says whose turn it is."""
+        self.progress.say(f"{self.nodes} nodes, run {self.number + 1}/{self.plan.runs}, {self.peer.name}: {text}")
+
+    def measure(self, runs: Runs) -> None:
+        """Do all that is planned and add it to `runs`; raise `ClusterError`. What was measured before that stays."""
+        wanted = self.plan.scenarios
+        if not {"idle", "change", "kill", "leave"}.isdisjoint(wanted):
+            with self.cluster() as cluster:
+                self._calm(cluster, runs)
+                self._losses(cluster, runs)
+        for scenario in ("stop", "starve"):
+            if scenario in wanted:
+                with self.cluster() as cluster:
+                    self._hardship(cluster, runs, scenario)
+
+    def _calm(self, cluster: Cluster, runs: Runs) -> None:
+        plan = self.plan
+        converged_at = time.monotonic()
+        rng = self.rng("change")
+        for number in range(plan.changes if "change" in plan.scenarios else 0):
+            settle(cluster, plan.settings, rng=rng)
+            news = change_one(cluster, value=f"v{number}", rng=rng)
+            if news is not None:
+                runs.changes.append(news)
+                self.say(f"{news.origin} changes: {_times(news.heard_s, news.missed)}")
+        if "idle" in plan.scenarios:
+            cluster.rest(converged_at + plan.warm_s - time.monotonic())
+            runs.idles.append(measure_idle(cluster, seconds=plan.idle_s, counts_packets=self.counts_packets))
+            self.say(f"idle for {plan.idle_s:g} s")
+
+    def _losses(self, cluster: Cluster, runs: Runs) -> None:
+        plan = self.plan
+        rng = self.rng("kill")
+        for _ in range(plan.kills if "kill" in plan.scenarios else 0):
+            settle(cluster, plan.settings, rng=rng)
+            kill = kill_one(cluster, plan.settings, rng=rng)
+            runs.kills.append(kill)
+            self.say(f"kill -9 of {kill.victim}: {_times(kill.detection_s, kill.missed)}")
+        if "leave" in plan.scenarios:
+            rng = self.rng("leave")
+            settle(cluster, plan.settings, rng=rng)
+            news = leave_one(cluster, rng=rng)
+            runs.goodbyes.append(news)
+            self.say(f"{news.origin} leaves: {_times(news.heard_s, news.missed)}")
+
+    def _hardship(self, cluster: Cluster, runs: Runs, scenario: str) -> None:
+        plan, rng = self.plan, self.rng(scenario)
         settle(cluster, plan.settings, rng=rng)
-        results.idles[peer.name].append(measure_idle(cluster, seconds=plan.idle_s))
-        kill = kill_one(cluster, plan.settings, rng=rng)
-    results.kills[peer.name].append(kill)
-    times = f"first {kill.detection_s[0]:.2f} s, last {kill.detection_s[-1]:.2f} s" if kill.detection_s else "nobody"
-    progress.say(f"{where} kill -9 of {kill.victim}: {times}, missed by {kill.missed}")
-    with Cluster(peer, plan.settings, nodes=plan.nodes) as cluster:
-        settle(cluster, plan.settings, rng=rng)
-        stall = stall_one(cluster, plan.settings, seconds=plan.stall_s, rng=rng)
-    results.stalls[peer.name].append(stall)
-    progress.say(
-        f"{where} {stall.victim} stopped for {plan.stall_s:g} s: declared dead by {stall.deaths_of_stopped}, "
-        f"others declared dead {stall.deaths_of_others} times"
-    )
-
-
-def run_all(peers: Sequence[Peer], plan: Plan, results: Results, progress: Progress) -> None:
-    """Run every peer so often, in turn: whatever else the machine does meets all of them."""
-    for peer in peers:
-        results.add_peer(peer.name)
-    for number in range(plan.runs):
-        turn = number % len(peers) if peers else 0
-        for peer in (*peers[turn:], *peers[:turn]):
-            try:
-                run_peer(peer, plan, number, results, progress)
-            except ClusterError as error:
-                results.failures.append(f"run {number + 1}: {error}")
-                progress.say(f"no figures: {error}")
-
-
-def is_ok(results: Results, targets: Sequence[Target]) -> bool:
-    """Return whether everything asked for was measured, and no target that can be judged was missed."""
-    complete = not results.left_out and not results.failures and bool(results.idles)
-    return complete and all(target.met is not False for target in targets)
-
-
-def report(
-    plan: Plan,
-    results: Results,
-    targets: Sequence[Target],
-    versions: Mapping[str, str],
-    load: Sequence[Sequence[float]],
-) -> dict[str, object]:
-    """Return everything as JSON's types: the figures, and the runs that they come from."""
-    summaries = results.summaries()
-    return {
-        "ok": is_ok(results, targets),
-        "nodes": plan.nodes,
-        "runs": plan.runs,
-        "idle_s": plan.idle_s,
-        "stall_s": plan.stall_s,
-        "seed": plan.seed,
-        "settings": attrs.asdict(plan.settings),
-        "encryption": "none in any of them",
-        "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
-        "load_average": {"before": load[0], "after": load[1]},
-        "peers": {
-            name: {
-                "version": versions[name],
-                "figures": attrs.asdict(summary),
-                "idles": [attrs.asdict(each) for each in results.idles[name]],
-                "kills": [attrs.asdict(each) for each in results.kills[name]],
-                "stalls": [attrs.asdict(each) for each in results.stalls[name]],
-            }
-            for name, summary in summaries.items()
-        },
-        "targets": [attrs.asdict(target) for target in targets],
-        "left_out": results.left_out,
-        "failures": results.failures,
-    }
-
-
-def find_peers(names: Sequence[str], build_dir: Path, results: Results, progress: Progress) -> list[Peer]:
-    """Return those that can be measured here; note the others."""
-    found = []
-    for name in names:
-        try:
-            peer = find_peer(name, build_dir=build_dir)
-        except PeerMissingError as error:
-            results.left_out[name] = str(error)
-            progress.say(f"{name} is left out: {error}")
+        if scenario == "stop":
+            trial = stop_some(cluster, plan.settings, share=plan.share, seconds=plan.stop_s, rng=rng)
+            runs.stops.append(trial)
+            self.say(f"{len(trial.victims)} stopped for {plan.stop_s:g} s: {_deaths(trial)}")
         else:
-            progress.say(f"{name} {peer.version}")
-            found.append(peer)
+            trial = starve_some(cluster, plan.settings, share=plan.share, seconds=plan.starve_s, rng=rng)
+            runs.starvations.append(trial)
+            self.say(f"{len(trial.victims)} starved for {plan.starve_s:g} s: {_deaths(trial)}")
+
+
+def run_all(
+    peers: Sequence[Peer], plan: Plan, *, key_file: Path | None, counts_packets: bool, progress: Progress
+) -> dict[int, Results]:
+    """Run every peer so often at every size, in turn: whatever else the machine does meets all of them."""
+    found = {}
+    for nodes in plan.sizes:
+        results = found[nodes] = Results(runs={peer.name: Runs() for peer in peers})
+        for number in range(plan.runs):
+            turn = number % len(peers) if peers else 0
+            for peer in (*peers[turn:], *peers[:turn]):
+                results.load.append(os.getloadavg())
+                one = PeerRun(
+                    peer=peer,
+                    plan=plan,
+                    nodes=nodes,
+                    number=number,
+                    key_file=key_file,
+                    counts_packets=counts_packets,
+                    progress=progress,
+                )
+                try:
+                    one.measure(results.runs[peer.name])
+                except ClusterError as error:
+                    results.failures.append(f"run {number + 1}: {error}")
+                    one.say(f"no more figures: {error}")
+        results.load.append(os.getloadavg())
     return found
 
 
-def _end_orderly(number: int, _: FrameType | None) -> None:
-    """Turn a signal into an exit, so that every `with` block ends its processes."""
-    sys.exit(128 + number)
+def _times(times: Sequence[float], missed: int) -> str:
+    known = f"first {times[0]:.2f} s, last {times[-1]:.2f} s" if times else "nobody"
+    return f"{known}, missed by {missed}"
 
 
-@click.command()
-@click.option("--nodes", default=16, show_default=True, type=click.IntRange(3, 128), help="Nodes of each cluster.")
-@click.option("--runs", default=5, show_default=True, type=click.IntRange(1, 1000), help="Runs of each peer.")
-@click.option("--peers", "names", multiple=True, default=PEERS, type=click.Choice(PEERS), help="Repeat for several.")
-@click.option("--preset", default="lan", show_default=True, type=click.Choice(sorted(PRESETS)))
-@click.option("--idle", default=20.0, show_default=True, type=click.FloatRange(0.5, 3600), help="Idle seconds.")
-@click.option("--stall", default=4.0, show_default=True, type=click.FloatRange(0.1, 600), help="Seconds of SIGSTOP.")
-@click.option("--seed", default=1, show_default=True, help="Of the choice of victims.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures and runs there.")
-@click.option("--plot", "plot_path", type=click.Path(path_type=Path), help="Write an SVG there; needs matplotlib.")
-@click.option("--build", "build_dir", default=Path("build/peers"), type=click.Path(path_type=Path), show_default=True)
-def main(
-    *,
-    nodes: int,
-    runs: int,
-    names: Sequence[str],
-    preset: str,
-    idle: float,
-    stall: float,
-    seed: int,
-    json_path: Path | None,
-    plot_path: Path | None,
-    build_dir: Path,
-) -> None:
-    """Measure swimstream beside memberlist and kinship. Exits with 0 only if all was measured and no target missed."""
-    if sys.platform != "linux":
-        raise click.ClickException("expected Linux: processes are read from /proc and share one monotonic clock")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end_orderly)
-    plan = Plan(nodes=nodes, runs=runs, idle_s=idle, stall_s=stall, seed=seed, settings=PRESETS[preset])
-    results, progress = Results(), Progress()
-    load_before = os.getloadavg()
-    peers = find_peers(tuple(dict.fromkeys(names)), build_dir, results, progress)
-    run_all(peers, plan, results, progress)
-    load = (load_before, os.getloadavg())
-    versions = {peer.name: peer.version for peer in peers}
-    summaries = results.summaries()
-    targets = judge(summaries)
-    document = report(plan, results, targets, versions, load)
-    if json_path is not None:
-        json_path.parent.mkdir(parents=True, exist_ok=True)
-        json_path.write_text(json.dumps(document, indent=2) + "\n")
-    conditions = (
-        f"{nodes} nodes, {runs} runs, {preset}, load {load[0][0]:.1f} to {load[1][0]:.1f}, {os.cpu_count()} CPUs"
-    )
-    if plot_path is not None:
-        try:
-            draw(plot_path, kills=results.kills, idles=results.idles, title=conditions)
-        except ImportError:
-            click.echo("no plot: matplotlib is missing: pip install '.[bench]'")
-    click.echo(f"\n{conditions}, no encryption\n\n{table(summaries, versions)}\n")
-    for name, why in results.left_out.items():
-        click.echo(f"{name} is left out: {why}")
-    if targets:
-        click.echo(f"Targets\n{verdicts(targets)}")
-    click.echo("ok" if document["ok"] else "NOT ok")
-    sys.exit(0 if document["ok"] else 1)
+def _deaths(trial: Hardship) -> str:
+    return f"{trial.deaths.by_healthy} false deaths by healthy nodes, {trial.deaths.by_anyone} by anyone"

@@ -19,6 +19,8 @@ class Settings:
     indirect_probes: int = 3
     suspicion_mult: int = 4
     suspicion_max_mult: int = 6
+    confirmations: int = 2
+    """Accusers beyond the first that bring a suspicion to its shortest. memberlist takes `suspicion_mult` less two."""
     health_scale_max: int = 8
     """By how much local health stretches the probe interval at most (Lifeguard, LHA-Probe)."""
     gossip_interval_s: float = 0.2

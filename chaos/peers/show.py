@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from chaos.peers.figures import Spread, Summary, Target
+    from chaos.peers.figures import Spread, Summary, Target, Way
+    from chaos.peers.scenarios import FalseDeaths
 
 ABSENT = "-"
+Row = tuple[str, list[str]]
 
 
 def table(summaries: Mapping[str, Summary], versions: Mapping[str, str]) -> str:
     """Return one column a peer, one row a figure."""
+    found = list(summaries.values())
     rows = [("", *(f"{name} {versions[name]}" for name in summaries))]
-    for label, cells in _rows(list(summaries.values())):
+    for label, cells in (*_news(found), *_deaths(found), *_costs(found)):
         rows.append((label, *cells))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
@@ -35,33 +38,69 @@ def verdicts(targets: Sequence[Target]) -> str:
     return "\n".join(lines)
 
 
-def _rows(summaries: Sequence[Summary]) -> list[tuple[str, list[str]]]:
-    def times(spreads: Sequence[Spread | None]) -> list[str]:
-        return [ABSENT if each is None else f"{each.p50:.2f} {each.p99:.2f} {each.max:.2f}" for each in spreads]
+def _times(spreads: Sequence[Spread | None], digits: int) -> list[str]:
+    return [
+        ABSENT if each is None else " ".join(f"{time:.{digits}f}" for time in (each.p50, each.p99, each.max))
+        for each in spreads
+    ]
 
-    def middles(spreads: Sequence[Spread | None], scale: float, digits: int) -> list[str]:
+
+def _ways(title: str, ways: Sequence[Way], digits: int) -> list[Row]:
+    return [
+        (title, [ABSENT if each.last is None else str(each.last.count) for each in ways]),
+        ("  every observer, s: p50 p99 max", _times([each.each for each in ways], digits)),
+        ("  first to know, s: p50 p99 max", _times([each.first for each in ways], digits)),
+        ("  last to know, s: p50 p99 max", _times([each.last for each in ways], digits)),
+        ("  from first to last, s: p50 p99 max", _times([each.between for each in ways], digits)),
+        (
+            "  missed (observers)",
+            [ABSENT if each.last is None and not each.missed else str(each.missed) for each in ways],
+        ),
+    ]
+
+
+def _news(summaries: Sequence[Summary]) -> list[Row]:
+    return [
+        *_ways("kill -9, detected", [each.kill for each in summaries], 2),
+        ("  first suspicion, s: p50 p99 max", _times([each.suspicion.first for each in summaries], 2)),
+        *_ways("changes of metadata", [each.change for each in summaries], 3),
+        *_ways("goodbyes", [each.goodbye for each in summaries], 3),
+    ]
+
+
+def _deaths(summaries: Sequence[Summary]) -> list[Row]:
+    def cells(trials: Sequence[FalseDeaths | None]) -> list[str]:
         return [
-            ABSENT if each is None else f"{each.p50 * scale:.{digits}f} {each.max * scale:.{digits}f}"
+            ABSENT
+            if each is None
+            else f"{each.of_healthy_by_healthy} {each.of_harmed_by_healthy} "
+            f"{each.of_healthy_by_harmed} {each.of_harmed_by_harmed}"
+            for each in trials
+        ]
+
+    return [
+        ("false deaths: idle", [str(each.false_deaths_idle) for each in summaries]),
+        ("  after a kill", [str(each.false_deaths_kill) for each in summaries]),
+        ("  by healthy: of healthy, of harmed; by harmed: likewise", [""] * len(summaries)),
+        ("    some stopped", cells([each.stopped for each in summaries])),
+        ("    some starved", cells([each.starved for each in summaries])),
+    ]
+
+
+def _costs(summaries: Sequence[Summary]) -> list[Row]:
+    def cells(spreads: Sequence[Spread | None], scale: float, digits: int) -> list[str]:
+        return [
+            ABSENT
+            if each is None
+            else " ".join(f"{figure * scale:.{digits}f}" for figure in (each.mean, each.p50, each.max))
             for each in spreads
         ]
 
-    def counts(numbers: Sequence[int]) -> list[str]:
-        return [str(number) for number in numbers]
-
-    kills = [each.first for each in summaries]
     return [
-        ("kills with a detection", [ABSENT if each is None else str(each.count) for each in kills]),
-        ("  first to know, s: p50 p99 max", times(kills)),
-        ("  last to know, s: p50 p99 max", times([each.last for each in summaries])),
-        ("  from first to last, s: p50 p99 max", times([each.knowing for each in summaries])),
-        ("  deaths missed (observers)", counts([each.missed for each in summaries])),
-        ("false deaths: idle", counts([each.false_deaths_idle for each in summaries])),
-        ("  after a kill", counts([each.false_deaths_kill for each in summaries])),
-        ("  one stopped: of others", counts([each.stall_deaths_of_others for each in summaries])),
-        ("  one stopped: of the stopped one", counts([each.stall_deaths_of_stopped for each in summaries])),
-        ("  one stopped: by the stopped one", counts([each.stall_deaths_by_stopped for each in summaries])),
-        ("idle, per node: CPU ms/s: p50 max", middles([each.cpu_share for each in summaries], 1e3, 1)),
-        ("  resident MiB: p50 max", middles([each.rss_bytes for each in summaries], 2**-20, 1)),
-        ("  datagrams in per s: p50 max", middles([each.packets_per_s for each in summaries], 1, 1)),
-        ("  datagram bytes in per s: p50 max", middles([each.bytes_per_s for each in summaries], 1, 0)),
+        ("idle, per node: CPU ms/s: mean p50 max", cells([each.cpu_share for each in summaries], 1e3, 2)),
+        ("  resident MiB: mean p50 max", cells([each.rss_bytes for each in summaries], 2**-20, 1)),
+        ("  packets per s: mean p50 max", cells([each.packets_per_s for each in summaries], 1, 1)),
+        ("  bytes per s: mean p50 max", cells([each.bytes_per_s for each in summaries], 1, 0)),
+        ("    of which by stream", cells([each.stream_bytes_per_s for each in summaries], 1, 0)),
+        ("  packets not counted", [str(each.unseen_packets) for each in summaries]),
     ]

@@ -1,4 +1,4 @@
-"""One swimstream worker that reports what it learns. Started by `cluster.py`. Without a key: plaintext, as the others.
+"""One swimstream worker that reports what it learns. Started by `cluster.py`.
 
 The whole worker runs, with its council: that is what a user of swimstream gets, and the others have none.
 """
@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chaos.peers.node import Arguments, answer_counters, die_with_parent, read_arguments, report
+from chaos.peers.node import Arguments, die_with_parent, read_arguments, report, take_orders
 from swimstream import Worker
 from swimstream.events import MemberChanged
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from swimstream.model.member import Member
 
 
@@ -24,12 +22,14 @@ def build(arguments: Arguments) -> Worker:
         name=arguments.name,
         seeds=[arguments.seed] if arguments.seed else [],
         expect=arguments.nodes,
+        key_file=arguments.key_file,
         timing={
             "probe_interval_s": settings.probe_interval_s,
             "probe_timeout_s": settings.probe_timeout_s,
             "indirect_probes": settings.indirect_probes,
             "suspicion_mult": settings.suspicion_mult,
             "suspicion_max_mult": settings.suspicion_max_mult,
+            "suspicion_confirmations": settings.confirmations,
             "health_max": settings.health_scale_max - 1,  # it stretches up to 1 + this
             "gossip_interval_s": settings.gossip_interval_s,
             "gossip_fanout": settings.gossip_fanout,
@@ -45,16 +45,6 @@ def tell(member: Member, me: str) -> None:
         report(member.state.name.lower(), member=member.run.name)
 
 
-def common_counters(worker: Worker) -> Mapping[str, int]:
-    """Return what it counts, by the common names."""
-    counters = worker.counters()
-    return {
-        "packets_sent": counters["datagrams_sent"],
-        "packets_received": counters["datagrams_received"],
-        "bytes_received": counters["datagram_bytes_received"],
-    }
-
-
 def main() -> None:
     """Join, and report until stdin ends."""
     die_with_parent()
@@ -62,8 +52,8 @@ def main() -> None:
     worker = build(arguments)
     worker.start()
     events = worker.events()
-    report("ready", address=str(worker.address))
-    answer_counters(lambda: common_counters(worker))
+    report("ready", address=str(worker.address), changes=False)
+    take_orders(leave=worker.leave, change=None)  # it has no tags and no broadcasts yet
     for member in worker.members():
         tell(member, arguments.name)
     for event in events:

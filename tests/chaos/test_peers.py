@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import json
-import os
+import itertools
 import signal
 import subprocess
 import sys
@@ -13,13 +13,25 @@ import uuid
 from pathlib import Path
 from random import Random
 
+import attrs
 import pytest
+from click.testing import CliRunner
 
 from chaos.peers.cluster import Cluster, ClusterError, Sighting
-from chaos.peers.figures import Summary, judge, percentile, summarise
+from chaos.peers.command import find_peers, main
 from chaos.peers.peer import ROOT, Peer, find_peer
-from chaos.peers.run import Plan, Progress, Results, find_peers, is_ok, report
-from chaos.peers.scenarios import Idle, Kill, Stall, deaths, kill_one, measure_idle, stall_one
+from chaos.peers.run import SCENARIOS, PeerRun, Plan, Progress
+from chaos.peers.scenarios import (
+    FalseDeaths,
+    deaths,
+    kill_one,
+    leave_one,
+    measure_idle,
+    sort_deaths,
+    starve_some,
+    stop_some,
+    turns,
+)
 from chaos.peers.settings import Settings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the harness reads /proc")
@@ -55,19 +67,33 @@ def mark(monkeypatch: pytest.MonkeyPatch) -> str:
     return value
 
 
-def test_three_real_nodes_are_measured_and_none_is_left_behind(tmp_path: Path, mark: str) -> None:
-    with Cluster(find_peer("swimstream", build_dir=tmp_path), FAST, nodes=3) as cluster:
-        assert len(processes_marked(mark)) == 3
-        idle = measure_idle(cluster, seconds=1.0)
-        stall = stall_one(cluster, FAST, seconds=0.1, rng=Random(1))
+@pytest.fixture(params=["plaintext", "encrypted"])
+def key_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    if request.param == "plaintext":
+        return None
+    pytest.importorskip("cryptography")
+    path = tmp_path / "key"
+    path.write_text(base64.b64encode(bytes(range(32))).decode())
+    return path
+
+
+def test_real_nodes_are_measured_and_none_is_left_behind(tmp_path: Path, mark: str, key_file: Path | None) -> None:
+    with Cluster(find_peer("swimstream", build_dir=tmp_path), FAST, nodes=4, key_file=key_file) as cluster:
+        assert len(processes_marked(mark)) == 4
+        idle = measure_idle(cluster, seconds=1.0, counts_packets=False)
+        stop = stop_some(cluster, FAST, share=0.25, seconds=0.1, rng=Random(1))
+        starved = starve_some(cluster, FAST, share=0.5, seconds=0.2, rng=Random(1))
         kill = kill_one(cluster, FAST, rng=Random(1))
+        news = leave_one(cluster, rng=Random(1))
     assert_gone(mark)
-    assert all(rate > 0 for rate in idle.packets_per_s)
-    assert len(idle.packets_per_s) == len(idle.cpu_share) == 3
+    assert len(idle.cpu_share) == 4
+    assert all(0 < share < 1 for share in idle.cpu_share)
     assert all(size > 2**20 for size in idle.rss_bytes)
-    assert stall.victim in cluster.names
-    assert (len(kill.detection_s), kill.missed) == (2, 0)
-    assert 0 < kill.detection_s[0] <= kill.detection_s[1]
+    assert (len(stop.victims), len(starved.victims)) == (1, 2)
+    assert (len(kill.detection_s), kill.missed) == (3, 0)
+    assert 0 < kill.suspected_s[0] < kill.detection_s[0] <= kill.detection_s[-1]
+    assert (len(news.heard_s), news.missed) == (2, 0)
+    assert news.origin != kill.victim
 
 
 def test_a_harness_that_is_killed_takes_its_nodes_along_even_a_stopped_one(mark: str) -> None:
@@ -97,10 +123,10 @@ def test_a_node_that_reads_no_more_ends_with_its_parent(mark: str) -> None:
 
 
 def test_a_command_that_is_told_to_end_leaves_nothing_behind(mark: str) -> None:
-    command = [sys.executable, "-m", "chaos.peers", "--peers", "swimstream", "--nodes", "3", "--preset", "local"]
+    command = [sys.executable, "-m", "chaos.peers", "--peers", "swimstream", "--nodes", "3", "--kills", "1"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert any("idle for" in line for line in process.stdout)
+        assert any("swimstream" in line for line in process.stdout)
         give_up_at = time.monotonic() + 30
         while len(processes_marked(mark)) < 2:
             assert time.monotonic() < give_up_at
@@ -119,9 +145,13 @@ def test_a_node_that_ends_by_itself_is_a_failure_with_its_last_words(mark: str) 
     assert_gone(mark)
 
 
-def test_a_percentile_is_an_observed_value() -> None:
-    values = [5.0, 1.0, 4.0, 2.0, 3.0]
-    assert [percentile(values, share) for share in (0.2, 0.5, 0.99, 1.0)] == [1.0, 3.0, 5.0, 5.0]
+def test_nodes_encrypt_with_the_key_that_they_are_given(tmp_path: Path, mark: str) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text("no key")
+    peer = find_peer("swimstream", build_dir=tmp_path)
+    with pytest.raises(ClusterError, match="key_file: key 1"), Cluster(peer, FAST, nodes=3, key_file=key_file):
+        pass
+    assert_gone(mark)
 
 
 def test_a_death_counts_once_an_observer_and_when_it_was_first_declared() -> None:
@@ -130,68 +160,73 @@ def test_a_death_counts_once_an_observer_and_when_it_was_first_declared() -> Non
     assert deaths(sightings) == {("a", "c"): 2.0, ("b", "c"): 4.0}
 
 
-def summary(*, times: tuple[float, ...], cpu: float = 0.01, stopped_deaths: int = 0) -> Summary:
-    idle = Idle(cpu_share=(cpu,), rss_bytes=(1,), packets_per_s=(), bytes_per_s=(), false_deaths=0)
-    kill = Kill(victim="n000", detection_s=times, missed=0, false_deaths=0)
-    stall = Stall(victim="n000", deaths_of_others=0, deaths_of_stopped=stopped_deaths, deaths_by_stopped=0)
-    return summarise([idle], [kill], [stall])
+def test_a_starved_node_is_stopped_most_of_the_time_and_runs_at_the_end() -> None:
+    found = turns(["a", "b"], 20.0, Random(1))
+    assert found == sorted(found, key=lambda turn: turn.at)
+    for name in ("a", "b"):
+        mine = [turn for turn in found if turn.name == name]
+        assert [turn.stop for turn in mine] == [True, False] * (len(mine) // 2)
+        stopped = [after.at - before.at for before, after in itertools.pairwise(mine) if before.stop]
+        assert sum(stopped) > 0.7 * 20
+        assert max(stopped) <= 2.5
+        assert mine[-1].at <= 20
 
 
-def test_swimstream_is_held_to_the_better_peer() -> None:
-    ours = summary(times=(2.0, 3.0))
-    targets = judge({"swimstream": ours, "memberlist": summary(times=(2.0, 2.9)), "kinship": summary(times=(9.0,))})
-    verdict = {target.claim: target.met for target in targets}
-    assert verdict["first to know, p50 <= the better peer"] is True
-    assert verdict["last to know, p99 <= the better peer"] is False
-
-
-def test_a_false_death_of_the_stopped_node_counts() -> None:
-    targets = judge({"swimstream": summary(times=(1.0,), stopped_deaths=1), "kinship": summary(times=(1.0,))})
-    verdict = {target.claim: target.met for target in targets}
-    assert verdict["false deaths, all scenarios <= the better peer"] is False
-
-
-def test_what_was_not_measured_is_not_judged_and_stands_as_such() -> None:
-    targets = judge({"swimstream": summary(times=(1.0,)), "kinship": summary(times=(1.0,))})
-    assert [target.claim for target in targets if target.met is None] == [
-        "CPU per idle node <= 4 x memberlist",
-        "bytes per idle node <= kinship",
-    ]
+def test_false_deaths_are_told_apart_by_who_declared_whom() -> None:
+    declared = [("a", "b"), ("a", "x"), ("b", "x"), ("x", "a"), ("x", "b"), ("y", "a"), ("x", "y")]
+    found = sort_deaths(declared, {"x", "y"})
+    assert found == FalseDeaths(
+        of_healthy_by_healthy=1, of_harmed_by_healthy=2, of_healthy_by_harmed=3, of_harmed_by_harmed=1
+    )
+    assert (found.by_healthy, found.by_anyone) == (3, 7)
 
 
 def test_without_go_memberlist_is_left_out_and_the_reason_names_the_packages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    results = Results()
-    assert find_peers(["memberlist"], tmp_path, results, Progress()) == []
-    assert "golang-github-hashicorp-memberlist-dev" in results.left_out["memberlist"]
+    left_out: dict[str, str] = {}
+    assert find_peers(["memberlist"], tmp_path, left_out, Progress()) == []
+    assert "golang-github-hashicorp-memberlist-dev" in left_out["memberlist"]
 
 
 def test_without_kinship_it_is_left_out_and_the_reason_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "kinship", None)
-    results = Results()
-    assert find_peers(["kinship"], tmp_path, results, Progress()) == []
-    assert "[bench]" in results.left_out["kinship"]
+    left_out: dict[str, str] = {}
+    assert find_peers(["kinship"], tmp_path, left_out, Progress()) == []
+    assert "[bench]" in left_out["kinship"]
 
 
-def test_a_peer_that_was_left_out_is_not_ok() -> None:
-    results = Results()
-    results.add_peer("swimstream")
-    assert is_ok(results, ())
-    results.left_out["memberlist"] = "Go is missing"
-    assert not is_ok(results, ())
+PLAN = Plan(
+    sizes=(3,),
+    runs=1,
+    scenarios=SCENARIOS,
+    warm_s=0,
+    idle_s=1,
+    changes=1,
+    kills=1,
+    share=0.25,
+    stop_s=1,
+    starve_s=1,
+    encrypted=True,
+    seed=1,
+    settings=FAST,
+)
 
 
-def test_the_report_is_json_with_every_run_in_it() -> None:
-    results = Results()
-    results.add_peer("swimstream")
-    results.kills["swimstream"].append(Kill(victim="n000", detection_s=(1.0, 2.0), missed=0, false_deaths=0))
-    plan = Plan(nodes=3, runs=1, idle_s=1, stall_s=1, seed=1, settings=FAST)
-    load = [os.getloadavg()] * 2
-    document = json.loads(json.dumps(report(plan, results, (), {"swimstream": "1"}, load)))
-    assert document["ok"] is True
-    assert document["peers"]["swimstream"]["kills"][0]["detection_s"] == [1.0, 2.0]
-    assert document["peers"]["swimstream"]["figures"]["last"]["p50"] == 2.0
+def test_all_peers_meet_the_same_draws_whatever_else_is_measured() -> None:
+    def draws(name: str, scenarios: tuple[str, ...]) -> float:
+        peer = Peer(name=name, version="1", command=())
+        plan = attrs.evolve(PLAN, scenarios=scenarios)
+        one = PeerRun(peer=peer, plan=plan, nodes=3, number=0, key_file=None, counts_packets=False, progress=Progress())
+        return one.rng("kill").random()
+
+    assert draws("swimstream", SCENARIOS) == draws("kinship", ("kill",))
+
+
+def test_fewer_nodes_than_the_kills_need_are_refused_before_anything_starts() -> None:
+    refused = CliRunner().invoke(main, ["--nodes", "16", "--nodes", "4", "--kills", "3"])
+    assert refused.exit_code == 2
+    assert "twice --kills" in refused.output

@@ -3,25 +3,27 @@ package main
 
 import (
 	"bufio"
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"os"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
 
-	"github.com/armon/go-metrics"
 	"github.com/hashicorp/memberlist"
 )
 
-const clockMonotonic = 1
+const (
+	clockMonotonic = 1
+	orderTimeout   = time.Minute
+)
 
 type settings struct {
 	ProbeIntervalS   float64 `json:"probe_interval_s"`
@@ -67,53 +69,87 @@ func report(kind string, fields map[string]interface{}) {
 // reporter reports what memberlist tells an application. It tells of no suspicions.
 type reporter struct{ me string }
 
-func (r reporter) tell(kind string, node *memberlist.Node) {
+func (r reporter) tell(kind string, node *memberlist.Node, fields map[string]interface{}) {
 	if node.Name != r.me {
-		report(kind, map[string]interface{}{"member": node.Name})
+		fields["member"] = node.Name
+		report(kind, fields)
 	}
 }
 
-func (r reporter) NotifyJoin(node *memberlist.Node) { r.tell("alive", node) }
-func (r reporter) NotifyUpdate(*memberlist.Node)    {}
+func (r reporter) NotifyJoin(node *memberlist.Node) {
+	r.tell("alive", node, map[string]interface{}{})
+}
+
+func (r reporter) NotifyUpdate(node *memberlist.Node) {
+	r.tell("changed", node, map[string]interface{}{"value": string(node.Meta)})
+}
+
 func (r reporter) NotifyLeave(node *memberlist.Node) {
-	// The same call tells of a death and of a goodbye; nobody says goodbye in these experiments.
-	r.tell("dead", node)
+	// The same call tells of a death and of a goodbye; the harness knows whom it told to leave.
+	r.tell("dead", node, map[string]interface{}{})
 }
 
-// counters adds up memberlist's own measurements: a sample is a packet, its value the length of the packet.
-type counters struct {
-	metrics.BlackholeSink
-	sent, sentBytes, received, receivedBytes int64
-}
+// accusations are what memberlist's log says of members that did not answer this node: it has no event for that.
+type accusations struct{}
 
-func (c *counters) IncrCounter(key []string, value float32) {
-	switch strings.Join(key, ".") {
-	case "memberlist.udp.sent":
-		atomic.AddInt64(&c.sent, 1)
-		atomic.AddInt64(&c.sentBytes, int64(value))
-	case "memberlist.udp.received":
-		atomic.AddInt64(&c.received, 1)
-		atomic.AddInt64(&c.receivedBytes, int64(value))
+var accusation = regexp.MustCompile(`memberlist: Suspect (\S+) has failed`)
+
+func (accusations) Write(line []byte) (int, error) {
+	if found := accusation.FindSubmatch(line); found != nil {
+		report("suspect", map[string]interface{}{"member": string(found[1])})
 	}
+	return len(line), nil
 }
 
-func (c *counters) IncrCounterWithLabels(key []string, value float32, _ []metrics.Label) {
-	c.IncrCounter(key, value)
+// metadata is the delegate that memberlist asks for this node's metadata, and it does nothing else.
+type metadata struct {
+	sync.Mutex
+	value string
 }
 
-func (c *counters) values() map[string]int64 {
-	return map[string]int64{
-		"packets_sent":     atomic.LoadInt64(&c.sent),
-		"bytes_sent":       atomic.LoadInt64(&c.sentBytes),
-		"packets_received": atomic.LoadInt64(&c.received),
-		"bytes_received":   atomic.LoadInt64(&c.receivedBytes),
+func (m *metadata) set(value string) {
+	m.Lock()
+	defer m.Unlock()
+	m.value = value
+}
+
+func (m *metadata) NodeMeta(int) []byte {
+	m.Lock()
+	defer m.Unlock()
+	return []byte(m.value)
+}
+
+func (m *metadata) NotifyMsg([]byte)                {}
+func (m *metadata) GetBroadcasts(int, int) [][]byte { return nil }
+func (m *metadata) LocalState(bool) []byte          { return nil }
+func (m *metadata) MergeRemoteState([]byte, bool)   {}
+
+// orders follows the orders on stdin until that ends.
+func orders(list *memberlist.Memberlist, meta *metadata) {
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		words := strings.Fields(lines.Text())
+		switch {
+		case len(words) == 1 && words[0] == "leave":
+			report("begun", map[string]interface{}{})
+			if err := list.Leave(orderTimeout); err != nil {
+				fail("leave", err)
+			}
+		case len(words) == 2 && words[0] == "change":
+			meta.set(words[1])
+			report("begun", map[string]interface{}{})
+			if err := list.UpdateNode(orderTimeout); err != nil {
+				fail("change", err)
+			}
+		default:
+			fail("order", fmt.Errorf("expected one, got %q", lines.Text()))
+		}
 	}
 }
 
 func seconds(value float64) time.Duration { return time.Duration(value * float64(time.Second)) }
 
 // configuration is the LAN preset with the common settings in place.
-func configuration(name string, common settings) *memberlist.Config {
+func configuration(name string, common settings, meta *metadata, key []byte) *memberlist.Config {
 	config := memberlist.DefaultLANConfig()
 	config.Name = name
 	config.BindAddr = "127.0.0.1"
@@ -131,8 +167,26 @@ func configuration(name string, common settings) *memberlist.Config {
 	config.RetransmitMult = common.RetransmitMult
 	config.PushPullInterval = seconds(common.SyncIntervalS)
 	config.Events = reporter{me: name}
-	config.LogOutput = io.Discard
+	config.Delegate = meta
+	config.SecretKey = key
+	config.LogOutput = accusations{}
 	return config
+}
+
+// readKey returns the key in a file, or nil without one: then nothing is encrypted.
+func readKey(path string) []byte {
+	if path == "" {
+		return nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		fail("key", err)
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil {
+		fail("key", err)
+	}
+	return key
 }
 
 func init() {
@@ -146,19 +200,14 @@ func main() {
 	seed := flag.String("seed", "", "")
 	flag.Int("nodes", 0, "not needed here")
 	text := flag.String("settings", "", "")
+	keyFile := flag.String("key-file", "", "")
 	flag.Parse()
 	var common settings
 	if err := json.Unmarshal([]byte(*text), &common); err != nil {
 		fail("settings", err)
 	}
-	sink := &counters{}
-	measured := metrics.DefaultConfig("")
-	measured.EnableHostname = false
-	measured.EnableRuntimeMetrics = false
-	if _, err := metrics.NewGlobal(measured, sink); err != nil {
-		fail("metrics", err)
-	}
-	list, err := memberlist.Create(configuration(*name, common))
+	meta := &metadata{}
+	list, err := memberlist.Create(configuration(*name, common, meta, readKey(*keyFile)))
 	if err != nil {
 		fail("create", err)
 	}
@@ -169,8 +218,6 @@ func main() {
 	}
 	local := list.LocalNode()
 	address := net.JoinHostPort(local.Addr.String(), fmt.Sprint(local.Port))
-	report("ready", map[string]interface{}{"address": address})
-	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		report("counters", map[string]interface{}{"values": sink.values()})
-	}
+	report("ready", map[string]interface{}{"address": address, "changes": true})
+	orders(list, meta)
 }
