@@ -78,6 +78,10 @@ class Agent:
         """Hand the node one frame, likewise."""
         self._input(lambda: self.node.receive_frame(stream, data, now=self._clock.now))
 
+    def packet_refused(self, to: Address) -> None:
+        """Tell the node that nobody listens at `to`, likewise."""
+        self._input(lambda: self.node.packet_refused(to, now=self._clock.now))
+
     def stream_closed(self, stream: int) -> None:
         """Tell the node that a stream has ended, likewise."""
         self._input(lambda: self.node.stream_closed(stream, now=self._clock.now))
@@ -106,7 +110,7 @@ class Agent:
     def crash(self) -> None:
         """End without a word. Whoever has a stream to it hears nothing either."""
         self.is_ended = True
-        self._group.network.unlisten(self)
+        self._group.network.unlisten(self, host_answers=False)
         self._group.streams.process_died(self, silent=True)
 
     # --- machinery --------------------------------------------------------------------------------
