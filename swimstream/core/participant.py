@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from swimstream.core.effects import Effect
     from swimstream.model.identity import Address, InstanceId, Run
     from swimstream.model.job import JobSpec
     from swimstream.model.member import Member
     from swimstream.model.plan import Plan, PlanMark
     from swimstream.model.status import InstanceState, InstanceStatus
+    from swimstream.model.talk import Utterance
 
 
 class Participant(Protocol):
@@ -39,6 +42,9 @@ class Participant(Protocol):
 
     def submit(self, request: int, job: JobSpec, *, now: float) -> None:
         """Have a job committed."""
+
+    def say(self, request: int, said: Utterance, *, now: float) -> None:
+        """Say something for the application."""
 
     def leave(self, request: int, *, now: float) -> None:
         """Say goodbye."""
@@ -74,6 +80,9 @@ class Participant(Protocol):
 
     def statuses(self) -> tuple[InstanceStatus, ...]:
         """Return all statuses."""
+
+    def tags(self) -> Mapping[str, Mapping[str, str]]:
+        """Return all tags."""
 
     def counters(self) -> dict[str, int]:
         """Return all counters."""

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from swimstream.core.rooms import Rooms
     from swimstream.model.identity import Run
 
+Spoken = TagUpdate | Broadcast | Query
+"""Updates by applications."""
+
 FOREIGNERS_TOLD_MAX = 256
 """So many peers of other clusters are named in an event; the rest are only counted."""
 
@@ -85,16 +88,21 @@ class Reception:
         is_hearsay = stream is not None or teller is None or teller.state.is_gone
         if packet.header.cluster_id:
             self._rooms.founding.meet_cluster(self._now)
+        spoken: list[Spoken] = []
         for message in packet.messages:
-            if isinstance(message, Update):
+            if isinstance(message, Spoken):
+                spoken.append(message)
+            elif isinstance(message, Update):
                 self._hear(message, is_hearsay=is_hearsay)
+        for said in spoken:  # only members are listened to, and the packet may have told of one
+            self._rooms.conversation.hear(said, sender, self._now)
         for message in packet.messages:
             if isinstance(message, SyncDigest | SyncWant):
                 self._receive_sync(packet.header, message, stream)
             elif not isinstance(message, Update):
                 self._receive_message(sender, message, stream)
 
-    def _hear(self, update: Update, *, is_hearsay: bool) -> None:
+    def _hear(self, update: Alive | Accusation | StatusUpdate, *, is_hearsay: bool) -> None:
         match update:
             case Alive():
                 self._rooms.membership.hear_alive(update, self._now)
@@ -102,8 +110,6 @@ class Reception:
                 self._rooms.membership.hear_accusation(update, self._now, is_hearsay=is_hearsay)
             case StatusUpdate(status=status):
                 self._rooms.tell_status(status)
-            case TagUpdate() | Broadcast() | Query():
-                self._rooms.counters["messages_skipped"] += 1
 
     def _receive_sync(self, header: Header, message: SyncDigest | SyncWant, stream: int | None) -> None:
         if stream is None:
@@ -154,18 +160,11 @@ class Reception:
                 self._rooms.submissions.receive_proposal(sender, message, now)
             case ProposeReply():
                 self._rooms.submissions.receive_refusal(message)
-            case QueryReply() | Letter() | LetterReceipt() | SyncCheck():
+            case QueryReply() | Letter() | LetterReceipt():
+                self._rooms.conversation.receive(sender, message, now)
+            case SyncCheck():
                 self._rooms.counters["messages_skipped"] += 1
-            case (
-                Alive()
-                | Accusation()
-                | StatusUpdate()
-                | TagUpdate()
-                | Broadcast()
-                | Query()
-                | SyncDigest()
-                | SyncWant()
-            ):
+            case _:
                 raise AssertionError("handled before")
 
     def _is_foreign(self, header: Header) -> bool:

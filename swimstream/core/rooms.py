@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.core.conversation import Conversation
 from swimstream.core.council.council import Council
 from swimstream.core.council.founding import Founding
 from swimstream.core.effects import Notify
@@ -22,7 +23,7 @@ from swimstream.core.submissions import Submissions
 from swimstream.errors import UsageError
 from swimstream.events import InstanceChanged
 from swimstream.model.identity import BOOT_MAX, Run
-from swimstream.model.member import Profile
+from swimstream.model.member import SPEAKS, Profile
 from swimstream.wire.codec import encode_message
 from swimstream.wire.messages import Alive
 from swimstream.wire.seal import Envelopes, envelopes_for
@@ -30,7 +31,7 @@ from swimstream.wire.seal import Envelopes, envelopes_for
 if TYPE_CHECKING:
     from random import Random
 
-    from swimstream.config import NodeConfig
+    from swimstream.config import NodeConfig, Timing
     from swimstream.core.effects import Saved
     from swimstream.model.member import Member
     from swimstream.model.status import InstanceStatus
@@ -52,6 +53,7 @@ class Rooms:
     council: Council
     founding: Founding
     submissions: Submissions
+    conversation: Conversation
     must_decide: bool = False
     """Whether something has changed on which a leader may have to act."""
 
@@ -88,6 +90,7 @@ def _profile(config: NodeConfig, voter: int) -> Profile:
         capacity=config.capacity,
         expect=config.expect,
         voter=voter,
+        speaks=SPEAKS,
     )
     size = len(encode_message(Alive(run=Run(config.name, BOOT_MAX), incarnation=BOOT_MAX, profile=profile)))
     if size > config.timing.packet_bytes_max // 2:
@@ -96,6 +99,32 @@ def _profile(config: NodeConfig, voter: int) -> Profile:
             f"packet_bytes_max ({config.timing.packet_bytes_max} B)"
         )
     return profile
+
+
+def _syncer(
+    membership: Membership,
+    outbox: Outbox,
+    statuses: StatusTable,
+    conversation: Conversation,
+    *,
+    timing: Timing,
+    rng: Random,
+    counters: Counter[str],
+) -> Syncer:
+    """Return a syncer that compares all that a node repeats of others."""
+    tagging = conversation.tagging
+    return Syncer(
+        membership,
+        outbox,
+        timing=timing,
+        rng=rng,
+        counters=counters,
+        status_hash=lambda name: statuses.hash_of(name) ^ tagging.hash_of(name),
+        status_fragments=lambda name: statuses.fragments_of(name) + tagging.fragments_of(name),
+        heard_broadcasts=conversation.heard_broadcasts,
+        broadcast_fragments=conversation.broadcast_fragments,
+        broadcasts_lacking=conversation.broadcasts_lacking,
+    )
 
 
 def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now: float) -> Rooms:
@@ -124,15 +153,8 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         now=now,
     )
     detector = Detector(membership, outbox, timing=timing, rng=rng, counters=counters, mark=lambda: council.mark)
-    syncer = Syncer(
-        membership,
-        outbox,
-        timing=timing,
-        rng=rng,
-        counters=counters,
-        status_hash=statuses.hash_of,
-        status_fragments=statuses.fragments_of,
-    )
+    conversation = Conversation(membership, outbox, config=config, counters=counters)
+    syncer = _syncer(membership, outbox, statuses, conversation, timing=timing, rng=rng, counters=counters)
     return Rooms(
         counters=counters,
         envelopes=envelopes,
@@ -146,4 +168,5 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         council=council,
         founding=Founding(membership.run, council, outbox, timing=timing, rng=rng, expect=config.expect),
         submissions=Submissions(membership, council, outbox),
+        conversation=conversation,
     )

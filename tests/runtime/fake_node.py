@@ -10,10 +10,11 @@ from swimstream.model.member import Member, MemberState, Profile
 from swimstream.model.plan import Plan, PlanMark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from swimstream.model.job import JobSpec
     from swimstream.model.status import InstanceState, InstanceStatus
+    from swimstream.model.talk import Utterance
 
 NEVER = float("inf")
 
@@ -62,6 +63,10 @@ class FakeNode:
     def submit(self, request: int, job: JobSpec, *, now: float) -> None:
         self._command("submit", request)
 
+    def say(self, request: int, said: Utterance, *, now: float) -> None:
+        self.log.append(("said", said))
+        self._command("say", request)
+
     def leave(self, request: int, *, now: float) -> None:
         self._command("leave", request)
 
@@ -97,6 +102,9 @@ class FakeNode:
 
     def statuses(self) -> tuple[InstanceStatus, ...]:
         return self.known_statuses
+
+    def tags(self) -> Mapping[str, Mapping[str, str]]:
+        return {"w1": {"colour": "red"}}
 
     def counters(self) -> dict[str, int]:
         return {"fake": len(self.log)}

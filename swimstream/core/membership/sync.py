@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from swimstream.config import Timing
     from swimstream.core.membership.membership import Membership
     from swimstream.core.outbox import Outbox
-    from swimstream.model.identity import Address
+    from swimstream.model.identity import Address, Run
     from swimstream.model.member import Member
 
 SYNCS_MAX = 64
@@ -37,7 +37,8 @@ SYNC_DEADLINE_S = 10.0
 class Syncer:
     """The syncs of one node: at most `SYNCS_MAX` open at once (`syncs_refused` counts the rest).
 
-    `status_hash(owner)` and `status_fragments(owner)` speak for the status table.
+    `status_hash(owner)` and `status_fragments(owner)` speak for what workers say of their instances and themselves;
+    `heard_broadcasts()`, `broadcast_fragments(ids)` and `broadcasts_lacking(ids)` for what was said to everybody.
     """
 
     def __init__(
@@ -50,6 +51,9 @@ class Syncer:
         counters: Counter[str],
         status_hash: Callable[[str], int],
         status_fragments: Callable[[str], list[bytes]],
+        heard_broadcasts: Callable[[], tuple[tuple[Run, int], ...]],
+        broadcast_fragments: Callable[[Iterable[tuple[Run, int]]], list[bytes]],
+        broadcasts_lacking: Callable[[Iterable[tuple[Run, int]]], tuple[tuple[Run, int], ...]],
     ) -> None:
         """Build a syncer that starts nothing by itself until `start`."""
         self._membership = membership
@@ -59,6 +63,9 @@ class Syncer:
         self._counters = counters
         self._status_hash = status_hash
         self._status_fragments = status_fragments
+        self._heard_broadcasts = heard_broadcasts
+        self._broadcast_fragments = broadcast_fragments
+        self._broadcasts_lacking = broadcasts_lacking
         self._open: dict[int, float] = {}
         """Streams that this node opened, and when to give them up."""
         self._sync_at = float("inf")
@@ -75,7 +82,8 @@ class Syncer:
             self._counters["syncs_refused"] += 1
             return None
         entries = () if joining else tuple(self._entry(member) for member in self._membership.table)
-        stream = self._outbox.open_stream(address, [encode_message(SyncDigest(entries=entries))])
+        digest = SyncDigest(entries=entries, broadcasts=self._heard_broadcasts())
+        stream = self._outbox.open_stream(address, [encode_message(digest)])
         self._open[stream] = now + SYNC_DEADLINE_S
         return stream
 
@@ -90,8 +98,11 @@ class Syncer:
             if entry is not None and self._is_behind(member, entry):
                 wanted.append(member.run.name)
         wanted += sorted(name for name, entry in theirs.items() if not entry.state.is_gone)
+        known = set(digest.broadcasts)
+        fragments += self._broadcast_fragments(each for each in self._heard_broadcasts() if each not in known)
         self._send_updates(stream, fragments)
-        self._outbox.send_frame(stream, [encode_message(SyncWant(names=tuple(wanted)))])
+        want = SyncWant(names=tuple(wanted), broadcasts=self._broadcasts_lacking(digest.broadcasts))
+        self._outbox.send_frame(stream, [encode_message(want)])
 
     def receive_want(self, stream: int, want: SyncWant) -> None:
         """Finish a sync that this node opened: tell what the other side asked for."""
@@ -102,6 +113,7 @@ class Syncer:
             member = self._membership.table.get(name)
             if member is not None:
                 fragments += self._everything(member)
+        fragments += self._broadcast_fragments(want.broadcasts)
         self._send_updates(stream, fragments)
         self._outbox.close_stream(stream)
 

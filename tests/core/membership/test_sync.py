@@ -17,10 +17,11 @@ from swimstream.core.status.table import StatusTable
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.member import MemberState
 from swimstream.model.status import InstanceState, InstanceStatus
-from swimstream.wire.codec import decode_packet_untrusted
+from swimstream.wire.codec import decode_packet_untrusted, encode_message
 from swimstream.wire.messages import (
     Accusation,
     Alive,
+    Broadcast,
     Message,
     StatusUpdate,
     SyncDigest,
@@ -40,6 +41,7 @@ class Peer:
         self.statuses = StatusTable(self.counters)
         self.outbox = Outbox(packet_bytes_max=1_200, piggyback=lambda _: [], counters=self.counters, envelopes=PLAIN)
         self.outbox.identify(self.membership.run, 0)
+        self.heard: dict[tuple[Run, int], bytes] = {}
         self.syncer = Syncer(
             self.membership,
             self.outbox,
@@ -48,6 +50,9 @@ class Peer:
             counters=self.counters,
             status_hash=self.statuses.hash_of,
             status_fragments=self.statuses.fragments_of,
+            heard_broadcasts=lambda: tuple(sorted(self.heard)),
+            broadcast_fragments=lambda ids: [self.heard[each] for each in ids if each in self.heard],
+            broadcasts_lacking=lambda ids: tuple(each for each in ids if each not in self.heard),
         )
         for claim in claims:
             hear(self.membership, claim)
@@ -57,6 +62,8 @@ class Peer:
         for message in messages:
             if isinstance(message, StatusUpdate):
                 self.statuses.merge(message.status)
+            elif isinstance(message, Broadcast):
+                self.heard[message.origin, message.number] = encode_message(message)
             elif isinstance(message, Alive | Accusation):
                 hear(self.membership, message, is_hearsay=True)
         for message in messages:
@@ -261,3 +268,14 @@ def test_a_seed_that_is_no_live_member_is_tried_again() -> None:
     peer.syncer.start(0.0)
     peer.syncer._sync_at = float("inf")
     assert asked_at(peer, LOCAL.reconnect_interval_s, seeds="abz") == {"z"}
+
+
+def test_each_side_hears_the_broadcasts_that_only_the_other_has_heard() -> None:
+    one, other = Peer("a"), Peer("b")
+    for peer, numbers in ((one, (1, 2)), (other, (2, 3))):
+        for number in numbers:
+            said = Broadcast(origin=Run("c", 1), number=number, time=number, topic="t", payload=b"")
+            peer.heard[said.origin, number] = encode_message(said)
+    records = sync(one, other)
+    assert one.heard.keys() == other.heard.keys() == {(Run("c", 1), number) for number in (1, 2, 3)}
+    assert [record.number for record in records if isinstance(record, Broadcast)] == [3, 1]
