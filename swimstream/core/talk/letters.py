@@ -22,7 +22,8 @@ LETTERS_MAX = 256
 """Letters of this worker's own that wait for a receipt at a time."""
 LETTER_PATIENCE_S = 10.0
 LETTER_RETRY_S = 0.5
-"""First wait for a receipt; each further one is twice as long."""
+"""First wait for a receipt; each further one is twice as long, up to `LETTER_RETRY_S_MAX`."""
+LETTER_RETRY_S_MAX = 1.0
 LETTERS_HEARD_MAX = 4_096
 
 
@@ -69,7 +70,7 @@ class Letters:
         due = [posted for posted in self._waiting.values() if posted.again_at <= now]
         for posted in due:
             posted.again_at = now + posted.pause_s
-            posted.pause_s *= 2
+            posted.pause_s = min(2 * posted.pause_s, LETTER_RETRY_S_MAX)
         return [posted.letter for posted in due]
 
     def receive_receipt(self, sender: Run, number: int) -> int | None:
