@@ -75,6 +75,7 @@ class Worker(Commands):
         module: str = "",
         key_file: str | os.PathLike[str] | None = None,
         insecure_plaintext: bool = False,
+        tags: Mapping[str, str] | None = None,
         join_timeout_s: float = 10.0,
         stop_timeout_s: float = 5.0,
     ) -> None:
@@ -94,6 +95,7 @@ class Worker(Commands):
             module=module,
             key_file=key_file,
             insecure_plaintext=insecure_plaintext,
+            tags=tags or {},
             join_timeout_s=join_timeout_s,
             stop_timeout_s=stop_timeout_s,
         )

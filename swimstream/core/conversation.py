@@ -23,7 +23,7 @@ from swimstream.core.talk.queries import (
     still_silent,
 )
 from swimstream.events import BroadcastReceived, MessageReceived, QueryReceived
-from swimstream.model.talk import AnswerTo, Ask, Say, Send, SetTags
+from swimstream.model.talk import PING_TOPIC, AnswerTo, Ask, Say, Send, SetTags
 from swimstream.wire.codec import encode_message
 from swimstream.wire.messages import Broadcast, Letter, LetterReceipt, Query, QueryReply, TagUpdate
 
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from swimstream.model.talk import Question, Utterance
 
     Service = Callable[[Question, Run, float], bytes | None]
-
-PING_TOPIC = "_ping"
-"""Answered by every worker itself, with nothing: who answers can be reached both ways."""
 
 
 class Conversation:

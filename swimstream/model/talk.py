@@ -23,6 +23,8 @@ QUERY_NAMES_MAX = 16
 PATIENCE_MS_MAX = 600_000
 TOPIC_PATTERN = re.compile(r"_?" + NAME_PATTERN.pattern)
 """Topics of the library itself begin with an underscore."""
+PING_TOPIC = "_ping"
+"""Answered by every worker itself, with nothing: who answers can be reached both ways."""
 
 
 def check_topic(field: str, value: object) -> str:
@@ -131,10 +133,13 @@ def _check_changes(_: object, attribute: attrs.Attribute[Mapping[str, str | None
         check_tag(f"{attribute.name}.{key}", key, "" if value[key] is None else value[key])
 
 
-def _check_names(_: object, attribute: attrs.Attribute[tuple[str, ...]], value: tuple[object, ...]) -> None:
+def _copied(value: object) -> object:
+    """Return a copy that the caller cannot change any more; what is no mapping is for the validator to refuse."""
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _check_names(_: object, attribute: attrs.Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
     for name in value:
-        if not isinstance(name, str):
-            raise UsageError(f"{attribute.name}: expected names of workers, got {name!r}")
         check_name(attribute.name, name)
     if len(value) > QUERY_NAMES_MAX:
         raise UsageError(f"{attribute.name}: expected at most {QUERY_NAMES_MAX}, got {len(value)}")
@@ -162,14 +167,17 @@ def _check_question(_: object, attribute: attrs.Attribute[Question], value: obje
 def _sorted_names(value: Iterable[str]) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise UsageError(f"names: expected a list of names of workers, got {value!r}")
-    return tuple(sorted(set(value), key=str))
+    names = tuple(value)
+    if not all(isinstance(name, str) for name in names):
+        raise UsageError(f"names: expected a list of names of workers, got {names!r}")
+    return tuple(sorted(set(names)))
 
 
 @attrs.frozen
 class SetTags:
     """Change the worker's own tags: each key gets that value, or with None goes away."""
 
-    changes: Mapping[str, str | None] = attrs.field(validator=_check_changes)
+    changes: Mapping[str, str | None] = attrs.field(converter=_copied, validator=_check_changes)
 
 
 @attrs.frozen

@@ -31,6 +31,8 @@ class View:
     statuses: tuple[InstanceStatus, ...] = ()
     plan: Plan = attrs.field(factory=Plan)
     mark: PlanMark = NO_MARK
+    tags: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
+    """Of every worker that has any, by name and key."""
     counters: Mapping[str, int] = attrs.field(factory=dict)
 
     @functools.cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from unittest.mock import patch
 
@@ -167,7 +168,7 @@ def test_a_changed_tag_is_soon_known_to_all_and_told_once() -> None:
     for name in "abc":
         told = [dict(event.tags) for event in town.heard(name, TagsChanged)]
         assert told[-1] == {"zone": "x"}
-        assert all(one != two for one, two in zip(told, told[1:], strict=False))
+        assert all(one != two for one, two in itertools.pairwise(told))
 
 
 def test_setting_what_is_set_already_tells_nobody() -> None:
