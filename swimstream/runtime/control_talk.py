@@ -42,7 +42,7 @@ async def _query(worker: Controlled, request: Request) -> JsonTable:
         _text(request, "topic"),
         _payload(request),
         names=names,  # type: ignore[arg-type]  # it is checked there, with every field named
-        tag=None if tag is None else tuple(tag),  # type: ignore[arg-type]  # likewise
+        tag=None if tag is None else tuple(tag),
         patience_s=patience_s,  # type: ignore[arg-type]  # likewise
     )
     return query_json(await asked)
