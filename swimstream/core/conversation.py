@@ -267,9 +267,8 @@ class Conversation:
     def meet(self, member: Member, now: float) -> None:
         """Look at a member that has entered a new state: nobody waits for who is gone."""
         self.tagging.meet(member)
-        if member.state.is_gone or self._letters.waiting():
-            self._give_up_letters(now)
-            self._look_at_queries(now)
+        self._give_up_letters(now)
+        self._look_at_queries(now)
 
     def fire_timers(self, now: float) -> None:
         """Send again, give up and forget what is due."""
@@ -311,10 +310,13 @@ class Conversation:
         """Finish the questions that are answered or over; ask silent members directly."""
         for asked in self._queries.asked():
             silent = still_silent(asked, self._membership.table.live(), self._tags.all())
-            if not silent or asked.ends_at <= now:
+            first = next(silent, None)  # the first is found soon, all of them only when they are asked again
+            if first is None or asked.ends_at <= now:
                 self._finish(asked)
                 continue
-            others = [name for name in silent if name != self._membership.run.name]
+            if asked.nudge_at > now:
+                continue
+            others = [name for name in (first, *silent) if name != self._membership.run.name]
             for name in self._queries.nudges(asked, others, now):
                 address = self._membership.address_of(name)
                 if address is not None:

@@ -65,6 +65,15 @@ def test_configured_and_changed_tags_are_seen_by_the_others(pair: tuple[Worker, 
     assert second.tags() == second.tags("nobody") == {}
 
 
+def test_a_restarted_worker_begins_with_its_configured_tags(pair: tuple[Worker, Worker]) -> None:
+    first, second = pair
+    second.set_tags({"mood": "fine"}).wait(WAIT_S)
+    until_view(first, lambda view: view.tags.get("b") == {"mood": "fine"})
+    second.stop(leave=False)
+    with build("b", seeds=(first,), tags={"role": "core"}):
+        until_view(first, lambda view: view.tags.get("b") == {"role": "core"})
+
+
 def test_tags_that_are_too_many_are_refused(pair: tuple[Worker, Worker]) -> None:
     with pytest.raises(UsageError, match="at most 64"):
         pair[0].set_tags({f"k{number}": "x" for number in range(65)}).wait(WAIT_S)

@@ -48,22 +48,27 @@ class Heard:
     def __contains__(self, key: Key) -> bool:
         return key in self._items or key[1] <= self._floors.get(key[0], -1)
 
-    def take(self, key: Key, now: float, *, rank: int, fragment: bytes = b"") -> bool:
+    def take(self, key: Key, now: float, *, rank: int | None = None, fragment: bytes = b"") -> bool:
         """Remember an item; return whether it is to be told: it was not heard before, nor comes far too late.
 
-        `rank` says which item goes first when the memory is full: the lowest.
+        `rank` says which item goes first when the memory is full: the lowest. Without ranks it is the oldest.
         """
         self.forget_old(now)
         if key in self:
             return False
         if len(self._items) >= self._items_max:
             self._counters[self._counter] += 1
-            lowest = min(self._items, key=lambda held: (self._items[held].rank, held))
-            if (rank, key) < (self._items[lowest].rank, lowest):
+            lowest = self._first_to_go(rank)
+            if rank is not None and (rank, key) < (self._items[lowest].rank, lowest):
                 return False
             self._forget(lowest)
-        self._items[key] = _Item(rank, fragment, now + self._keep_s)
+        self._items[key] = _Item(rank or 0, fragment, now + self._keep_s)
         return True
+
+    def _first_to_go(self, rank: int | None) -> Key:
+        if rank is None:
+            return next(iter(self._items))
+        return min(self._items, key=lambda held: (self._items[held].rank, held))
 
     def forget_old(self, now: float) -> None:
         """Forget what was heard long ago."""

@@ -48,7 +48,6 @@ class Letters:
         self._heard = Heard(
             items_max=LETTERS_HEARD_MAX, keep_s=6 * LETTER_PATIENCE_S, counters=counters, counter="letters_forgotten"
         )
-        self._arrivals = 0
 
     def post(self, request: int, to: Run, topic: str, payload: bytes, now: float) -> bool:
         """Have a letter sent at the next look; return False if too many wait already."""
@@ -87,8 +86,7 @@ class Letters:
 
     def hear(self, sender: Run, letter: Letter, now: float) -> bool:
         """Return whether a letter that came in is to be told."""
-        self._arrivals += 1
-        return self._heard.take((sender, letter.number), now, rank=self._arrivals)
+        return self._heard.take((sender, letter.number), now)
 
     def was_told(self, sender: Run, number: int) -> bool:
         """Return whether it is certain that a letter has been told, so that a receipt is no lie."""

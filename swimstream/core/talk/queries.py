@@ -19,7 +19,7 @@ from swimstream.model.talk import QueryResult, Question
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from swimstream.core.talk.heard import Key
     from swimstream.model.identity import Run
@@ -72,7 +72,6 @@ class Queries:
         self._asked: dict[int, Asked] = {}
         self._collected_bytes = 0
         self._heard = Heard(items_max=HEARD_MAX, keep_s=HEARD_KEEP_S, counters=counters, counter="queries_dropped")
-        self._arrivals = 0
         self._answerable: dict[Key, _Answerable] = {}
         self._kept_bytes = 0
 
@@ -134,8 +133,7 @@ class Queries:
 
     def hear(self, question: Question, now: float) -> bool:
         """Return whether a question has not been heard before."""
-        self._arrivals += 1
-        return self._heard.take((question.origin, question.number), now, rank=self._arrivals)
+        return self._heard.take((question.origin, question.number), now)
 
     def expect_answer(self, question: Question, now: float) -> None:
         """Let the question be answered while the asker waits."""
@@ -177,9 +175,7 @@ class Queries:
     # --- time -------------------------------------------------------------------------------------
 
     def nudges(self, asked: Asked, silent: list[str], now: float) -> list[str]:
-        """Return whom to ask directly now: a few of the silent ones, in turn."""
-        if asked.nudge_at > now:
-            return []
+        """Return whom to ask directly: a few of the silent ones, in turn."""
         asked.nudge_at = now + NUDGE_S
         later = [name for name in silent if name > asked.nudged]
         chosen = [*later, *(name for name in silent if name <= asked.nudged)][:NUDGES_MAX]
@@ -198,16 +194,14 @@ def is_asked(question: Question, name: str, tags: Mapping[str, str]) -> bool:
     return question.tag is None or tags.get(question.tag[0]) == question.tag[1]
 
 
-def still_silent(asked: Asked, members: Iterable[Member], tags: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Return which live members that can answer have not, sorted by name as `members` are."""
-    return [
-        member.run.name
-        for member in members
-        if not member.state.is_gone
-        and member.profile.speaks >= ANSWER_SPEAKS
-        and member.run.name not in asked.answers
-        and is_asked(asked.question, member.run.name, tags.get(member.run.name, {}))
-    ]
+def still_silent(asked: Asked, live: Iterable[Member], tags: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """Yield which live members that can answer have not, sorted by name as `live` is."""
+    for member in live:
+        name = member.run.name
+        if member.profile.speaks < ANSWER_SPEAKS or name in asked.answers:
+            continue
+        if is_asked(asked.question, name, tags.get(name, {})):
+            yield name
 
 
 def result_of(asked: Asked, members: Iterable[Member], tags: Mapping[str, Mapping[str, str]]) -> QueryResult:

@@ -60,3 +60,10 @@ def test_lowest_numbers_are_kept_of_so_many_origins() -> None:
         for number in range(5):
             heard.take((Run(f"n{number}", 1), 1), float(number), rank=number)
     assert len(heard._floors) == 2
+
+
+def test_without_ranks_the_oldest_goes() -> None:
+    heard, _ = memory(items_max=2)
+    for number in (5, 3, 4):
+        assert heard.take((Run(f"n{number}", 1), number), 0.0)
+    assert heard.keys() == ((Run("n3", 1), 3), (Run("n4", 1), 4))

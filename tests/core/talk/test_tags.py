@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from random import Random
 from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swimstream.config import NodeConfig
 from swimstream.core import tagging
+from swimstream.core.effects import Saved
+from swimstream.core.node import Node
 from swimstream.core.talk import tags as tags_module
 from swimstream.core.talk.tags import VERSION_JUMP_MAX, OwnTags, TagTable
 from swimstream.errors import UsageError
@@ -242,6 +246,12 @@ def test_a_tag_that_no_datagram_has_room_for_is_refused() -> None:
     assert answer.startswith("tags.long: takes 5")
     assert "half of packet_bytes_max" in answer
     assert town.node("a").tags() == {}
+
+
+def test_a_configured_tag_that_no_datagram_has_room_for_stops_the_start() -> None:
+    config = NodeConfig(name="n" * 64, advertise=address_of("a"), tags={"k" * 64: "x" * 512})
+    with pytest.raises(UsageError, match=r"^tags\.k+: takes 6\d\d B"):
+        Node(config, boot=1, saved=Saved(voter=1), rng=Random(1), now=0.0)
 
 
 def test_a_forged_tag_of_ones_own_is_contradicted() -> None:
