@@ -8,6 +8,7 @@ remembered when the memory is full is dropped, as in Serf's event buffer.
 
 from __future__ import annotations
 
+import bisect
 from typing import TYPE_CHECKING
 
 import attrs
@@ -40,6 +41,8 @@ class Heard:
         self._counters = counters
         self._counter = counter
         self._items: dict[Key, _Item] = {}  # in the order of `until`
+        self._ranked: list[tuple[int, Key]] = []
+        self._arrivals = 0
         self._floors: dict[Run, int] = {}
 
     def __len__(self) -> int:
@@ -56,19 +59,16 @@ class Heard:
         self.forget_old(now)
         if key in self:
             return False
+        self._arrivals += 1
+        place = (self._arrivals if rank is None else rank, key)
         if len(self._items) >= self._items_max:
             self._counters[self._counter] += 1
-            lowest = self._first_to_go(rank)
-            if rank is not None and (rank, key) < (self._items[lowest].rank, lowest):
+            if place < self._ranked[0]:
                 return False
-            self._forget(lowest)
-        self._items[key] = _Item(rank or 0, fragment, now + self._keep_s)
+            self._forget(self._ranked[0][1])
+        bisect.insort(self._ranked, place)
+        self._items[key] = _Item(place[0], fragment, now + self._keep_s)
         return True
-
-    def _first_to_go(self, rank: int | None) -> Key:
-        if rank is None:
-            return next(iter(self._items))
-        return min(self._items, key=lambda held: (self._items[held].rank, held))
 
     def forget_old(self, now: float) -> None:
         """Forget what was heard long ago."""
@@ -88,7 +88,7 @@ class Heard:
         return item.fragment if item is not None else None
 
     def _forget(self, key: Key) -> None:
-        del self._items[key]
+        del self._ranked[bisect.bisect_left(self._ranked, (self._items.pop(key).rank, key))]
         run, number = key
         floor = max(number, self._floors.pop(run, -1))
         if len(self._floors) >= ORIGINS_MAX:

@@ -137,16 +137,16 @@ class Queries:
 
     def expect_answer(self, question: Question, now: float) -> None:
         """Let the question be answered while the asker waits."""
-        self._forget_answerable(now)
         if len(self._answerable) >= ANSWERABLE_MAX:
-            self._counters["queries_dropped"] += 1
-            self._drop(next(iter(self._answerable)))
+            oldest = next(iter(self._answerable))
+            if self._waiting(oldest, now) is not None:
+                self._counters["queries_dropped"] += 1
+                self._drop(oldest)
         self._answerable[question.origin, question.number] = _Answerable(now + question.patience_ms / 1_000)
 
     def answer(self, question: Question, payload: bytes, now: float) -> str:
         """Note the answer to a question; return why it must not be sent, or nothing."""
-        self._forget_answerable(now)
-        held = self._answerable.get((question.origin, question.number))
+        held = self._waiting((question.origin, question.number), now)
         if held is None:
             return "question: this worker was not asked, or the asker does not wait any more"
         if held.answer is not None:
@@ -160,13 +160,16 @@ class Queries:
 
     def given_answer(self, question: Question, now: float) -> bytes | None:
         """Return what was answered, if it is still of use."""
-        self._forget_answerable(now)
-        held = self._answerable.get((question.origin, question.number))
+        held = self._waiting((question.origin, question.number), now)
         return held.answer if held is not None else None
 
-    def _forget_answerable(self, now: float) -> None:
-        for key in [key for key, held in self._answerable.items() if held.until <= now]:
+    def _waiting(self, key: Key, now: float) -> _Answerable | None:
+        """Return what is held of a question, if its asker still waits; else forget it."""
+        held = self._answerable.get(key)
+        if held is not None and held.until <= now:
             self._drop(key)
+            return None
+        return held
 
     def _drop(self, key: Key) -> None:
         held = self._answerable.pop(key)

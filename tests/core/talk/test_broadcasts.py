@@ -103,6 +103,16 @@ def test_everybody_is_told_once_however_rough_the_network_is(seed: int) -> None:
         assert sorted(topics(town, name)) == sorted(wanted)
 
 
+def test_what_is_heard_is_passed_on_at_once() -> None:
+    town = RoughTown("abcd")
+    town.run_for(60.0)
+    town.cut = {"a"}
+    packet = encode_packet(Header(0, town.node("a").run), [encode_message(said(1, origin=town.node("a").run))])
+    town.node("b").receive_packet(packet, source=address_of("a"), now=town.now)
+    town.run_for(LAN.gossip_interval_s)
+    assert [topics(town, name) for name in "bcd"] == [["t"]] * 3
+
+
 def test_who_was_cut_off_is_told_by_sync_and_tells_what_it_said() -> None:
     town = RoughTown("abc")
     town.cut = {"c"}

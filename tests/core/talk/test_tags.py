@@ -20,9 +20,10 @@ from swimstream.core.talk.tags import VERSION_JUMP_MAX, OwnTags, TagTable
 from swimstream.errors import UsageError
 from swimstream.events import TagsChanged
 from swimstream.model.identity import Run
+from swimstream.model.member import Profile
 from swimstream.model.talk import TAG_KEYS_MAX, SetTags, check_tags
 from swimstream.wire.codec import decode_packet_untrusted, encode_message, encode_packet
-from swimstream.wire.messages import Header, TagUpdate
+from swimstream.wire.messages import Alive, Header, TagUpdate
 from tests.core.talk.rough import RoughTown
 from tests.core.town import address_of, job
 
@@ -270,6 +271,16 @@ def test_a_claim_too_far_ahead_does_not_use_the_version_up() -> None:
     own.restate(RUN)
     assert own.correct(tag("a", "2", 2**63 - 1)) is None
     assert own.correct(tag("a", "2", VERSION_JUMP_MAX)) == tag("a", "1", VERSION_JUMP_MAX + 1)
+
+
+def test_a_packet_that_brings_tags_ahead_of_their_owner_brings_both() -> None:
+    town = RoughTown("ab")
+    owner = Run("x", 1)
+    alive = Alive(run=owner, incarnation=0, profile=Profile(address=address_of("x")))
+    fragments = [encode_message(tag("colour", "red", 1, run=owner)), encode_message(alive)]
+    packet = encode_packet(Header(0, town.node("b").run), fragments)
+    town.node("a").receive_packet(packet, source=address_of("b"), now=town.now)
+    assert town.node("a").tags() == {"x": {"colour": "red"}}
 
 
 def test_nobody_keeps_tags_of_those_who_are_no_members() -> None:
