@@ -6,6 +6,7 @@ version; everything else may move.
 
 from swimstream.config import LAN, LOCAL, WAN, Timing
 from swimstream.errors import (
+    DeliveryFailed,
     JoinFailed,
     StorageError,
     SwimstreamError,
@@ -14,6 +15,7 @@ from swimstream.errors import (
     WorkerStopped,
 )
 from swimstream.events import (
+    BroadcastReceived,
     Decided,
     Event,
     EventsLost,
@@ -21,7 +23,12 @@ from swimstream.events import (
     InstanceChanged,
     LeaderChanged,
     MemberChanged,
+    MemberForgotten,
+    MessageReceived,
+    NameConflict,
+    QueryReceived,
     Superseded,
+    TagsChanged,
 )
 from swimstream.job_file import load_job
 from swimstream.model.identity import Address, InstanceId, Run
@@ -29,8 +36,10 @@ from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import Member, MemberState, Profile
 from swimstream.model.plan import Assignment, Decision, Plan, PlanMark
 from swimstream.model.status import InstanceState, InstanceStatus
+from swimstream.model.talk import QueryResult, Question
 from swimstream.runners.context import OperatorContext
 from swimstream.runners.registry import operator
+from swimstream.runtime.subscriptions import Subscription
 from swimstream.worker import Worker
 from swimstream.worker_config import WorkerConfig
 
@@ -40,8 +49,10 @@ __all__ = [
     "WAN",
     "Address",
     "Assignment",
+    "BroadcastReceived",
     "Decided",
     "Decision",
+    "DeliveryFailed",
     "Event",
     "EventsLost",
     "ForeignCluster",
@@ -54,16 +65,24 @@ __all__ = [
     "LeaderChanged",
     "Member",
     "MemberChanged",
+    "MemberForgotten",
     "MemberState",
+    "MessageReceived",
+    "NameConflict",
     "OperatorContext",
     "OperatorSpec",
     "Plan",
     "PlanMark",
     "Profile",
+    "QueryReceived",
+    "QueryResult",
+    "Question",
     "Run",
     "StorageError",
+    "Subscription",
     "Superseded",
     "SwimstreamError",
+    "TagsChanged",
     "Timing",
     "UsageError",
     "WireError",

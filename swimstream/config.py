@@ -6,6 +6,7 @@ knows about itself and is all that the core reads. What a user writes is `Worker
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,6 +14,7 @@ import attrs
 from swimstream.errors import UsageError
 from swimstream.model.identity import Address, check_name
 from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX
+from swimstream.model.talk import check_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -128,6 +130,10 @@ def _sorted_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
 
+def _tags(value: object) -> Mapping[str, str]:
+    return check_tags("tags", value)
+
+
 @attrs.frozen(kw_only=True)
 class NodeConfig:
     """What a node knows about itself; all that the core reads of the configuration."""
@@ -146,6 +152,8 @@ class NodeConfig:
     """The cluster is founded once so many workers that say the same number see each other (Consul's habit)."""
     keys: tuple[bytes, ...] = attrs.field(default=(), repr=False)
     """Secret keys of 32 bytes: the first seals every packet and frame, all of them open. None: plain packets."""
+    tags: Mapping[str, str] = attrs.field(factory=dict, converter=_tags)
+    """What this worker says of itself when it starts; it may change them later. At most 4,096 B."""
     seeds: tuple[Address, ...] = ()
     """Peers to ask at the start; one that answers is enough. Empty: this worker waits to be found."""
     timing: Timing = LAN

@@ -2,7 +2,7 @@
 
 `UsageError` is the caller's fault and leaves every state as it was. `WireError` is a
 peer's or a stranger's fault: the packet is dropped and counted, nothing else happens.
-`JoinFailed` and `WorkerStopped` are the world's. Bugs of our own raise `AssertionError`.
+`JoinFailed`, `DeliveryFailed` and `WorkerStopped` are the world's. Bugs of our own raise `AssertionError`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ class WireError(SwimstreamError):
 
 class JoinFailed(SwimstreamError):
     """The worker could not become a member: its name is taken by a live worker, or it met a foreign cluster."""
+
+
+class DeliveryFailed(SwimstreamError):
+    """A message was not confirmed: nobody of that name lives, or it has not said in time that it got the message."""
 
 
 class StorageError(SwimstreamError):

@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.commands import Commands
 from swimstream.config import PRESETS
 from swimstream.core.boots import boot_above
 from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerStopped
-from swimstream.model.job import check_job
 from swimstream.runners.host import InstanceHost
 from swimstream.runners.registry import F, OperatorFunction, Registry
 from swimstream.runtime import clock
 from swimstream.runtime.control import ControlServer
-from swimstream.runtime.replies import Found, Reply
+from swimstream.runtime.replies import Reply
 from swimstream.runtime.reports import Reports
 from swimstream.runtime.storage import MemoryStorage, Storage
 from swimstream.runtime.thread import PeerSettings, PeerThread
@@ -43,13 +43,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from swimstream.model.identity import Address, Run
-    from swimstream.model.job import JobSpec
-    from swimstream.model.member import Member
-    from swimstream.model.plan import Plan, PlanMark
-    from swimstream.model.status import InstanceStatus
-    from swimstream.runtime.subscriptions import Subscription
-    from swimstream.runtime.view import View
 
 __all__ = ["PRESETS", "Worker", "WorkerConfig"]
 
@@ -62,7 +55,7 @@ class _Stage(enum.Enum):
     STOPPED = "has stopped"
 
 
-class Worker:
+class Worker(Commands):
     """A member of a cluster that runs operators. Starts once; every method may be called from any thread."""
 
     def __init__(
@@ -82,6 +75,7 @@ class Worker:
         module: str = "",
         key_file: str | os.PathLike[str] | None = None,
         insecure_plaintext: bool = False,
+        tags: Mapping[str, str] | None = None,
         join_timeout_s: float = 10.0,
         stop_timeout_s: float = 5.0,
     ) -> None:
@@ -101,6 +95,7 @@ class Worker:
             module=module,
             key_file=key_file,
             insecure_plaintext=insecure_plaintext,
+            tags=tags or {},
             join_timeout_s=join_timeout_s,
             stop_timeout_s=stop_timeout_s,
         )
@@ -193,67 +188,7 @@ class Worker:
         if error is None:
             self._raise_cause()
 
-    # --- what it knows: immutable values, never waited for ----------------------------------------
-
-    @property
-    def run(self) -> Run:
-        """This life of the worker: its name and its boot."""
-        return self._running().views.current.run
-
-    @property
-    def address(self) -> Address:
-        """Where others reach it."""
-        return self._running().address
-
-    def view(self) -> View:
-        """Return everything known, as of one moment."""
-        return self._running().views.current
-
-    def members(self) -> tuple[Member, ...]:
-        """Return all members that are remembered, itself included, sorted by name."""
-        return self.view().members
-
-    def statuses(self) -> tuple[InstanceStatus, ...]:
-        """Return the newest status of every instance of the cluster, sorted by instance."""
-        return self.view().statuses
-
-    def plan(self) -> Plan:
-        """Return the committed plan as far as it is known here."""
-        return self.view().plan
-
-    def mark(self) -> PlanMark:
-        """Return term, leader and index of the plan here."""
-        return self.view().mark
-
-    def leader(self) -> str:
-        """Return the name of the leader, or an empty text while none is known."""
-        return self.view().mark.leader
-
-    def counters(self) -> Mapping[str, int]:
-        """Return what was sent, received and dropped so far, by name; up to 2 s old."""
-        return self.view().counters
-
-    def rtt_s(self, name: str, *, to: str | None = None) -> float | None:
-        """Return the estimated round trip in seconds between a worker and this one, or `to`; None while unknown."""
-        return self.view().rtt_s(name, to=to)
-
-    def events(self, *, queued_max: int = 1_024) -> Subscription:
-        """Return a subscription to everything from now on; what came before is in the views already."""
-        return self._running().subscriptions.subscribe(queued_max=queued_max)
-
-    # --- commands ---------------------------------------------------------------------------------
-
-    def submit(self, job: JobSpec) -> Reply[None]:
-        """Have `job` executed; settled once it is in the plan. `UsageError` if it is malformed or refused."""
-        return self._running().submit(check_job(job))
-
-    def finished(self, job: str) -> Reply[None]:
-        """Return a reply that is settled once every instance of the job of that name has finished."""
-
-        def look(view: View) -> Found[None] | None:
-            return Found(None) if job in view.plan.jobs and view.plan.is_finished(job) else None
-
-        return self._running().views.when(look)
+    # --- the end ----------------------------------------------------------------------------------
 
     def leave(self) -> Reply[None]:
         """Stop operators, say goodbye and end; settled when that is done. `stopped` follows."""

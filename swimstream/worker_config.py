@@ -13,6 +13,7 @@ from swimstream.config import PRESETS, NodeConfig, Timing
 from swimstream.errors import UsageError
 from swimstream.model.identity import Address, check_name
 from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX
+from swimstream.model.talk import check_tags
 from swimstream.runtime.binding import is_loopback
 from swimstream.runtime.udp import is_literal
 from swimstream.tables import read_toml, structure
@@ -94,6 +95,9 @@ class WorkerConfig:
     the old one. Needs the extra `crypto`."""
     insecure_plaintext: bool = attrs.field(default=False)
     """Whether to listen, without encryption or authentication, where other machines can reach."""
+    tags: Mapping[str, str] = attrs.field(factory=dict)
+    """What the worker says of itself, for others to see and to be asked by; `Worker.set_tags` changes it. Keys are
+    names, values texts of at most 512 B; at most 64 of them, and 4,096 B together."""
     join_timeout_s: float = attrs.field(default=10.0, validator=_check_seconds)
     """How long the start waits for a seed to answer before it goes on trying in the background."""
     stop_timeout_s: float = attrs.field(default=5.0, validator=_check_seconds)
@@ -101,6 +105,7 @@ class WorkerConfig:
 
     def __attrs_post_init__(self) -> None:
         """Check what one field alone cannot tell."""
+        check_tags("tags", self.tags)
         self.timing_values()
         self.seed_addresses()
         self.advertise_address()
@@ -195,6 +200,7 @@ class WorkerConfig:
             capacity=self.capacity,
             expect=self.expect,
             keys=self.keys(),
+            tags=self.tags,
             seeds=self.seed_addresses(),
             timing=self.timing_values(),
         )

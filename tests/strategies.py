@@ -339,7 +339,7 @@ BY_TYPE: dict[type[Message], st.SearchStrategy[Message]] = {
     ),
     Query: st.builds(Query, question=questions),
     QueryReply: st.builds(QueryReply, number=counters, payload=_payloads),
-    Letter: st.builds(Letter, number=counters, topic=topics, payload=_payloads),
+    Letter: st.builds(Letter, to=runs, number=counters, topic=topics, payload=_payloads),
     LetterReceipt: st.builds(LetterReceipt, number=counters),
     FoundRequest: st.builds(FoundRequest, round=counters, runs=_distinct_runs),
     FoundReply: st.builds(FoundReply, round=counters, runs=_distinct_runs, agrees=booleans),

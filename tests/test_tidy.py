@@ -24,11 +24,12 @@ ROOMS = [
     "runtime",
     "runners",
     "worker_config",
+    "commands",
     "worker",
     "cli",
 ]
 # These do not know each other: the node joins them.
-CORE_ROOMS = ["membership", "status", "council", "recovery"]
+CORE_ROOMS = ["membership", "status", "council", "recovery", "talk"]
 
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 50

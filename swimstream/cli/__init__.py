@@ -25,6 +25,11 @@ if TYPE_CHECKING or HAS_CLICK:
         "leader": ("swimstream.cli.inspect", "leader", "Show who leads, since which term."),
         "decisions": ("swimstream.cli.inspect", "decisions", "Show what the leaders decided, and why."),
         "submit": ("swimstream.cli.inspect", "submit", "Hand a job file to a running cluster."),
+        "tags": ("swimstream.cli.talk", "tags", "Show what workers say of themselves; set or remove tags."),
+        "broadcast": ("swimstream.cli.talk", "broadcast", "Tell every application of a cluster something."),
+        "send": ("swimstream.cli.talk", "send", "Send the application of one worker something."),
+        "query": ("swimstream.cli.talk", "query", "Ask every application something, and show who answers what."),
+        "ping": ("swimstream.cli.talk", "ping", "Ask every worker for a sign of life."),
         "keygen": ("swimstream.cli.keygen", "keygen", "Make a secret key for a cluster."),
         "simulate": ("swimstream.cli.simulate", "simulate", "Run clusters in virtual time and check the promises."),
     }

@@ -1,7 +1,8 @@
 """One participant: packets, commands and `now` in; effects out. Read this file first.
 
 The node joins the rooms of the core, which do not know each other: membership (who is alive), status (what
-runs where), council (who decides) and recovery (what to do). It never blocks, reads no clock, opens no socket.
+runs where), council (who decides), recovery (what to do) and talk (what applications say). It never blocks,
+reads no clock, opens no socket.
 Two nodes built from equal arguments and fed equal inputs emit equal effects.
 
 Every input that is not dropped ends in `_settle`, which lets each room see what the others have changed: a death
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from swimstream.model.member import Member
     from swimstream.model.plan import Plan, PlanMark
     from swimstream.model.status import InstanceState, InstanceStatus
+    from swimstream.model.talk import Utterance
 
 FOREVER = float("inf")
 
@@ -109,6 +111,7 @@ class Node:
         for status in self._rooms.local.fire_timers(now):
             self._rooms.tell_status(status)
         self._rooms.submissions.fire_timers(now)
+        self._rooms.conversation.fire_timers(now)
         if self._leadership.review_at() <= now:
             self._rooms.must_decide = True
         if self._leave_at <= now:
@@ -132,6 +135,7 @@ class Node:
             self._rooms.founding.next_deadline(),
             self._rooms.local.next_deadline(),
             self._rooms.submissions.next_deadline(),
+            self._rooms.conversation.next_deadline(),
             self._leadership.review_at(),
             self._leave_at,
         )
@@ -161,6 +165,12 @@ class Node:
         """Have everybody take a dead member for one that has left. Answered at once, or with why not."""
         self._advance(now)
         self._rooms.outbox.put(Answer(request, self._rooms.membership.remove(name, now)))
+        self._settle()
+
+    def say(self, request: int, said: Utterance, *, now: float) -> None:
+        """Say something for the application; see `Conversation.carry_out` for when it is answered."""
+        self._advance(now)
+        self._rooms.conversation.carry_out(request, said, now)
         self._settle()
 
     def leave(self, request: int, *, now: float) -> None:
@@ -249,6 +259,10 @@ class Node:
         """Return the newest status of every instance, sorted by instance."""
         return self._rooms.statuses.all()
 
+    def tags(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the tags of every worker that has any, by name and key."""
+        return self._rooms.conversation.tagging.table.all()
+
     def counters(self) -> dict[str, int]:
         """Return what was dropped, sent and received so far, by name."""
         return dict(self._rooms.counters)
@@ -281,6 +295,8 @@ class Node:
             self._stop()
         elif self._rooms.joining.state is JoinState.JOINED and not self._rooms.membership.is_announced:
             self._rooms.outbox.identify(self.run, self.plan.cluster_id)
+            # before the run itself: gossip tells the newest first
+            self._rooms.conversation.tagging.begin_run()
             self._rooms.membership.announce(self._now)
             self._rooms.detector.start(self._now)
             self._rooms.syncer.start(self._now)
@@ -296,6 +312,7 @@ class Node:
         changes, self._rooms.membership.changes = self._rooms.membership.changes, []
         for member in changes:
             self._notify(MemberChanged(member))
+            self._rooms.conversation.meet(member, self._now)
             self._rooms.must_decide = True
             if member.state.is_gone or member.run.name in self._rooms.membership.replaced:
                 self._rooms.council.leader_is_gone(member.run.name, self._now)
@@ -338,6 +355,8 @@ class Node:
         """Go on as a later run: this one was declared gone for good, and what it held is given to others."""
         self._rooms.membership.begin_new_run(boot_after(above, rng=self._rng), self._now)
         self._rooms.outbox.identify(self.run, self.plan.cluster_id)
+        if self._rooms.membership.is_announced:
+            self._rooms.conversation.tagging.begin_run()
         self._rooms.detector.begin_new_run()
         self._rooms.founding.begin_new_run(self.run)
         self._follow_plan()
@@ -348,6 +367,7 @@ class Node:
         self._is_stopped = True
         self._follow_plan()
         self._rooms.submissions.give_up()
+        self._rooms.conversation.give_up()
         if self._leave_request:
             self._rooms.outbox.put(Answer(self._leave_request, ""))
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from swimstream.model.member import Member
     from swimstream.model.plan import Plan, PlanMark
     from swimstream.model.status import InstanceState, InstanceStatus
+    from swimstream.model.talk import Utterance
 
 
 class Participant(Protocol):
@@ -51,6 +52,9 @@ class Participant(Protocol):
 
     def remove(self, request: int, name: str, *, now: float) -> None:
         """Have everybody take a dead member for one that has left."""
+
+    def say(self, request: int, said: Utterance, *, now: float) -> None:
+        """Say something for the application."""
 
     def leave(self, request: int, *, now: float) -> None:
         """Say goodbye."""
@@ -93,6 +97,9 @@ class Participant(Protocol):
 
     def statuses(self) -> tuple[InstanceStatus, ...]:
         """Return all statuses."""
+
+    def tags(self) -> Mapping[str, Mapping[str, str]]:
+        """Return all tags."""
 
     def counters(self) -> dict[str, int]:
         """Return all counters."""

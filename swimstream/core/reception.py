@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from swimstream.core.rooms import Rooms
     from swimstream.model.identity import Run
 
+Spoken = TagUpdate | Broadcast | Query
+"""Updates by applications."""
+
 FOREIGNERS_TOLD_MAX = 256
 """So many peers of other clusters are named in an event; the rest are only counted."""
 
@@ -110,16 +113,21 @@ class Reception:
         is_hearsay = stream is not None or teller is None or teller.state.is_gone
         if packet.header.cluster_id:
             self._rooms.founding.meet_cluster(self._now)
+        spoken: list[Spoken] = []
         for message in packet.messages:
-            if isinstance(message, Update):
+            if isinstance(message, Spoken):
+                spoken.append(message)
+            elif isinstance(message, Update):
                 self._hear(message, is_hearsay=is_hearsay)
+        for said in spoken:  # only members are listened to, and the packet may have told of one
+            self._rooms.conversation.hear(said, sender, self._now)
         for message in packet.messages:
             if isinstance(message, SyncDigest | SyncWant):
                 self._receive_sync(packet.header, message, stream)
             elif not isinstance(message, Update):
                 self._receive_message(sender, message, stream)
 
-    def _hear(self, update: Update, *, is_hearsay: bool) -> None:
+    def _hear(self, update: Alive | Accusation | StatusUpdate, *, is_hearsay: bool) -> None:
         match update:
             case Alive():
                 self._rooms.membership.hear_alive(update, self._now)
@@ -127,8 +135,6 @@ class Reception:
                 self._rooms.membership.hear_accusation(update, self._now, is_hearsay=is_hearsay)
             case StatusUpdate(status=status):
                 self._rooms.tell_status(status)
-            case TagUpdate() | Broadcast() | Query():
-                self._rooms.counters["messages_skipped"] += 1
 
     def _receive_sync(self, header: Header, message: SyncDigest | SyncWant, stream: int | None) -> None:
         if stream is None:
@@ -160,7 +166,7 @@ class Reception:
             case SyncCheck():
                 self._rooms.syncer.receive_check(sender, message, now)
             case QueryReply() | Letter() | LetterReceipt():
-                self._rooms.counters["messages_skipped"] += 1
+                self._rooms.conversation.receive(sender, message, now)
             case (
                 Alive()
                 | Accusation()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.core.conversation import Conversation
 from swimstream.core.council.council import Council
 from swimstream.core.council.founding import Founding
 from swimstream.core.effects import Notify, StartInstance, StopInstance
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from random import Random
 
-    from swimstream.config import NodeConfig
+    from swimstream.config import NodeConfig, Timing
     from swimstream.core.effects import Saved
     from swimstream.model.identity import InstanceId
     from swimstream.model.member import Member
@@ -57,6 +58,7 @@ class Rooms:
     council: Council
     founding: Founding
     submissions: Submissions
+    conversation: Conversation
     must_decide: bool = False
     """Whether something has changed on which a leader may have to act."""
 
@@ -146,6 +148,33 @@ def _open_council(
     )
 
 
+def _syncer(
+    membership: Membership,
+    outbox: Outbox,
+    statuses: StatusTable,
+    conversation: Conversation,
+    *,
+    timing: Timing,
+    rng: Random,
+    counters: Counter[str],
+) -> Syncer:
+    """Return a syncer that compares all that a node repeats of others."""
+    tagging = conversation.tagging
+    return Syncer(
+        membership,
+        outbox,
+        timing=timing,
+        rng=rng,
+        counters=counters,
+        status_hash=lambda name: statuses.hash_of(name) ^ tagging.hash_of(name),
+        status_owners=statuses.owners,
+        status_fragments=lambda name: statuses.fragments_of(name) + tagging.fragments_of(name),
+        heard_broadcasts=conversation.heard_broadcasts,
+        broadcast_fragments=conversation.broadcast_fragments,
+        broadcasts_lacking=conversation.broadcasts_lacking,
+    )
+
+
 def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now: float) -> Rooms:
     """Build the rooms of a node that is not yet a member."""
     timing = config.timing
@@ -163,16 +192,8 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
     statuses = StatusTable(counters)
     council = _open_council(config, membership, outbox, saved=saved, rng=rng, counters=counters, now=now)
     detector = Detector(membership, outbox, timing=timing, rng=rng, counters=counters, mark=lambda: council.mark)
-    syncer = Syncer(
-        membership,
-        outbox,
-        timing=timing,
-        rng=rng,
-        counters=counters,
-        status_hash=statuses.hash_of,
-        status_fragments=statuses.fragments_of,
-        status_owners=statuses.owners,
-    )
+    conversation = Conversation(membership, outbox, config=config, counters=counters)
+    syncer = _syncer(membership, outbox, statuses, conversation, timing=timing, rng=rng, counters=counters)
     return Rooms(
         counters=counters,
         envelopes=envelopes,
@@ -189,4 +210,5 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         council=council,
         founding=Founding(membership.run, council, outbox, timing=timing, rng=rng, expect=config.expect),
         submissions=Submissions(membership, council, outbox),
+        conversation=conversation,
     )

@@ -6,17 +6,26 @@ or `{"ok": false, "error": "..."}`; any number of requests on one connection, an
     verb        answer, besides "ok"
     hello       worker: name, boot, address, site, version, protocol
     members     members: name, boot, state, incarnation, for_s, address, site, kinds, capacity, accusers,
-                evidence (what each accuser saw, in words)
+                evidence (what each accuser saw, in words), tags
     operators   jobs: name, operators, finished;  operators: instance, job, operator, index, kind, inputs, worker,
                 boot, epoch, failures, finished, state, since_ms, progress, checkpoint (hex), endpoint, cause
     leader      leader: name ("" if unknown), term, index, cluster_id, council
     decisions   decisions: index, term, what, reason, evidence; the newest 256, oldest first
     counters    counters: name → number
+    tags        tags: worker → key → value, of every worker that has any
     snapshot    all of these
     submit      request {"verb": "submit", "job": {...}}, the table of a job file; job: its name, once committed
+    set-tags    request {"verb": "set-tags", "changes": {"key": "value", "other": null}}; nothing; null removes a tag
+    broadcast   request {"verb": "broadcast", "topic": "t", "payload": "text"}; nothing; for bytes `payload_hex`
+    send        request {"verb": "send", "to": "w2", "topic": "t", "payload": "text"}; nothing, once it has arrived
+    query       request {"verb": "query", "topic": "t", "payload": "text", "names": ["w2"], "tag": ["key", "value"],
+                "patience_s": 5}, all but the topic may be left out; answers: worker, payload (hex), text (if it is);
+                silent, away: names
+    ping        request {"verb": "ping", "names": ["w2"], "patience_s": 5}; like query; each worker answers by itself
     leave       nothing; answered once the others have been told; the worker then ends
     watch       a line {"ok": true, "event": "snapshot", ...}, then a line for each event, `event` being member,
-                instance, leader, decision, superseded, foreign_cluster or events_lost (read the snapshot again)
+                instance, leader, decision, superseded, foreign_cluster, forgotten, name_conflict, tags, broadcast,
+                message, query or events_lost (read the snapshot again)
 
 Unknown keys of a request are ignored, and later versions add keys to answers; a reader ignores what it does not
 know. Who may connect is decided by the file system: the socket is for its owner only. Served on a thread of its own.
@@ -25,13 +34,9 @@ know. Who may connect is decided by the file system: the socket is for its owner
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib.metadata
 import json
-import os
-import socket
-import stat
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -50,44 +55,23 @@ from swimstream.runtime.control_json import (
     operators_json,
     worker_json,
 )
+from swimstream.runtime.control_socket import CONNECTIONS_MAX, bind_control
+from swimstream.runtime.control_talk import TALK, tags_json
 from swimstream.runtime.trio_thread import TrioThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from swimstream.model.identity import Address
-    from swimstream.model.job import JobSpec
-    from swimstream.runtime.replies import Reply
-    from swimstream.runtime.subscriptions import Subscription
+    from swimstream.model.member import Member
+    from swimstream.runtime.controlled import Controlled
     from swimstream.runtime.view import View
 
 PROTOCOL = 1
 LINE_BYTES_MAX = 1024 * 1024
-CONNECTIONS_MAX = 32
 WRITE_S = 30.0
 SUBMIT_S = 60.0
 LAST_ANSWER_S = 0.5
-
-
-class Controlled(Protocol):
-    """What the control port needs of a worker."""
-
-    @property
-    def address(self) -> Address:
-        """Return where others reach it."""
-
-    def view(self) -> View:
-        """Return what it knows."""
-
-    def events(self) -> Subscription:
-        """Return a subscription from now on."""
-
-    def submit(self, job: JobSpec) -> Reply[None]:
-        """Have a job executed."""
-
-    def leave(self) -> Reply[None]:
-        """Say goodbye and end."""
 
 
 class ControlServer:
@@ -185,12 +169,14 @@ class ControlServer:
         if verb == "leave":
             await self._worker.leave()
             return {"ok": True}
+        if isinstance(verb, str) and verb in TALK:
+            return {"ok": True} | await TALK[verb](self._worker, request)
         sections = self._sections()
         if verb == "snapshot":
             return {"ok": True} | self._snapshot()
         wanted = sections.get(verb) if isinstance(verb, str) else None
         if wanted is None:
-            known = ", ".join([*sections, "snapshot", "submit", "leave", "watch"])
+            known = ", ".join([*sections, "snapshot", "submit", *TALK, "leave", "watch"])
             raise UsageError(f"verb: expected one of {known}, got {json.dumps(verb)}")
         return {"ok": True} | wanted(self._worker.view())
 
@@ -201,6 +187,7 @@ class ControlServer:
             "operators": lambda view: {"jobs": jobs_json(view), "operators": operators_json(view)},
             "leader": lambda view: {"leader": leader_json(view)},
             "decisions": lambda view: {"decisions": [decision_json(each) for each in view.plan.decisions]},
+            "tags": lambda view: {"tags": {name: tags_json(tags) for name, tags in view.tags.items()}},
             "counters": lambda view: {"counters": counters_json(view.counters) | {"control_refused": self.refused}},
         }
 
@@ -244,46 +231,11 @@ def _version() -> str:
 
 def _members(view: View) -> JsonTable:
     now = clock.now()
-    return {"members": [member_json(each, now=now) for each in view.members]}
+    return {"members": [_member(each, view, now) for each in view.members]}
 
 
-def bind_control(path: Path) -> socket.socket:
-    """Listen at `path`, for this user only; replace the socket of a dead process; `UsageError` names `control`."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        if not path.parent.exists():
-            path.parent.mkdir(mode=0o700, parents=True)
-        _remove_stale(path)
-        sock.bind(os.fspath(path))
-        path.chmod(0o600)  # nobody can connect before `listen`
-        sock.listen(CONNECTIONS_MAX)
-    except OSError as error:
-        sock.close()
-        if error.errno == errno.EADDRINUSE:
-            raise UsageError(f"control: {path} is in use by a live process") from None
-        raise UsageError(f"control: cannot listen at {path}: {error.strerror or error}") from None
-    except UsageError:
-        sock.close()
-        raise
-    return sock
-
-
-def _remove_stale(path: Path) -> None:
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise UsageError(f"control: {path} exists and is not a socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(os.fspath(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            path.unlink(missing_ok=True)
-            return
-    raise UsageError(f"control: {path} is in use by a live process")
+def _member(member: Member, view: View, now: float) -> JsonTable:
+    return member_json(member, now=now) | {"tags": tags_json(view.tags.get(member.run.name, {}))}
 
 
 class _Lines:

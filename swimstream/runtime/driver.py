@@ -322,6 +322,7 @@ class Driver:
             statuses=node.statuses(),
             plan=node.plan,
             mark=node.mark,
+            tags=node.tags(),
             counters=node.counters() | self._counters(),
             coordinates=node.coordinates(),
         )

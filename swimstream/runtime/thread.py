@@ -17,9 +17,10 @@ import attrs
 from swimstream.config import NodeConfig
 from swimstream.core.effects import Saved
 from swimstream.core.node import Node
-from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerStopped
+from swimstream.errors import DeliveryFailed, JoinFailed, SwimstreamError, UsageError, WorkerStopped
 from swimstream.events import Superseded
 from swimstream.model.identity import Address, Run
+from swimstream.model.talk import Send
 from swimstream.runtime import clock
 from swimstream.runtime.binding import bind_pair, is_wildcard, resolve
 from swimstream.runtime.driver import Driver
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from swimstream.core.participant import Participant
     from swimstream.events import Event
     from swimstream.model.job import JobSpec
-    from swimstream.model.talk import QueryResult
+    from swimstream.model.talk import AnswerTo, Ask, QueryResult, Say, SetTags
     from swimstream.runtime.faces import Durable, InstanceRunner
     from swimstream.runtime.reports import Reports
 
@@ -125,6 +126,22 @@ class PeerThread:
         """Have a well-formed `job` committed; the reply raises `UsageError` when it is refused."""
         return self._command(lambda node, request, now: node.submit(request, job, now=now), UsageError)
 
+    def say(self, said: SetTags | Say | Send | AnswerTo) -> Reply[None]:
+        """Say something; the reply raises `DeliveryFailed` for a message, and `UsageError` for what is refused."""
+        refusal = DeliveryFailed if isinstance(said, Send) else UsageError
+        return self._command(lambda node, request, now: node.say(request, said, now=now), refusal)
+
+    def ask(self, said: Ask) -> Reply[QueryResult]:
+        """Ask others; the reply raises `UsageError` when that is refused."""
+        reply: Reply[QueryResult] = Reply()
+        with self._lock:
+            if len(self._queries) >= COMMANDS_MAX:
+                raise UsageError(f"expected at most {COMMANDS_MAX} queries under way; wait for some replies first")
+            request = next(self._numbers)
+            self._queries[request] = reply
+        self._post(lambda node, now: node.say(request, said, now=now))
+        return reply
+
     def leave(self) -> Reply[None]:
         """Say goodbye; the peer ends once it has been said."""
 
@@ -153,8 +170,11 @@ class PeerThread:
         """Settle the command `request`."""
         with self._lock:
             held = self._requests.pop(request, None)
+            asked = self._queries.pop(request, None)
         if request == self._leave_request:
             self._stop()
+        if asked is not None:
+            asked.fail(UsageError(error))
         if held is None:
             return
         reply, refusal = held
@@ -179,16 +199,20 @@ class PeerThread:
                 raise UsageError(f"expected at most {COMMANDS_MAX} commands under way; wait for some replies first")
             request = next(self._numbers)
             self._requests[request] = (reply, refusal)
+        self._post(lambda node, now: ask(node, request, now))
+        return reply
+
+    def _post(self, act: Callable[[Participant, float], None]) -> None:
+        """Have `act` called with the node on the peer's thread; fail every request if that has ended."""
 
         def post() -> None:
             driver, node = self._driver, self._node
             assert driver is not None
             assert node is not None
-            driver.post(lambda now: ask(node, request, now))
+            driver.post(lambda now: act(node, now))
 
         if not self._thread.post(post):
             self._fail_requests(self._cause or WorkerStopped("the worker has stopped"))
-        return reply
 
     def _stop(self) -> None:
         if self._driver is not None:
@@ -248,10 +272,12 @@ class PeerThread:
 
     def _fail_requests(self, error: SwimstreamError) -> None:
         with self._lock:
-            waiting = list(self._requests.values())
+            waiting = [reply.fail for reply, _ in self._requests.values()]
+            waiting += [reply.fail for reply in self._queries.values()]
             self._requests.clear()
-        for reply, _ in waiting:
-            reply.fail(error)
+            self._queries.clear()
+        for fail in waiting:
+            fail(error)
 
 
 def _advertised(settings: PeerSettings, bound: Address) -> Address:

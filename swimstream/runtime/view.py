@@ -32,6 +32,8 @@ class View:
     statuses: tuple[InstanceStatus, ...] = ()
     plan: Plan = attrs.field(factory=Plan)
     mark: PlanMark = NO_MARK
+    tags: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
+    """Of every worker that has any, by name and key."""
     counters: Mapping[str, int] = attrs.field(factory=dict)
     coordinates: Mapping[str, Coordinate] = attrs.field(factory=dict)
     """Where the members stand in the network, by name, as far as it is known."""

@@ -139,8 +139,12 @@ class QueryReply:
 
 @attrs.frozen(kw_only=True)
 class Letter:
-    """Something for one application. Sent again until its `LetterReceipt` comes; `number` tells repetitions."""
+    """Something for one application. Sent again until its `LetterReceipt` comes; `number` tells repetitions.
 
+    Dropped by any run other than `to`: its address may be somebody else's by now.
+    """
+
+    to: Run
     number: int
     topic: str
     payload: bytes

@@ -68,8 +68,8 @@ def talk_fields(message: Talk) -> list[object]:
             return [Kind.QUERY, *who, question.patience_ms, question.topic, question.payload, *asked]
         case QueryReply():
             return [Kind.QUERY_REPLY, message.number, message.payload]
-        case Letter():
-            return [Kind.LETTER, message.number, message.topic, message.payload]
+        case Letter(to=run):
+            return [Kind.LETTER, run.name, run.boot, message.number, message.topic, message.payload]
         case LetterReceipt():
             return [Kind.LETTER_RECEIPT, message.number]
         case SyncCheck():
@@ -186,9 +186,10 @@ def _read_query_reply(item: list[object]) -> QueryReply:
 
 def _read_letter(item: list[object]) -> Letter:
     return Letter(
-        number=checks.integer(item[1], "Letter.number"),
-        topic=checks.topic(item[2], "Letter.topic"),
-        payload=checks.payload(item[3], "Letter.payload", bytes_max=PAYLOAD_BYTES_MAX),
+        to=checks.run(item[1], item[2], "Letter.to"),
+        number=checks.integer(item[3], "Letter.number"),
+        topic=checks.topic(item[4], "Letter.topic"),
+        payload=checks.payload(item[5], "Letter.payload", bytes_max=PAYLOAD_BYTES_MAX),
     )
 
 
@@ -205,7 +206,7 @@ READERS: Mapping[int, tuple[int, Callable[[list[object]], Talk]]] = {
     Kind.BROADCAST: (7, _read_broadcast),
     Kind.QUERY: (9, _read_query),
     Kind.QUERY_REPLY: (3, _read_query_reply),
-    Kind.LETTER: (4, _read_letter),
+    Kind.LETTER: (6, _read_letter),
     Kind.LETTER_RECEIPT: (2, _read_letter_receipt),
     Kind.SYNC_CHECK: (2, _read_sync_check),
 }

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 
 import swimstream
 from swimstream.cli import main
+from swimstream.events import BroadcastReceived, MessageReceived, QueryReceived
 from swimstream.runtime.control_client import ControlClient
 from swimstream.worker import Worker
 
@@ -135,7 +137,7 @@ def test_members_are_a_table_for_people(control: Path) -> None:
     status, out, _ = ask("members", "--control", str(control))
     heads, row = out.splitlines()
     assert status == 0
-    assert heads.split() == ["NAME", "STATE", "FOR", "SITE", "ADDRESS", "CAPACITY", "ACCUSERS"]
+    assert heads.split() == ["NAME", "STATE", "FOR", "SITE", "ADDRESS", "CAPACITY", "TAGS", "ACCUSERS"]
     assert row.split()[:2] == ["w1", "alive"]
 
 
@@ -160,3 +162,68 @@ def test_a_bad_job_file_is_told_with_file_and_field(control: Path, tmp_path: Pat
     status, _, err = ask("submit", str(tmp_path / "bad.toml"), "--control", str(control))
     assert status == 2
     assert f"{tmp_path / 'bad.toml'}: colour: unknown key" in err
+
+
+# --- what applications say ------------------------------------------------------------------------
+
+
+def test_tags_are_set_removed_and_shown(control: Path) -> None:
+    at = ("--control", str(control))
+    assert ask("tags", *at) == (0, "no tags\n", "")
+    status, out, _ = ask("tags", "--set", "zone=x", "--set", "disk=a=b", *at)
+    assert (status, [line.split() for line in out.splitlines()[1:]]) == (
+        0,
+        [["w1", "disk", "a=b"], ["w1", "zone", "x"]],
+    )
+    _, out, _ = ask("tags", "--remove", "disk", "--json", *at)
+    assert json.loads(out)["tags"] == {"w1": {"zone": "x"}}
+    assert "zone=x" in ask("members", *at)[1]
+
+
+def test_a_broadcast_a_message_and_a_question_reach_the_application(tmp_path: Path) -> None:
+    path = tmp_path / "talk.sock"
+    at = ("--control", str(path))
+    with Worker(name="w1", preset="local", control=path) as worker, worker.events() as events:
+
+        def answer() -> None:
+            for event in events:
+                if isinstance(event, QueryReceived):
+                    worker.answer(event.question, event.question.payload.upper())
+                elif isinstance(event, BroadcastReceived | MessageReceived):
+                    heard.append((event.topic, event.payload))
+
+        heard: list[tuple[str, bytes]] = []
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert ask("broadcast", "hello", "all", *at) == (0, "hello is on its way\n", "")
+        assert ask("send", "w1", "hint", *at) == (0, "hint has arrived at w1\n", "")
+        status, out, _ = ask("query", "load", "now", "--timeout", "30", *at)
+        assert (status, out.splitlines()[1].split()) == (0, ["w1", "answered", "NOW"])
+        status, out, _ = ask("query", "load", "--worker", "w1", "--tag", "zone=y", *at)
+        assert (status, out) == (0, "nobody was asked\n")
+        status, out, _ = ask("ping", "--json", *at)
+        assert (status, json.loads(out)["answers"]) == (0, [{"worker": "w1", "payload": "", "text": ""}])
+    thread.join(WAIT_S)
+    assert heard == [("hello", b"all"), ("hint", b"")]
+
+
+def test_who_is_silent_makes_status_one(control: Path) -> None:
+    status, out, _ = ask("query", "load", "--timeout", "0.1", "--control", str(control))
+    assert (status, out.splitlines()[1].split()) == (1, ["w1", "silent"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (("tags", "--set", "zone"), "swimstream tags: --set: expected KEY=VALUE"),
+        (("tags", "--set", "a b=c"), "swimstream tags: changes.a b: expected 1 to 64"),
+        (("send", "x", "t"), "swimstream send: to: no member is named 'x'"),
+        (("query", "t", "--worker", "x"), "swimstream query: names: no member is named 'x'"),
+        (("query", "_t"), "swimstream query: topic: expected 1 to 64"),
+    ],
+)
+def test_what_cannot_be_said_is_one_line_and_status_two(control: Path, arguments: tuple[str, ...], fault: str) -> None:
+    status, out, err = ask(*arguments, "--control", str(control))
+    assert (status, out) == (2, "")
+    assert err.startswith(fault)
+    assert len(err.splitlines()) == 1

@@ -27,3 +27,11 @@ def test_the_library_example_of_the_readme_works_as_pasted(tmp_path: Path) -> No
 
 def test_the_hello_example_says_the_same() -> None:
     assert len(run(ROOT / "examples" / "hello.py")) == 5
+
+
+def test_the_talk_example_of_the_guide_works() -> None:
+    assert run(ROOT / "examples" / "talk.py") == [
+        "second: first has the tags {'disk': 'ssd', 'role': 'edge'}",
+        "first: second sends greeting: hello",
+        "second: answers {'first': b'0.7'}, silent (), away ()",
+    ]

@@ -43,6 +43,7 @@ def test_every_key_of_a_file_is_a_field(tmp_path: Path) -> None:
         state_dir = "state"
         control = "/run/w1.sock"
         module = "flights"
+        tags = { role = "edge" }
         [timing]
         probe_interval_s = 2
         """,
@@ -52,6 +53,7 @@ def test_every_key_of_a_file_is_a_field(tmp_path: Path) -> None:
     assert config.timing_values().gossip_interval_s == swimstream.config.LOCAL.gossip_interval_s
     assert config.state_dir == tmp_path / "state", "relative to the file"
     assert config.control == Path("/run/w1.sock")
+    assert config.node_config(()).tags == {"role": "edge"}
 
 
 def test_an_unknown_key_is_named_with_those_that_are_known(tmp_path: Path) -> None:
@@ -85,6 +87,8 @@ def test_all_wrong_types_are_told_at_once(tmp_path: Path) -> None:
         ('name = "w1"\n[timing]\nprobe = 1', "timing.probe: unknown key; expected one of probe_interval_s,"),
         ('name = "w1"\n[timing]\nprobe_interval_s = 0', "timing.probe_interval_s: expected 0.01 to 60 s, got 0"),
         ('name = "w1"\n[timing]\nprobe_timeout_s = 9', "timing.probe_timeout_s: expected less than probe_interval_s"),
+        ('name = "w1"\n[tags]\nrole = 1', "tags.role: expected text, got 1"),
+        ('name = "w1"\ntags = "edge"', 'tags: expected a table, got "edge"'),
         ("", "name: expected a value, got none"),
         ("name = ", "not a TOML file:"),
     ],

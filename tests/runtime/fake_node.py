@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from swimstream.model.coordinate import Coordinate
     from swimstream.model.job import JobSpec
     from swimstream.model.status import InstanceState, InstanceStatus
+    from swimstream.model.talk import Utterance
 
 NEVER = float("inf")
 
@@ -71,6 +72,10 @@ class FakeNode:
     def remove(self, request: int, name: str, *, now: float) -> None:
         self._command("remove", request)
 
+    def say(self, request: int, said: Utterance, *, now: float) -> None:
+        self.log.append(("said", said))
+        self._command("say", request)
+
     def leave(self, request: int, *, now: float) -> None:
         self._command("leave", request)
 
@@ -113,6 +118,9 @@ class FakeNode:
 
     def statuses(self) -> tuple[InstanceStatus, ...]:
         return self.known_statuses
+
+    def tags(self) -> Mapping[str, Mapping[str, str]]:
+        return {"w1": {"colour": "red"}}
 
     def counters(self) -> dict[str, int]:
         return {"fake": len(self.log)}

@@ -15,6 +15,7 @@ from swimstream.events import LeaderChanged
 from swimstream.model.identity import Address, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.plan import Plan
+from swimstream.model.talk import QueryResult
 from swimstream.runtime import control
 from swimstream.runtime.control import LINE_BYTES_MAX, ControlServer
 from swimstream.runtime.control_client import ControlClient
@@ -23,7 +24,7 @@ from swimstream.runtime.subscriptions import Subscription, Subscriptions
 from swimstream.runtime.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 JOB = JobSpec(name="job", operators=(OperatorSpec(name="count", kind="k", parallelism=2),))
@@ -36,9 +37,10 @@ class FakeWorker:
         self.address = Address("127.0.0.1", 7946)
         self.hub = Subscriptions()
         self.submitted: list[JobSpec] = []
+        self.said: list[tuple[object, ...]] = []
 
     def view(self) -> View:
-        return View(run=Run("w1", 5), plan=Plan(jobs={"job": JOB}))
+        return View(run=Run("w1", 5), plan=Plan(jobs={"job": JOB}), tags={"w2": {"zone": "x"}})
 
     def events(self) -> Subscription:
         return self.hub.subscribe()
@@ -49,6 +51,39 @@ class FakeWorker:
 
     def leave(self) -> Reply[None]:
         return self._done()
+
+    def set_tags(self, changes: Mapping[str, str | None]) -> Reply[None]:
+        self.said.append(("tags", changes))
+        return self._done()
+
+    def broadcast(self, topic: str, payload: bytes = b"") -> Reply[None]:
+        self.said.append(("broadcast", topic, payload))
+        return self._done()
+
+    def send(self, to: str, topic: str, payload: bytes = b"") -> Reply[None]:
+        self.said.append(("send", to, topic, payload))
+        return self._done()
+
+    def query(
+        self,
+        topic: str,
+        payload: bytes = b"",
+        *,
+        names: Iterable[str] = (),
+        tag: tuple[str, str] | None = None,
+        patience_s: float = 5.0,
+    ) -> Reply[QueryResult]:
+        self.said.append(("query", topic, payload, names, tag, patience_s))
+        return self._result()
+
+    def ping(self, *, names: Iterable[str] = (), patience_s: float = 5.0) -> Reply[QueryResult]:
+        self.said.append(("ping", names, patience_s))
+        return self._result()
+
+    def _result(self) -> Reply[QueryResult]:
+        reply: Reply[QueryResult] = Reply()
+        reply.succeed(QueryResult(answers={"a": b"yes", "b": b"\xff"}, silent=("c",), away=("d",)))
+        return reply
 
     def _done(self) -> Reply[None]:
         reply: Reply[None] = Reply()
@@ -97,7 +132,7 @@ def test_a_snapshot_holds_every_section(path: Path) -> None:
     with ControlClient(path) as client:
         snapshot = client.ask("snapshot")
     assert set(snapshot) == {
-        "ok", "worker", "members", "jobs", "operators", "leader", "decisions", "counters",
+        "ok", "worker", "members", "jobs", "operators", "leader", "decisions", "counters", "tags",
     }  # fmt: skip
     assert [row["state"] for row in snapshot["operators"]] == ["pending", "pending"]
 
@@ -107,6 +142,43 @@ def test_a_submitted_job_reaches_the_worker_as_it_was_sent(path: Path, worker: F
     with ControlClient(path) as client:
         assert client.ask("submit", job=table)["job"] == "job"
     assert worker.submitted == [JOB]
+
+
+def test_what_is_said_reaches_the_worker(path: Path, worker: FakeWorker) -> None:
+    with ControlClient(path) as client:
+        assert client.ask("tags")["tags"] == {"w2": {"zone": "x"}}
+        client.ask("set-tags", changes={"a": "1", "b": None})
+        client.ask("broadcast", topic="t", payload="é")
+        client.ask("send", to="w2", topic="t", payload_hex="00ff")
+        result = client.ask("query", topic="t", names=["w2"], tag=["a", "1"], patience_s=2)
+        assert client.ask("ping") == result
+    assert worker.said == [
+        ("tags", {"a": "1", "b": None}),
+        ("broadcast", "t", "é".encode()),
+        ("send", "w2", "t", b"\x00\xff"),
+        ("query", "t", b"", ["w2"], ("a", "1"), 2),
+        ("ping", [], 5.0),
+    ]
+    assert result["answers"] == [{"worker": "a", "payload": "796573", "text": "yes"}, {"worker": "b", "payload": "ff"}]
+    assert (result["silent"], result["away"]) == (["c"], ["d"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"payload": "x"}, "topic: expected text, got None"),
+        ({"topic": "t", "payload": 1}, "payload: expected text, got 1"),
+        ({"topic": "t", "payload": "\ud800"}, "payload: expected text that UTF-8 can hold"),
+        ({"topic": "t", "payload_hex": "x"}, "payload_hex: expected hexadecimal digits"),
+        ({"topic": "t", "tag": "a=1"}, "tag: expected a list of a key and a value"),
+    ],
+)
+def test_a_bad_question_is_refused_with_the_field(
+    path: Path, worker: FakeWorker, fields: dict[str, object], fault: str
+) -> None:
+    with ControlClient(path) as client, pytest.raises(UsageError, match=fault):
+        client.ask("query", **fields)
+    assert worker.said == []
 
 
 def test_a_bad_job_is_refused_with_the_field(path: Path, worker: FakeWorker) -> None:

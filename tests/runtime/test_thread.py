@@ -16,18 +16,20 @@ from swimstream.core.effects import (
     Effect,
     Notify,
     Persist,
+    QueryAnswered,
     Record,
     Saved,
     StartInstance,
     StopInstance,
     VoteRecord,
 )
-from swimstream.errors import JoinFailed, StorageError, UsageError, WorkerStopped
+from swimstream.errors import DeliveryFailed, JoinFailed, StorageError, UsageError, WorkerStopped
 from swimstream.events import Superseded
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.plan import Plan
 from swimstream.model.status import InstanceState
+from swimstream.model.talk import Ask, QueryResult, Say, Send
 from swimstream.runtime import thread
 from swimstream.runtime.replies import Found, Reply
 from swimstream.runtime.reports import Report, Reports
@@ -133,6 +135,42 @@ def test_a_refused_command_raises_what_it_should(make: Callable[..., Rig]) -> No
         rig.peer.submit(JOB).wait(WAIT_S)
     with pytest.raises(JoinFailed, match="no join"):
         rig.peer.join().wait(WAIT_S)
+
+
+def test_what_is_said_reaches_the_node_and_a_refusal_is_raised(make: Callable[..., Rig]) -> None:
+    rig = make()
+    rig.peer.say(Say("t", b"")).wait(WAIT_S)
+    assert ("said", Say("t", b"")) in rig.node.log
+    rig.node.on_command = lambda _, request: [Answer(request, "no")]
+    with pytest.raises(UsageError, match="no"):
+        rig.peer.say(Say("t", b"")).wait(WAIT_S)
+    with pytest.raises(DeliveryFailed, match="no"):
+        rig.peer.say(Send("b", "t", b"")).wait(WAIT_S)
+    with pytest.raises(UsageError, match="no"):
+        rig.peer.ask(Ask(topic="t")).wait(WAIT_S)
+
+
+def test_a_question_returns_what_came_back_or_fails_with_the_peer(make: Callable[..., Rig]) -> None:
+    rig = make()
+    result = QueryResult(answers={"b": b"x"}, silent=(), away=())
+    rig.node.on_command = lambda _, request: [QueryAnswered(request, result)]
+    assert rig.peer.ask(Ask(topic="t")).wait(WAIT_S) == result
+    rig.node.on_command = lambda *_: []
+    open_one = rig.peer.ask(Ask(topic="t"))
+    rig.peer.stop()
+    with pytest.raises(WorkerStopped):
+        open_one.wait(WAIT_S)
+
+
+def test_the_number_of_unanswered_questions_is_bounded(
+    make: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thread, "COMMANDS_MAX", 1)
+    rig = make()
+    rig.node.on_command = lambda *_: []
+    rig.peer.ask(Ask(topic="t"))
+    with pytest.raises(UsageError, match="at most 1 queries"):
+        rig.peer.ask(Ask(topic="t"))
 
 
 def test_the_number_of_unanswered_commands_is_bounded(

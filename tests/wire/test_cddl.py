@@ -284,7 +284,7 @@ def test_what_the_damages_begin_with_is_sound(rule: str, item: list[object]) -> 
             ("17 workers asked", "message", [23, "a", 1, 1, 1, "a", b"", [f"n{n}" for n in range(17)], []]),
             ("patience of 11 minutes", "message", [23, "a", 1, 1, 660_000, "a", b"", [], []]),
             ("an answer of 65537 bytes", "message", [24, 1, bytes(65_537)]),
-            ("a letter of text", "message", [25, 1, "a", "text"]),
+            ("a letter of text", "message", [25, "b", 1, 1, "a", "text"]),
             ("a longer plan", "plan", [*PLAN, 0]),
             ("a shorter plan", "plan", PLAN[:-1]),
             ("a longer assignment", "plan", changed(PLAN, 5, [[*ASSIGNMENT, 0]])),

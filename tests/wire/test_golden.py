@@ -245,7 +245,7 @@ GOLDEN: list[tuple[str, Header, Message]] = [
         ),
     ),
     ("an answer", HEADER, QueryReply(number=6, payload=b"0.7")),
-    ("for one", HEADER, Letter(number=2**40, topic="hint", payload=b"look")),
+    ("for one", HEADER, Letter(to=B, number=2**40, topic="hint", payload=b"look")),
     ("it came", HEADER, LetterReceipt(number=2**40)),
     ("all I know", HEADER, SyncCheck(digest=2**64 - 2)),
 ]

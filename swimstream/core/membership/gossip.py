@@ -4,7 +4,8 @@ SWIM §4.1: an update is sent lambda * log n times and then forgotten; those sen
 travels fastest. One entry a subject: newer news of a subject replaces older. Updates are kept encoded, so
 sending costs no encoding.
 
-Two lanes: what changes the view of the world (members, states of instances) goes ahead of mere progress. Progress
+Three lanes: what changes the view of the world (members, states of instances) goes ahead of what applications say,
+and that ahead of mere progress. However much is said, news of members never waits behind it. Progress
 is soon out of date anyway, so it never causes a packet of its own, fills what probes leave free, and is sent half as
 often; who misses it hears the next, or syncs. That bounds what it costs, however many instances there are.
 """
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
 SUBJECTS_MAX = 16_384
-URGENT, ROUTINE = 0, 1
+URGENT, SPOKEN, ROUTINE = 0, 1, 2
 MISSES_MAX = 8
 """After so many rumours that do not fit any more a packet is full: a long queue must not be walked for each packet."""
 
@@ -57,7 +58,7 @@ class GossipQueue:
     @property
     def has_urgent(self) -> bool:
         """Return whether there is news that should not wait for the next probe."""
-        return any(lane == URGENT for lane, _ in self._ranks)
+        return any(lane != ROUTINE for lane, _ in self._ranks)
 
     def push(self, subject: str, fragment: bytes, *, lane: int = URGENT) -> None:
         """Queue news of `subject`, in place of any older news of it. Urgent news keeps its lane when updated."""
@@ -90,7 +91,7 @@ class GossipQueue:
         for rumour in chosen:
             self._unrank(rumour)
             rumour.sent += 1
-            if rumour.sent >= (sends_max if rumour.lane == URGENT else math.ceil(sends_max / 2)):
+            if rumour.sent >= (math.ceil(sends_max / 2) if rumour.lane == ROUTINE else sends_max):
                 del self._rumours[rumour.subject]
             else:
                 self._enrank(rumour)

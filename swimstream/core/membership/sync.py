@@ -44,7 +44,9 @@ CHECKS_SINCE_LEVEL = 2
 class Syncer:
     """The syncs of one node: at most `SYNCS_MAX` open at once (`syncs_refused` counts the rest).
 
-    `status_hash(owner)`, `status_fragments(owner)` and `status_owners()` (sorted) speak for the status table.
+    `status_hash(owner)`, `status_fragments(owner)` and `status_owners()` (sorted) speak for what workers say of their
+    instances and themselves; `heard_broadcasts()`, `broadcast_fragments(ids)` and `broadcasts_lacking(ids)` for what
+    was said to everybody.
     """
 
     def __init__(
@@ -58,6 +60,9 @@ class Syncer:
         status_hash: Callable[[str], int],
         status_fragments: Callable[[str], list[bytes]],
         status_owners: Callable[[], Iterable[str]],
+        heard_broadcasts: Callable[[], tuple[tuple[Run, int], ...]],
+        broadcast_fragments: Callable[[Iterable[tuple[Run, int]]], list[bytes]],
+        broadcasts_lacking: Callable[[Iterable[tuple[Run, int]]], tuple[tuple[Run, int], ...]],
     ) -> None:
         """Build a syncer that starts nothing by itself until `start`."""
         self._membership = membership
@@ -68,6 +73,9 @@ class Syncer:
         self._status_hash = status_hash
         self._status_fragments = status_fragments
         self._status_owners = status_owners
+        self._heard_broadcasts = heard_broadcasts
+        self._broadcast_fragments = broadcast_fragments
+        self._broadcasts_lacking = broadcasts_lacking
         self._open: dict[int, float] = {}
         """Streams that this node opened, and when to give them up."""
         self._asked: dict[int, Address] = {}
@@ -86,7 +94,8 @@ class Syncer:
             self._counters["syncs_refused"] += 1
             return None
         entries = () if joining else tuple(self._entry(member) for member in self._membership.table)
-        stream = self._outbox.open_stream(address, [encode_message(SyncDigest(entries=entries))])
+        digest = SyncDigest(entries=entries, broadcasts=self._heard_broadcasts())
+        stream = self._outbox.open_stream(address, [encode_message(digest)])
         self._open[stream] = now + SYNC_DEADLINE_S
         self._asked[stream] = address
         self._counters["syncs_opened"] += 1
@@ -103,7 +112,7 @@ class Syncer:
             self.ask(member.profile.address, now)
 
     def digest(self) -> int:
-        """Return a hash of all that must agree between peers: live members, and every status and tag.
+        """Return a hash of all that must agree between peers: live members, every status and tag, what was said to all.
 
         The gone are left out, since a newcomer is not told of them, and so is who is suspected, since that passes;
         but not what a gone worker that is remembered said of its instances.
@@ -117,6 +126,7 @@ class Syncer:
         entries += [
             (name, 0, 0, self._status_hash(name)) for name, owner in held.items() if owner and owner.state.is_gone
         ]
+        entries += [(run.name, run.boot, number, -1) for run, number in self._heard_broadcasts()]
         return int.from_bytes(hashlib.blake2b(repr(entries).encode(), digest_size=8).digest())
 
     def receive_digest(self, stream: int, asker: str, digest: SyncDigest) -> None:
@@ -130,8 +140,11 @@ class Syncer:
             if entry is not None and self._is_behind(member, entry):
                 wanted.append(member.run.name)
         wanted += sorted(name for name, entry in theirs.items() if not entry.state.is_gone)
+        known = set(digest.broadcasts)
+        fragments += self._broadcast_fragments(each for each in self._heard_broadcasts() if each not in known)
         self._send_updates(stream, fragments)
-        self._outbox.send_frame(stream, [encode_message(SyncWant(names=tuple(wanted)))])
+        want = SyncWant(names=tuple(wanted), broadcasts=self._broadcasts_lacking(digest.broadcasts))
+        self._outbox.send_frame(stream, [encode_message(want)])
 
     def receive_want(self, stream: int, want: SyncWant) -> None:
         """Finish a sync that this node opened: tell what the other side asked for."""
@@ -142,6 +155,7 @@ class Syncer:
             member = self._membership.table.get(name)
             if member is not None:
                 fragments += self._everything(member)
+        fragments += self._broadcast_fragments(want.broadcasts)
         self._send_updates(stream, fragments)
         self._outbox.close_stream(stream)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from swimstream.core.membership.gossip import MISSES_MAX, ROUTINE, URGENT, GossipQueue
+from swimstream.core.membership.gossip import MISSES_MAX, ROUTINE, SPOKEN, URGENT, GossipQueue
 
 SUBJECTS = "abcdef"
 
@@ -85,6 +85,16 @@ def test_urgent_news_goes_ahead_of_routine_however_often_it_was_sent() -> None:
     assert news.take(100, members=9) == [b"u", b"r"]
 
 
+def test_what_applications_say_waits_for_no_probe_but_for_news_of_members_however_often_that_was_sent() -> None:
+    news = queue()
+    news.push("b/1", b"s", lane=SPOKEN)
+    assert news.has_urgent
+    news.push("m/a", b"u", lane=URGENT)
+    assert news.take(1, members=9) == news.take(1, members=9) == [b"u"]
+    news.push("s/b", b"r", lane=ROUTINE)
+    assert news.take(100, members=9) == [b"u", b"s", b"r"]
+
+
 def test_urgent_news_that_nobody_has_heard_stays_urgent_when_it_is_updated() -> None:
     news = queue()
     news.push("s/a", b"a", lane=URGENT)
@@ -145,7 +155,7 @@ class QueueAgainstModel(RuleBasedStateMachine):
         """Subject → lane, times sent, fragment."""
         self.serial = 0
 
-    @rule(subject=st.sampled_from(SUBJECTS), size=st.integers(4, 40), lane=st.sampled_from([URGENT, ROUTINE]))
+    @rule(subject=st.sampled_from(SUBJECTS), size=st.integers(4, 40), lane=st.sampled_from([URGENT, SPOKEN, ROUTINE]))
     def push(self, subject: str, size: int, lane: int) -> None:
         self.serial += 1
         fragment = self.serial.to_bytes(4) + b"." * (size - 4)
@@ -174,7 +184,7 @@ class QueueAgainstModel(RuleBasedStateMachine):
         limit = 3 * math.ceil(math.log10(members + 1))
         for subject in subjects:
             lane, sent, fragment = self.model.pop(subject)
-            if sent + 1 < (limit if lane == URGENT else math.ceil(limit / 2)):
+            if sent + 1 < (math.ceil(limit / 2) if lane == ROUTINE else limit):
                 self.model[subject] = (lane, sent + 1, fragment)
 
     @invariant()

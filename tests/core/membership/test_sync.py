@@ -18,10 +18,11 @@ from swimstream.core.status.table import StatusTable
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.member import MemberState, Profile
 from swimstream.model.status import InstanceState, InstanceStatus
-from swimstream.wire.codec import decode_packet_untrusted
+from swimstream.wire.codec import decode_packet_untrusted, encode_message
 from swimstream.wire.messages import (
     Accusation,
     Alive,
+    Broadcast,
     Message,
     StatusUpdate,
     SyncCheck,
@@ -42,6 +43,7 @@ class Peer:
         self.statuses = StatusTable(self.counters)
         self.outbox = Outbox(packet_bytes_max=1_200, piggyback=lambda _: [], counters=self.counters, envelopes=PLAIN)
         self.outbox.identify(self.membership.run, 0)
+        self.heard: dict[tuple[Run, int], bytes] = {}
         self.syncer = Syncer(
             self.membership,
             self.outbox,
@@ -51,6 +53,9 @@ class Peer:
             status_hash=self.statuses.hash_of,
             status_fragments=self.statuses.fragments_of,
             status_owners=self.statuses.owners,
+            heard_broadcasts=lambda: tuple(sorted(self.heard)),
+            broadcast_fragments=lambda ids: [self.heard[each] for each in ids if each in self.heard],
+            broadcasts_lacking=lambda ids: tuple(each for each in ids if each not in self.heard),
         )
         for claim in claims:
             hear(self.membership, claim)
@@ -60,6 +65,8 @@ class Peer:
         for message in messages:
             if isinstance(message, StatusUpdate):
                 self.statuses.merge(message.status)
+            elif isinstance(message, Broadcast):
+                self.heard[message.origin, message.number] = encode_message(message)
             elif isinstance(message, Alive | Accusation):
                 hear(self.membership, message, is_hearsay=True)
         for message in messages:
@@ -346,3 +353,14 @@ def test_all_together_try_a_dead_member_no_more_often_the_more_they_are() -> Non
         peer.syncer.fire_timers(0.0, seeds=())
         tries += len(peer.outbox.take())
     assert tries < 12
+
+
+def test_each_side_hears_the_broadcasts_that_only_the_other_has_heard() -> None:
+    one, other = Peer("a"), Peer("b")
+    for peer, numbers in ((one, (1, 2)), (other, (2, 3))):
+        for number in numbers:
+            said = Broadcast(origin=Run("c", 1), number=number, time=number, topic="t", payload=b"")
+            peer.heard[said.origin, number] = encode_message(said)
+    records = sync(one, other)
+    assert one.heard.keys() == other.heard.keys() == {(Run("c", 1), number) for number in (1, 2, 3)}
+    assert [record.number for record in records if isinstance(record, Broadcast)] == [3, 1]

@@ -1,0 +1,154 @@
+"""What a running worker can be asked and told; `worker.py` adds how it starts and ends.
+
+Views are immutable values of the newest moment and are never waited for. Commands return a `Reply`.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING
+
+from swimstream.model.job import check_job
+from swimstream.model.talk import PING_TOPIC, AnswerTo, Ask, Say, Send, SetTags, check_topic
+from swimstream.runtime.replies import Found, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from swimstream.model.identity import Address, Run
+    from swimstream.model.job import JobSpec
+    from swimstream.model.member import Member
+    from swimstream.model.plan import Plan, PlanMark
+    from swimstream.model.status import InstanceStatus
+    from swimstream.model.talk import QueryResult, Question
+    from swimstream.runtime.subscriptions import Subscription
+    from swimstream.runtime.thread import PeerThread
+    from swimstream.runtime.view import View
+
+
+class Commands(abc.ABC):
+    """The views and commands of a worker. Every method may be called from any thread, once the worker has started."""
+
+    @abc.abstractmethod
+    def _running(self) -> PeerThread:
+        """Return the peer; raise `WorkerStopped` if there is none."""
+
+    # --- what it knows: immutable values, never waited for ----------------------------------------
+
+    @property
+    def run(self) -> Run:
+        """This life of the worker: its name and its boot."""
+        return self._running().views.current.run
+
+    @property
+    def address(self) -> Address:
+        """Where others reach it."""
+        return self._running().address
+
+    def view(self) -> View:
+        """Return everything known, as of one moment."""
+        return self._running().views.current
+
+    def members(self) -> tuple[Member, ...]:
+        """Return all members that are remembered, itself included, sorted by name."""
+        return self.view().members
+
+    def statuses(self) -> tuple[InstanceStatus, ...]:
+        """Return the newest status of every instance of the cluster, sorted by instance."""
+        return self.view().statuses
+
+    def plan(self) -> Plan:
+        """Return the committed plan as far as it is known here."""
+        return self.view().plan
+
+    def mark(self) -> PlanMark:
+        """Return term, leader and index of the plan here."""
+        return self.view().mark
+
+    def tags(self, name: str = "") -> Mapping[str, str]:
+        """Return the tags of the worker of that name, or its own; none of one that is not known."""
+        return self.view().tags.get(name or self.run.name, {})
+
+    def leader(self) -> str:
+        """Return the name of the leader, or an empty text while none is known."""
+        return self.view().mark.leader
+
+    def counters(self) -> Mapping[str, int]:
+        """Return what was sent, received and dropped so far, by name; up to 2 s old."""
+        return self.view().counters
+
+    def rtt_s(self, name: str, *, to: str | None = None) -> float | None:
+        """Return the estimated round trip in seconds between a worker and this one, or `to`; None while unknown."""
+        return self.view().rtt_s(name, to=to)
+
+    def events(self, *, queued_max: int = 1_024) -> Subscription:
+        """Return a subscription to everything from now on; what came before is in the views already."""
+        return self._running().subscriptions.subscribe(queued_max=queued_max)
+
+    # --- commands ---------------------------------------------------------------------------------
+
+    def submit(self, job: JobSpec) -> Reply[None]:
+        """Have `job` executed; settled once it is in the plan. `UsageError` if it is malformed or refused."""
+        return self._running().submit(check_job(job))
+
+    def finished(self, job: str) -> Reply[None]:
+        """Return a reply that is settled once every instance of the job of that name has finished."""
+
+        def look(view: View) -> Found[None] | None:
+            return Found(None) if job in view.plan.jobs and view.plan.is_finished(job) else None
+
+        return self._running().views.when(look)
+
+    # --- what applications say to each other ------------------------------------------------------
+
+    def set_tags(self, changes: Mapping[str, str | None]) -> Reply[None]:
+        """Change the worker's own tags: a value sets, None removes, other keys stay. Lost when the process ends.
+
+        Settled once they are set here; everybody sees them soon after. `UsageError` beyond 64 keys or 4,096 B.
+        """
+        return self._running().say(SetTags(changes))
+
+    def broadcast(self, topic: str, payload: bytes = b"") -> Reply[None]:
+        """Tell every application of the cluster, this one included, by a `BroadcastReceived` event.
+
+        At most 512 B, once to each run that is a member by now; settled once it is on its way. Who is cut off for
+        some minutes, or while more than 512 others are said, misses it.
+        """
+        return self._running().say(Say(topic, payload))
+
+    def send(self, to: str, topic: str, payload: bytes = b"") -> Reply[None]:
+        """Send the worker of that name something, at most 64 KiB: a `MessageReceived` event there, at most once.
+
+        Settled once it has arrived. `DeliveryFailed` when nobody of that name lives, or it has not confirmed within
+        10 s; then it may have arrived or not.
+        """
+        return self._running().say(Send(to, topic, payload))
+
+    def query(
+        self,
+        topic: str,
+        payload: bytes = b"",
+        *,
+        names: Iterable[str] = (),
+        tag: tuple[str, str] | None = None,
+        patience_s: float = 5.0,
+    ) -> Reply[QueryResult]:
+        """Ask every application, this one included, by a `QueryReceived` event; or those of `names`, or with `tag`.
+
+        Settled when all live workers that are asked have answered, or after `patience_s` (at most 600) with what has
+        come back. `UsageError` for a name that no member has.
+        """
+        check_topic("topic", topic)
+        said = Ask(topic=topic, payload=payload, names=names, tag=tag, patience_s=patience_s)
+        return self._running().ask(said)
+
+    def ping(self, *, names: Iterable[str] = (), patience_s: float = 5.0) -> Reply[QueryResult]:
+        """Ask every worker, or those of `names`, for a sign of life, which no application needs to answer."""
+        return self._running().ask(Ask(topic=PING_TOPIC, names=names, patience_s=patience_s))
+
+    def answer(self, question: Question, payload: bytes = b"") -> Reply[None]:
+        """Answer the question of a `QueryReceived` event, with at most 64 KiB. Settled once it is on its way.
+
+        `UsageError` if this worker was not asked, has answered, or the asker does not wait any more.
+        """
+        return self._running().say(AnswerTo(question, payload))

@@ -1,0 +1,1 @@
+"""What applications say to each other: tags, broadcasts, letters and queries."""

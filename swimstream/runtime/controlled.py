@@ -1,0 +1,58 @@
+"""What the control port needs of a worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from swimstream.model.identity import Address
+    from swimstream.model.job import JobSpec
+    from swimstream.model.talk import QueryResult
+    from swimstream.runtime.replies import Reply
+    from swimstream.runtime.subscriptions import Subscription
+    from swimstream.runtime.view import View
+
+
+class Controlled(Protocol):
+    """The face of `swimstream.Worker` for the control port."""
+
+    @property
+    def address(self) -> Address:
+        """Return where others reach it."""
+
+    def view(self) -> View:
+        """Return what it knows."""
+
+    def events(self) -> Subscription:
+        """Return a subscription from now on."""
+
+    def submit(self, job: JobSpec) -> Reply[None]:
+        """Have a job executed."""
+
+    def leave(self) -> Reply[None]:
+        """Say goodbye and end."""
+
+    def set_tags(self, changes: Mapping[str, str | None]) -> Reply[None]:
+        """Change its own tags."""
+
+    def broadcast(self, topic: str, payload: bytes = b"") -> Reply[None]:
+        """Tell everybody something."""
+
+    def send(self, to: str, topic: str, payload: bytes = b"") -> Reply[None]:
+        """Send one worker something."""
+
+    def query(
+        self,
+        topic: str,
+        payload: bytes = b"",
+        *,
+        names: Iterable[str] = (),
+        tag: tuple[str, str] | None = None,
+        patience_s: float = 5.0,
+    ) -> Reply[QueryResult]:
+        """Ask others."""
+
+    def ping(self, *, names: Iterable[str] = (), patience_s: float = 5.0) -> Reply[QueryResult]:
+        """Ask others for a sign of life."""
