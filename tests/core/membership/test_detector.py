@@ -513,6 +513,25 @@ def test_an_answer_by_stream_or_through_a_relay_measures_nothing() -> None:
     assert bench.detector.coordinates.estimate_s(ping.target) is None
 
 
+def test_an_answer_that_comes_after_that_of_a_relay_is_measured_all_the_same() -> None:
+    """Else only the quick answers would count, and the relays would be asked too soon for ever."""
+    bench = Bench("bc")
+    ping, at = bench.begin_round()
+    [(relay, _)] = requests(bench.fire(at + TIMEOUT_S))
+    bench.ack(Run(relay, 1), Ack(seq=ping.seq, mark=MARK))
+    answer(bench, ping, at, after_s=TIMEOUT_S + 0.02)
+    assert bench.detector.coordinates.estimate_s(ping.target) == pytest.approx(3 * (TIMEOUT_S + 0.02))
+    assert bench.counters["probes_slower_than_timeout"] == 1
+
+
+def test_an_answer_that_comes_twice_is_measured_once() -> None:
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    answer(bench, ping, at, after_s=0.02)
+    answer(bench, ping, at, after_s=0.03)
+    assert bench.detector.coordinates.estimate_s(ping.target) == pytest.approx(0.06)
+
+
 def test_coordinates_are_forgotten_with_their_member() -> None:
     bench = Bench("bc")
     ping, at = bench.begin_round()
