@@ -249,6 +249,14 @@ def test_a_relay_sends_its_nack_at_four_fifths_of_the_time_that_the_prober_has_l
     assert bench.fire(bench.detector.next_deadline()) == [("b", Nack(seq=40))]
 
 
+def test_a_relay_that_doubts_itself_sends_its_nack_no_later() -> None:
+    """The requester counts on it: a nack that comes after the round counts as missing."""
+    bench = Bench("bc")
+    bench.membership.health = attrs.evolve(bench.membership.health, score=4)
+    relay_for(bench)
+    assert bench.detector.next_deadline() == pytest.approx(0.8 * min(TIMEOUT_S, INTERVAL_S - TIMEOUT_S))
+
+
 def test_a_relay_hands_on_an_ack_that_comes_after_its_nack() -> None:
     bench = Bench("bc")
     ping = relay_for(bench)
@@ -448,6 +456,7 @@ def answer(bench: Bench, ping: Ping, at: float, *, after_s: float) -> None:
 def asked_after(bench: Bench, ping: Ping, at: float) -> float:
     """Let the round end and the next one begin; return after what time its relays are asked."""
     bench.detector._gossip_at = float("inf")
+    bench.fire(at + TIMEOUT_S)
     bench.fire(at + INTERVAL_S)
     return bench.detector.next_deadline() - (at + INTERVAL_S)
 
@@ -472,6 +481,14 @@ def test_relays_are_asked_about_a_farther_target_once_nearly_every_answer_would_
     ping, at = bench.begin_round()
     answer(bench, ping, at, after_s=0.03)
     assert asked_after(bench, ping, at) == pytest.approx(0.09)
+
+
+def test_doubt_stretches_a_measured_time_out_as_well() -> None:
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    answer(bench, ping, at, after_s=0.03)
+    bench.membership.health = attrs.evolve(bench.membership.health, score=3)  # the good round takes one away
+    assert asked_after(bench, ping, at) == pytest.approx(3 * 0.09)
 
 
 def test_relays_are_asked_about_a_far_target_no_later_than_configured_and_it_is_counted() -> None:
