@@ -17,8 +17,13 @@ from click.testing import CliRunner
 import swimstream
 from swimstream.cli import main
 from swimstream.events import BroadcastReceived, MessageReceived, QueryReceived
+from swimstream.model.identity import Address, Run
+from swimstream.model.member import Evidence, Member, MemberState, Profile
+from swimstream.runtime.control import ControlServer
 from swimstream.runtime.control_client import ControlClient
+from swimstream.runtime.view import View
 from swimstream.worker import Worker
+from tests.runtime.test_control import FakeWorker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,6 +144,27 @@ def test_members_are_a_table_for_people(control: Path) -> None:
     assert status == 0
     assert heads.split() == ["NAME", "STATE", "FOR", "SITE", "ADDRESS", "CAPACITY", "TAGS", "ACCUSERS"]
     assert row.split()[:2] == ["w1", "alive"]
+
+
+def test_a_dead_member_comes_with_what_each_of_its_accusers_saw(tmp_path: Path) -> None:
+    profile = Profile(address=Address("127.0.0.1", 1))
+    member = Member(run=Run("w2", 1), incarnation=0, state=MemberState.DEAD, profile=profile, since=0.0)
+    dead = member.accused_by("w4", Evidence(relays=3, nacks=3)).accused_by("w3", Evidence(stream_refused=True))
+
+    class Witness(FakeWorker):
+        def view(self) -> View:
+            return View(run=Run("w1", 5), members=(dead,))
+
+    server = ControlServer(tmp_path / "w1.sock", Witness(), name="w1", site="edge")
+    server.start()
+    _, out, _ = ask("members", "--control", str(tmp_path / "w1.sock"))
+    server.stop()
+    assert out.splitlines()[2:] == [
+        "",
+        "w2 is dead:",
+        "  w3: no ack in time, stream refused",
+        "  w4: no ack in time, 3 relays asked, 3 nacks",
+    ]
 
 
 def test_members_are_json_for_programs(control: Path) -> None:

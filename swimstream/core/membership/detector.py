@@ -128,7 +128,8 @@ class Detector:
         if probe is not None and ack.seq == probe.seq and (sender == probe.target or sender.name in probe.relays):
             self._counters["acks_by_stream_only"] += stream is not None and not probe.acked
             if sender == probe.target:
-                if stream is None:
+                if stream is None and not probe.is_measured:
+                    probe.is_measured = True
                     self._measure(probe, ack, now)
                 if len(self._acquainted) >= MEMBERS_MAX:
                     self._acquainted.clear()  # to be introduced again costs some bytes, nothing more
@@ -250,7 +251,7 @@ class Detector:
         """Learn from a round trip, unless this node has overslept: then the answer may have lain in the socket."""
         rtt_s = now - probe.sent_at
         self._counters["probes_slower_than_timeout"] += rtt_s > self._timing.probe_timeout_s
-        if not probe.acked and self.next_deadline() >= now:
+        if self.next_deadline() >= now:
             self.coordinates.observe(probe.target, ack.coordinate, rtt_s=rtt_s)
             self.coordinates.retain(self._membership.table.__contains__)
 

@@ -98,6 +98,8 @@ class Probe:
     sent_at: float
     indirect_at: float
     acked: bool = False
+    is_measured: bool = False
+    """Whether the target's own answer by datagram has come, perhaps after that of a relay."""
     asked: bool = False
     """Whether the relays have been asked."""
     relays: frozenset[str] = frozenset()

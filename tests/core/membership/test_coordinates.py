@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from swimstream.core.membership.coordinates import HEIGHT_S_MIN, ORIGIN, Coordinates, Place
 from swimstream.model.coordinate import DIMENSIONS, Coordinate, distance_s
 from swimstream.model.identity import Run
+from tests.core.lab import DELAY_S, Lab
 
 B = Run("b", 1)
 NEAR = Coordinate(vector=(0.01,) + (0.0,) * (DIMENSIONS - 1), height_s=HEIGHT_S_MIN, error=0.2)
@@ -148,6 +149,16 @@ def test_the_map_is_the_same_object_until_something_changes() -> None:
     assert known.by_name("a") is before
     known.observe(B, NEAR, rtt_s=0.01)
     assert set(known.by_name("a")) == {"a", "b"}
+
+
+def test_nodes_that_only_probe_each_other_come_to_know_the_distance_between_any_two() -> None:
+    lab = Lab()
+    lab.start_group("abcdef")
+    lab.run_for(60.0)
+    seen = lab.node("a").coordinates()
+    assert set(seen) == set("abcdef")
+    pairs = [(one, other) for one in "abcdef" for other in "abcdef" if one < other]
+    assert [distance_s(seen[one], seen[other]) for one, other in pairs] == [pytest.approx(2 * DELAY_S, rel=0.3)] * 15
 
 
 @given(coordinates, coordinates)

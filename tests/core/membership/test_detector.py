@@ -278,6 +278,14 @@ def test_a_relay_sends_its_nack_at_four_fifths_of_the_time_that_the_prober_has_l
     assert bench.fire(bench.detector.next_deadline()) == [("b", Nack(seq=40))]
 
 
+def test_a_relay_that_doubts_itself_sends_its_nack_no_later() -> None:
+    """The requester counts on it: a nack that comes after the round counts as missing."""
+    bench = Bench("bc")
+    bench.membership.health = attrs.evolve(bench.membership.health, score=4)
+    relay_for(bench)
+    assert bench.detector.next_deadline() == pytest.approx(0.8 * min(TIMEOUT_S, INTERVAL_S - TIMEOUT_S))
+
+
 def test_a_relay_hands_on_an_ack_that_comes_after_its_nack() -> None:
     bench = Bench("bc")
     ping = relay_for(bench)
@@ -477,6 +485,7 @@ def answer(bench: Bench, ping: Ping, at: float, *, after_s: float) -> None:
 def asked_after(bench: Bench, ping: Ping, at: float) -> float:
     """Let the round end and the next one begin; return after what time its relays are asked."""
     bench.detector._gossip_at = float("inf")
+    bench.fire(at + TIMEOUT_S)
     bench.fire(at + INTERVAL_S)
     return bench.detector.next_deadline() - (at + INTERVAL_S)
 
@@ -501,6 +510,14 @@ def test_relays_are_asked_about_a_farther_target_once_nearly_every_answer_would_
     ping, at = bench.begin_round()
     answer(bench, ping, at, after_s=0.03)
     assert asked_after(bench, ping, at) == pytest.approx(0.09)
+
+
+def test_doubt_stretches_a_measured_time_out_as_well() -> None:
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    answer(bench, ping, at, after_s=0.03)
+    bench.membership.health = attrs.evolve(bench.membership.health, score=3)  # the good round takes one away
+    assert asked_after(bench, ping, at) == pytest.approx(3 * 0.09)
 
 
 def test_relays_are_asked_about_a_far_target_no_later_than_configured_and_it_is_counted() -> None:
@@ -540,6 +557,25 @@ def test_an_answer_by_stream_or_through_a_relay_measures_nothing() -> None:
     bench.ack(Run(relay, 1), Ack(seq=ping.seq, mark=MARK))
     bench.ack(ping.target, Ack(seq=ping.seq, mark=MARK), stream=opened(bench).stream)
     assert bench.detector.coordinates.estimate_s(ping.target) is None
+
+
+def test_an_answer_that_comes_after_that_of_a_relay_is_measured_all_the_same() -> None:
+    """Else only the quick answers would count, and the relays would be asked too soon for ever."""
+    bench = Bench("bc")
+    ping, at = bench.begin_round()
+    [(relay, _)] = requests(bench.fire(at + TIMEOUT_S))
+    bench.ack(Run(relay, 1), Ack(seq=ping.seq, mark=MARK))
+    answer(bench, ping, at, after_s=TIMEOUT_S + 0.02)
+    assert bench.detector.coordinates.estimate_s(ping.target) == pytest.approx(3 * (TIMEOUT_S + 0.02))
+    assert bench.counters["probes_slower_than_timeout"] == 1
+
+
+def test_an_answer_that_comes_twice_is_measured_once() -> None:
+    bench = Bench("b")
+    ping, at = bench.begin_round()
+    answer(bench, ping, at, after_s=0.02)
+    answer(bench, ping, at, after_s=0.03)
+    assert bench.detector.coordinates.estimate_s(ping.target) == pytest.approx(0.06)
 
 
 def test_coordinates_are_forgotten_with_their_member() -> None:
