@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from random import Random
 from typing import TYPE_CHECKING
 
 import click.testing
@@ -13,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chaos.fuzz import bounds, flood, run, targets, worker
-from chaos.fuzz.corpus import golden_packets
+from chaos.fuzz.corpus import golden_packets, lore_of, packet
+from chaos.fuzz.draw import Draw
 from chaos.fuzz.scenes import SCENES
 from swimstream.wire.codec import decode_packet_untrusted
 
@@ -42,6 +44,14 @@ def test_the_scripts_to_begin_with_are_survived(target: str) -> None:
 def test_the_corpus_holds_a_packet_of_each_kind() -> None:
     kinds = {type(message) for data in golden_packets() for message in decode_packet_untrusted(data).messages}
     assert len(kinds) >= 20
+
+
+def test_a_script_always_makes_the_same_packet() -> None:
+    """Also after others, or a finding could not be done again."""
+    scene = SCENES["follower"]()
+    scripts = [Random(number).randbytes(200) for number in range(400)]
+    first, second = ([packet(Draw(script), scene, lore_of(scene)) for script in scripts] for _ in range(2))
+    assert first == second
 
 
 @pytest.mark.parametrize("name", sorted(SCENES))
