@@ -68,6 +68,11 @@ def packet(draw: Draw, scene: Scene, lore: tuple[object, ...]) -> bytes:
     return b"\x01" + encode_item([cluster_id, name, boot]) + messages
 
 
+def _strange(draw: Draw) -> object:
+    """Return one of the values of its own: the lists among them may be changed in turn, and must not be the next's."""
+    return copy.deepcopy(draw.pick(STRANGE))
+
+
 def _change(item: list[object], draw: Draw, lore: tuple[object, ...]) -> None:
     """Put something else in the place of a field, or one too many, or one too few."""
     place = draw.below(len(item)) if item else 0
@@ -81,11 +86,11 @@ def _change(item: list[object], draw: Draw, lore: tuple[object, ...]) -> None:
         case 1 if item:
             item.insert(place, copy.deepcopy(item[place]))
         case 2:
-            item.append(draw.pick(STRANGE))
+            item.append(_strange(draw))
         case 3 if item:
             item[place] = int.from_bytes(draw.take(8))
         case 4 if item:
-            item[place] = draw.pick(STRANGE)
+            item[place] = _strange(draw)
         case _ if item:
             item[place] = draw.pick(lore)
         case _:

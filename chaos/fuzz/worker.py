@@ -25,7 +25,7 @@ ATHERIS, LOOP = "atheris", "loop"
 RSS_MB_MAX = 768
 SCRIPT_BYTES_MAX = 4_096
 SCRIPT_S_MAX = 20
-KEPT_MAX = 2_000
+POOL_MAX = 2_000
 FINDING = 77
 """Exit status, as libFuzzer's."""
 
@@ -50,7 +50,7 @@ def run_atheris(target: str, *, corpus: Path, seconds: int, seed: int, prefix: s
     with atheris.instrument_imports(include=["swimstream", "chaos.fuzz"]):
         attack, seeds = load(target)
     for script in seeds:
-        (corpus / hashlib.sha1(script, usedforsecurity=False).hexdigest()).write_bytes(script)
+        (corpus / _name(script)).write_bytes(script)
     arguments = [
         f"-max_total_time={seconds}",
         f"-seed={seed}",
@@ -60,30 +60,50 @@ def run_atheris(target: str, *, corpus: Path, seconds: int, seed: int, prefix: s
         f"-max_len={SCRIPT_BYTES_MAX}",
         "-print_final_stats=1",
     ]
-    atheris.Setup([sys.argv[0], *arguments, str(corpus)], attack)
+    atheris.Setup([sys.argv[0], *arguments, str(corpus)], kept(attack, prefix))
     atheris.Fuzz()
+
+
+def kept(attack: Callable[[bytes], None], prefix: str) -> Callable[[bytes], None]:
+    """Return an attack that writes down every script that fails, under the name that libFuzzer would give it."""
+
+    def run(script: bytes) -> None:
+        try:
+            attack(script)
+        except BaseException:
+            Path(f"{prefix}crash-{_name(script)}").write_bytes(script)
+            raise
+
+    return run
+
+
+def _name(script: bytes) -> str:
+    return hashlib.sha1(script, usedforsecurity=False).hexdigest()
 
 
 def run_loop(target: str, *, seconds: int, seed: int, prefix: str) -> int:
     """Vary scripts at random; return the exit status."""
     attack, seeds = load(target)
+
+    def watched(script: bytes) -> None:
+        attack(script)
+        assert peak_rss_mb() < RSS_MB_MAX, f"memory: expected less than {RSS_MB_MAX} MB"
+
+    run = kept(watched, prefix)
     rng = Random(seed)
-    kept = list(seeds)
+    pool = list(seeds)
     ends_at = time.monotonic() + seconds
     runs = 0
     while time.monotonic() < ends_at:
-        script = vary(rng.choice(kept), rng)
-        if len(kept) < KEPT_MAX:
-            kept.append(script)
+        script = vary(rng.choice(pool), rng)
+        if len(pool) < POOL_MAX:
+            pool.append(script)
         else:
-            kept[rng.randrange(len(seeds), KEPT_MAX)] = script
+            pool[rng.randrange(len(seeds), POOL_MAX)] = script
         runs += 1
         try:
-            attack(script)
-            assert peak_rss_mb() < RSS_MB_MAX, f"memory: expected less than {RSS_MB_MAX} MB"
+            run(script)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is what we look for
-            path = Path(f"{prefix}crash-{hashlib.sha1(script, usedforsecurity=False).hexdigest()}")
-            path.write_bytes(script)
             print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201  # read by run.py
             return FINDING
     print(f"Done {runs} runs in {seconds} second(s)", file=sys.stderr)  # noqa: T201  # likewise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from random import Random
 from typing import TYPE_CHECKING
 
 import click.testing
@@ -12,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chaos.fuzz import bounds, flood, run, targets, worker
-from chaos.fuzz.corpus import golden_packets
+from chaos.fuzz import bounds, corpus, flood, run, targets, worker
+from chaos.fuzz.draw import Draw
 from chaos.fuzz.scenes import SCENES
 from swimstream.wire.codec import decode_packet_untrusted
 
@@ -40,8 +41,16 @@ def test_the_scripts_to_begin_with_are_survived(target: str) -> None:
 
 
 def test_the_corpus_holds_a_packet_of_each_kind() -> None:
-    kinds = {type(message) for data in golden_packets() for message in decode_packet_untrusted(data).messages}
+    kinds = {type(message) for data in corpus.golden_packets() for message in decode_packet_untrusted(data).messages}
     assert len(kinds) >= 20
+
+
+def test_a_script_always_makes_the_same_message() -> None:
+    """Also after others, or a finding could not be done again."""
+    before = repr(corpus.STRANGE)
+    for number in range(5_000):
+        corpus.mutant(Draw(Random(number).randbytes(40)), ("lore",))
+    assert repr(corpus.STRANGE) == before
 
 
 @pytest.mark.parametrize("name", sorted(SCENES))
@@ -91,6 +100,17 @@ def test_the_command_writes_its_verdict(tmp_path: Path, target: str) -> None:
     assert document["ok"] is True
     assert "own loop" in document["engine"]
     assert document["targets"][0]["runs"] > 0
+
+
+def test_a_script_that_fails_is_kept_whatever_the_engine_does_then(tmp_path: Path) -> None:
+    """libFuzzer has been seen to die of its own alarm before it wrote one."""
+
+    def broken(_: bytes) -> None:
+        raise KeyError("broken")
+
+    with pytest.raises(KeyError):
+        worker.kept(broken, f"{tmp_path}/seal-")(b"script")
+    assert [path.read_bytes() for path in tmp_path.glob("seal-crash-*")] == [b"script"]
 
 
 def test_a_worker_that_fails_is_not_ok(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

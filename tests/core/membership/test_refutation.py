@@ -336,6 +336,16 @@ def test_a_tombstone_is_forgotten_after_its_time() -> None:
     assert "b" not in membership.table
 
 
+def test_tombstones_are_forgotten_in_the_order_of_their_time_also_when_one_is_renewed() -> None:
+    membership = view(others="bc")
+    hear(membership, dead("b"), now=0.0)
+    hear(membership, dead("c"), now=5.0)
+    hear(membership, left("b"), now=10.0)
+    assert membership.next_deadline() == LOCAL.tombstone_s + 5.0
+    membership.fire_timers(LOCAL.tombstone_s + 5.0)
+    assert [member.run.name for member in membership.table] == ["a", "b"]
+
+
 def test_who_came_back_is_not_forgotten_with_an_old_tombstone() -> None:
     membership = view(others="b")
     hear(membership, dead("b"))
