@@ -110,7 +110,7 @@ class Observer:
     """The all-seeing judge of one world. Raises `PromiseBroken` at the step that broke the promise."""
 
     def __init__(self, *, seed: int, gentle: bool, clock: Clock, timing: Timing, faults: Faults) -> None:
-        """Judge the world of `seed`; in a `gentle` one, no healthy worker may be declared dead."""
+        """Judge the world of `seed`; in a `gentle` one, no healthy worker may ever be declared dead."""
         self.findings = Findings()
         self.leaders: dict[int, Run] = {}
         """Term → who led it."""
@@ -120,6 +120,8 @@ class Observer:
         """Every committed decision, at position index - 1."""
         self.seed = seed
         self._clock = clock
+        self.gentle_from = 0.0 if gentle else math.inf
+        """From when on no healthy worker may be declared dead: at once, or when the network has long been whole."""
         self._gentle = gentle
         leaps_s = faults.clock_leaps * faults.leap_s[1]
         self._forgets_after_s = timing.tombstone_s / (1 + faults.clock_drift) - leaps_s
@@ -204,7 +206,7 @@ class Observer:
         for other in self.watches:
             if other.view.run == member.run:
                 self.findings.false_deaths += 1
-                if self._gentle and self.now >= max(other.excused_until, watch.blind_until):
+                if self.now >= max(self.gentle_from, other.excused_until, watch.blind_until):
                     accusers = ", ".join(member.accusers) or "nobody"
                     self.broken(
                         promises.NO_FALSE_DEATH,

@@ -54,6 +54,9 @@ class Striker:
         self._cuts_calm_at = cuts_calm_at(world.schedule)
         self._links_calm_at = links_calm_at(world.schedule)
         self._rng = world.random("striker")
+        if world.scenario.is_gentle_when_whole:
+            observer = world.observer
+            observer.gentle_from = min(observer.gentle_from, self._cuts_calm_at + self._excuse_s)
 
     def arm(self) -> None:
         """Put every fault of the schedule on the world's clock."""

@@ -141,6 +141,17 @@ def test_nobody_else_may_believe_it() -> None:
         court.observer.hear(other, MemberChanged(member("c", state=DEAD)))
 
 
+def test_nobody_healthy_may_be_declared_dead_when_the_network_has_long_been_whole_again() -> None:
+    court = Court(gentle=False)
+    court.observer.gentle_from = 5.0
+    court.join(FakeView("c"), "host-c")
+    court.clock.run_until(4.9)
+    court.observer.hear(court.watch, MemberChanged(member("c", state=DEAD)))
+    court.clock.run_until(5.0)
+    with pytest.raises(PromiseBroken, match=promises.NO_FALSE_DEATH):
+        court.observer.hear(court.watch, MemberChanged(member("c", incarnation=1, state=DEAD)))
+
+
 def test_the_healthy_must_see_a_crash_in_time_while_others_stand_still() -> None:
     court = Court()
     stopped = FakeView("b", held=(member("c"),))
