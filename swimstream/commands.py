@@ -8,12 +8,16 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING
 
+from swimstream.core.keys import ask_item, report_of
+from swimstream.errors import UsageError
 from swimstream.model.job import check_job
+from swimstream.model.keys import KEYS_TOPIC, KeyChange, KeysReport
 from swimstream.model.talk import PING_TOPIC, AnswerTo, Ask, Say, Send, SetTags, check_topic
 from swimstream.runtime.replies import Found, Reply
+from swimstream.wire.keyring import parse_key, parse_key_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from swimstream.model.identity import Address, Run
     from swimstream.model.job import JobSpec
@@ -152,3 +156,74 @@ class Commands(abc.ABC):
         `UsageError` if this worker was not asked, has answered, or the asker does not wait any more.
         """
         return self._running().say(AnswerTo(question, payload))
+
+    # --- operating a cluster ----------------------------------------------------------------------
+
+    def remove(self, name: str) -> Reply[None]:
+        """Have everybody take a dead member for one that has left; nobody tries to reach it any more.
+
+        Should it live, it comes back as a later run. `UsageError` if no dead member has that name.
+        """
+        return self._running().remove(name)
+
+    def keys(self, *, patience_s: float = 5.0) -> Reply[KeysReport]:
+        """Ask every worker which keys it holds. Settled when all have answered, or after `patience_s`."""
+        return self._change_keys(KeyChange.LIST, b"", patience_s)
+
+    def install_key(self, key: str, *, patience_s: float = 5.0) -> Reply[KeysReport]:
+        """Have every worker open what is sealed with `key`, too: base64, as `swimstream keygen` makes them.
+
+        First of three steps to change a cluster's keys. The report says who has which keys, and who was away.
+        """
+        return self._change_keys(KeyChange.INSTALL, parse_key(key, field="key"), patience_s)
+
+    def use_key(self, key_id: str, *, force: bool = False, patience_s: float = 5.0) -> Reply[KeysReport]:
+        """Have every worker seal with an installed key. Second step.
+
+        `UsageError` names who could not read it then, or was not heard of; `force` goes on all the same.
+        """
+        return self._change_if(
+            lambda report: report.lacking(key_id), KeyChange.USE, key_id, force=force, patience_s=patience_s
+        )
+
+    def remove_key(self, key_id: str, *, force: bool = False, patience_s: float = 5.0) -> Reply[KeysReport]:
+        """Have no worker open what is sealed with a key any more. Third step.
+
+        `UsageError` names who may still seal with it: a worker that was away all the while would be locked out.
+        """
+        return self._change_if(
+            lambda report: report.sealing_with(key_id), KeyChange.REMOVE, key_id, force=force, patience_s=patience_s
+        )
+
+    def _change_if(
+        self,
+        find_victims: Callable[[KeysReport], tuple[str, ...]],
+        change: KeyChange,
+        key_id: str,
+        *,
+        force: bool,
+        patience_s: float,
+    ) -> Reply[KeysReport]:
+        argument = parse_key_id(key_id)
+
+        def go_on(report: KeysReport) -> Reply[KeysReport]:
+            victims = find_victims(report)
+            if victims:
+                raise UsageError(
+                    f"key: to {change.value} {key_id} would cut off {', '.join(victims)}; wait for them, or force it"
+                )
+            return self._change_keys(change, argument, patience_s)
+
+        return (
+            self._change_keys(change, argument, patience_s) if force else self.keys(patience_s=patience_s).then(go_on)
+        )
+
+    def _change_keys(self, change: KeyChange, argument: bytes, patience_s: float) -> Reply[KeysReport]:
+        asked = Ask(topic=KEYS_TOPIC, payload=ask_item(change, argument), patience_s=patience_s)
+        return self._running().ask(asked).then(_report)
+
+
+def _report(result: QueryResult) -> Reply[KeysReport]:
+    reply: Reply[KeysReport] = Reply()
+    reply.succeed(report_of(result))
+    return reply

@@ -198,10 +198,10 @@ class Worker(Commands):
 
         def say_goodbye() -> None:
             said = peer.leave()
-            said.on_settled(reply, lambda: _forward(said, reply))
+            reply.take_over(said)
 
         host.close(say_goodbye, grace_s=self.config.stop_timeout_s)
-        peer.ended.on_settled(reply, lambda: _forward(peer.ended, reply))
+        reply.take_over(peer.ended)
         return reply
 
     def stopped(self) -> Reply[None]:
@@ -239,6 +239,7 @@ class Worker(Commands):
             node=config.node_config(self._registry.kinds),
             boot=boot_above(saved, name=config.name, now_ms=now_ms),
             saved=saved,
+            key_file=config.key_file,
         )
         host = InstanceHost(self._registry, worker=config.name, reports=reports, views=lambda: self._running().views)
         host.launch()
@@ -305,13 +306,3 @@ class Worker(Commands):
     def _raise_cause(self) -> None:
         if self._peer is not None and self._peer.ended.is_settled:
             self._peer.ended.result()
-
-
-def _forward(source: Reply[None], reply: Reply[None]) -> None:
-    """Settle `reply` as `source` was."""
-    try:
-        source.result()
-    except SwimstreamError as error:
-        reply.fail(error)
-    else:
-        reply.succeed(None)

@@ -17,7 +17,7 @@ from swimstream.model.talk import check_tags
 from swimstream.runtime.binding import is_loopback
 from swimstream.runtime.udp import is_literal
 from swimstream.tables import read_toml, structure
-from swimstream.wire.seal import KEYS_MAX, parse_key
+from swimstream.wire.keyring import KEYS_MAX, parse_key
 
 if TYPE_CHECKING:
     from typing import Self

@@ -17,8 +17,9 @@ from chaos.fuzz.scenes import BOOT, CLUSTER, KEY, Scene, address_of, follower
 from swimstream.model.identity import Address, Run
 from swimstream.model.member import Profile
 from swimstream.wire.codec import WIRE_VERSION, encode_header, encode_message, encode_packet
+from swimstream.wire.keyring import KeyRing, key_id
 from swimstream.wire.messages import Alive, Header
-from swimstream.wire.seal import HEAD_BYTES, SEALED, Sealed, key_id
+from swimstream.wire.seal import HEAD_BYTES, SEALED, Sealed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,7 +88,7 @@ def run_floods(count: int, *, seed: int) -> list[Flooded]:
     """Send `count` packets in all to nodes with and without a key, in equal parts of every kind."""
     rng = Random(seed)
     sealed, plain = follower((KEY,)), follower()
-    wrap = Sealed([KEY], rng=Random("more"), counters=Counter()).wrap
+    wrap = Sealed(KeyRing([KEY]), rng=Random("more"), counters=Counter()).wrap
     for scene, is_sealed in ((sealed, True), (plain, False)):
         for number in range(MEMBERS - 4):
             data = member_claim(number)

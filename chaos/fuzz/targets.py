@@ -17,9 +17,10 @@ from swimstream.core.effects import CloseStream, Effect, OpenStream, SendFrame, 
 from swimstream.errors import WireError
 from swimstream.model.status import InstanceState
 from swimstream.wire.codec import decode_packet_untrusted, encode_message, encode_packet
+from swimstream.wire.keyring import KeyRing, key_id
 from swimstream.wire.messages import Append, Header
 from swimstream.wire.plan_codec import decode_entry_untrusted, decode_plan_untrusted
-from swimstream.wire.seal import SEALED, Sealed, key_id
+from swimstream.wire.seal import SEALED, Sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,9 +42,9 @@ def decoder(script: bytes) -> None:
 
 def seal(script: bytes) -> None:
     """Bytes → `WireError`, unless they are one of two packets that were sealed; then once."""
-    friend = Sealed([KEY], rng=Random(1), counters=Counter())
+    friend = Sealed(KeyRing([KEY]), rng=Random(1), counters=Counter())
     real = [friend.wrap(each, cluster_id=CLUSTER) for each in (b"one", b"two")]
-    envelope = Sealed([KEY, OTHER_KEY], rng=Random(2), counters=Counter())
+    envelope = Sealed(KeyRing([KEY, OTHER_KEY]), rng=Random(2), counters=Counter())
     envelope.unwrap_untrusted(real[0])
     draw = Draw(script)
     while not draw.is_spent:
@@ -160,7 +161,7 @@ def stranger(script: bytes) -> None:
     ways = [stream for _, stream in scene.heard]
     # an honest packet too, which was for somebody else
     recorded.append(
-        Sealed([KEY], rng=Random(3), counters=Counter()).wrap(_heartbeat(), cluster_id=CLUSTER, to=ELSEWHERE)
+        Sealed(KeyRing([KEY]), rng=Random(3), counters=Counter()).wrap(_heartbeat(), cluster_id=CLUSTER, to=ELSEWHERE)
     )
     ways.append(None)
     scene.effects.clear()

@@ -20,7 +20,7 @@ from swimstream.core.effects import CloseStream, Notify, OpenStream, Saved, Send
 from swimstream.core.node import Node
 from swimstream.events import MemberChanged
 from swimstream.model.identity import Address, Run
-from swimstream.model.member import MemberState, Profile
+from swimstream.model.member import SPEAKS, MemberState, Profile
 from swimstream.simulator.clock import Clock
 from swimstream.simulator.network import Links, Network
 from swimstream.simulator.streams import Streams
@@ -246,5 +246,5 @@ class Group:
 def _claim(number: int) -> Alive:
     """Return what a member says of itself."""
     address = Address(f"10.0.{number // 250}.{number % 250 + 1}", PORT)
-    profile = Profile(address=address, expect=EXPECT_NEVER, voter=BOOT)
+    profile = Profile(address=address, expect=EXPECT_NEVER, voter=BOOT, speaks=SPEAKS)
     return Alive(run=Run(f"m{number:03}", BOOT), incarnation=0, profile=profile)

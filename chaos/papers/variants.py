@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.config import Timing
-from swimstream.model.member import MemberState
+from swimstream.model.member import Evidence, MemberState
 from swimstream.wire.messages import Accusation
 
 if TYPE_CHECKING:
@@ -96,10 +96,11 @@ def take_out_suspicion(node: Node) -> None:
     membership.accuse = partial(_condemn, membership)  # type: ignore[method-assign]  # likewise
 
 
-def _condemn(membership: Membership, run: Run, now: float) -> None:
+def _condemn(membership: Membership, run: Run, now: float, *, evidence: Evidence) -> None:
     held = membership.table.get_run(run)
     if held is not None:
         claim = Accusation(run=run, incarnation=held.incarnation, state=MemberState.DEAD, accuser=membership.run.name)
+        claim = attrs.evolve(claim, evidence=evidence)
         membership.hear_accusation(claim, now)
 
 

@@ -110,3 +110,12 @@ def submit(jobfile: Path, *, control: Path, as_json: bool) -> None:
         job = load_job(jobfile)
     answer = ask(control, "submit", job=attrs.asdict(job))
     show(answer, as_json=as_json, lines=lambda: [f"job {answer['job']} is accepted"])
+
+
+@click.command()
+@click.argument("worker")
+@options
+def remove(worker: str, *, control: Path, as_json: bool) -> None:
+    """Have everybody take the dead WORKER for one that has left; should it live, it comes back as a later run."""
+    answer = ask(control, "remove", name=worker)
+    show(answer, as_json=as_json, lines=lambda: [f"{worker} has been removed"])

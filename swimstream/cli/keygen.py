@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from swimstream.wire.seal import KEY_BYTES
+from swimstream.wire.keyring import KEY_BYTES
 
 USAGE_STATUS = 2
 

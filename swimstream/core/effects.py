@@ -114,6 +114,13 @@ class StopInstance:
 
 
 @attrs.frozen
+class StoreKeys:
+    """Put these keys into the worker's key file, if it has one; the first one seals."""
+
+    keys: tuple[bytes, ...] = attrs.field(repr=False)
+
+
+@attrs.frozen
 class Answer:
     """A command is done; `error` is empty on success."""
 
@@ -144,6 +151,7 @@ Effect = (
     | Persist
     | StartInstance
     | StopInstance
+    | StoreKeys
     | Answer
     | QueryAnswered
     | Notify

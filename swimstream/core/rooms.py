@@ -11,6 +11,7 @@ from swimstream.core.conversation import Conversation
 from swimstream.core.council.council import Council
 from swimstream.core.council.founding import Founding
 from swimstream.core.effects import Notify, StartInstance, StopInstance
+from swimstream.core.keys import KeyService
 from swimstream.core.membership.addresses import Addresses
 from swimstream.core.membership.detector import Detector
 from swimstream.core.membership.gossip import ROUTINE, URGENT
@@ -24,6 +25,7 @@ from swimstream.core.submissions import Submissions
 from swimstream.errors import UsageError
 from swimstream.events import InstanceChanged
 from swimstream.model.identity import BOOT_MAX, Run
+from swimstream.model.keys import KEYS_TOPIC
 from swimstream.model.member import SPEAKS, Profile
 from swimstream.wire.codec import encode_message
 from swimstream.wire.messages import Alive
@@ -193,6 +195,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
     council = _open_council(config, membership, outbox, saved=saved, rng=rng, counters=counters, now=now)
     detector = Detector(membership, outbox, timing=timing, rng=rng, counters=counters, mark=lambda: council.mark)
     conversation = Conversation(membership, outbox, config=config, counters=counters)
+    conversation.serve(KEYS_TOPIC, KeyService(envelopes.ring, outbox, counters=counters).answer)
     syncer = _syncer(membership, outbox, statuses, conversation, timing=timing, rng=rng, counters=counters)
     return Rooms(
         counters=counters,

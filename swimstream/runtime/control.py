@@ -22,6 +22,9 @@ or `{"ok": false, "error": "..."}`; any number of requests on one connection, an
                 "patience_s": 5}, all but the topic may be left out; answers: worker, payload (hex), text (if it is);
                 silent, away: names
     ping        request {"verb": "ping", "names": ["w2"], "patience_s": 5}; like query; each worker answers by itself
+    remove      request {"verb": "remove", "name": "w9"}, a dead member; nothing; it counts as one that has left
+    keys        request {"verb": "keys", "change": "list"}; or "install" with "key": base64; or "use" or "remove" with
+                "key": id and "force": false; complete, keys: worker → ids; refused: worker → why; silent, away: names
     leave       nothing; answered once the others have been told; the worker then ends
     watch       a line {"ok": true, "event": "snapshot", ...}, then a line for each event, `event` being member,
                 instance, leader, decision, superseded, foreign_cluster, forgotten, name_conflict, tags, broadcast,

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from swimstream.errors import UsageError
+from swimstream.model.keys import KeyChange
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -53,12 +54,44 @@ async def _ping(worker: Controlled, request: Request) -> JsonTable:
     return query_json(await worker.ping(names=names, patience_s=patience_s))  # type: ignore[arg-type]  # checked there
 
 
+async def _remove(worker: Controlled, request: Request) -> JsonTable:
+    await worker.remove(_text(request, "name"))
+    return {}
+
+
+async def _keys(worker: Controlled, request: Request) -> JsonTable:
+    change, force = request.get("change", "list"), request.get("force", False)
+    if not isinstance(force, bool):
+        raise UsageError(f"force: expected true or false, got {force!r}")
+    match change:
+        case "list":
+            report = await worker.keys()
+        case "install":
+            report = await worker.install_key(_text(request, "key"))
+        case "use":
+            report = await worker.use_key(_text(request, "key"), force=force)
+        case "remove":
+            report = await worker.remove_key(_text(request, "key"), force=force)
+        case _:
+            known = ", ".join(each.value for each in KeyChange)
+            raise UsageError(f"change: expected one of {known}, got {change!r}")
+    return {
+        "complete": report.is_complete,
+        "keys": {worker: list(held) for worker, held in sorted(report.keys.items())},
+        "refused": dict(sorted(report.refused.items())),
+        "silent": list(report.silent),
+        "away": list(report.away),
+    }
+
+
 TALK: Mapping[str, Callable[[Controlled, Request], Awaitable[JsonTable]]] = {
     "set-tags": _set_tags,
     "broadcast": _broadcast,
     "send": _send,
     "query": _query,
     "ping": _ping,
+    "remove": _remove,
+    "keys": _keys,
 }
 
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from swimstream.model.identity import Address
     from swimstream.model.job import JobSpec
+    from swimstream.model.keys import KeysReport
     from swimstream.model.talk import QueryResult
     from swimstream.runtime.replies import Reply
     from swimstream.runtime.subscriptions import Subscription
@@ -56,3 +57,18 @@ class Controlled(Protocol):
 
     def ping(self, *, names: Iterable[str] = (), patience_s: float = 5.0) -> Reply[QueryResult]:
         """Ask others for a sign of life."""
+
+    def remove(self, name: str) -> Reply[None]:
+        """Have a dead member taken for one that has left."""
+
+    def keys(self, *, patience_s: float = 5.0) -> Reply[KeysReport]:
+        """Ask who holds which keys."""
+
+    def install_key(self, key: str, *, patience_s: float = 5.0) -> Reply[KeysReport]:
+        """Have a key installed everywhere."""
+
+    def use_key(self, key_id: str, *, force: bool = False, patience_s: float = 5.0) -> Reply[KeysReport]:
+        """Have a key used everywhere."""
+
+    def remove_key(self, key_id: str, *, force: bool = False, patience_s: float = 5.0) -> Reply[KeysReport]:
+        """Have a key removed everywhere."""

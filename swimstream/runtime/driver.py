@@ -26,6 +26,7 @@ from swimstream.core.effects import (
     SendPacket,
     StartInstance,
     StopInstance,
+    StoreKeys,
 )
 from swimstream.runtime.streams import Streams
 from swimstream.runtime.view import View
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from swimstream.core.effects import Effect, Record
     from swimstream.core.participant import Participant
-    from swimstream.runtime.faces import Audience, Durable, InstanceRunner
+    from swimstream.runtime.faces import Audience, Durable, InstanceRunner, KeyStore
     from swimstream.runtime.reports import Reports
     from swimstream.runtime.resolver import Resolver
     from swimstream.runtime.udp import UdpSocket
@@ -64,6 +65,7 @@ class Driver:
         udp: UdpSocket,
         resolver: Resolver,
         storage: Durable,
+        key_store: KeyStore,
         runner: InstanceRunner,
         audience: Audience,
         reports: Reports,
@@ -74,6 +76,7 @@ class Driver:
         self._udp = udp
         self._resolver = resolver
         self._storage = storage
+        self._key_store = key_store
         self._runner = runner
         self._audience = audience
         self._reports = reports
@@ -265,6 +268,9 @@ class Driver:
                     records.append(effect.record)
                 case Answer() | QueryAnswered() | Notify():
                     self._news.append(effect)
+                case StoreKeys(keys=keys):
+                    with trio.CancelScope(shield=True):
+                        await trio.to_thread.run_sync(self._key_store.store, keys)
                 case _:
                     await self._persist(records)
                     records = []

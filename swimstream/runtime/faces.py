@@ -20,6 +20,13 @@ class Durable(Protocol):
         """Store `records`, in order; durable on return. Called from a thread of its own."""
 
 
+class KeyStore(Protocol):
+    """Where changed keys go."""
+
+    def store(self, keys: Sequence[bytes]) -> None:
+        """Store all keys, the one that seals first. Called from a thread of its own."""
+
+
 class InstanceRunner(Protocol):
     """Who runs instances; both calls return at once."""
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
-from swimstream.errors import UsageError
+from swimstream.errors import SwimstreamError, UsageError
 from swimstream.runtime.waking import in_event_loop, sleep_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @attrs.frozen
@@ -76,6 +77,29 @@ class Reply(Generic[T]):
         finally:
             self.forget(sleep)
         return self.result()
+
+    def then(self, go_on: Callable[[T], Reply[U]]) -> Reply[U]:
+        """Return a reply that is settled as that of `go_on(value)`, which is called where this one is settled."""
+        later: Reply[U] = Reply()
+
+        def act() -> None:
+            try:
+                later.take_over(go_on(self.result()))
+            except SwimstreamError as error:
+                later.fail(error)
+
+        self.on_settled(later, act)
+        return later
+
+    def take_over(self, source: Reply[T]) -> None:
+        """Be settled as `source` is."""
+        source.on_settled(self, lambda: self._settle(source.outcome))
+
+    @property
+    def outcome(self) -> Found[T] | BaseException:
+        """Return how a settled reply has come out, as it is."""
+        assert self._outcome is not None, "ask for the outcome of a settled reply only"
+        return self._outcome
 
     def on_settled(self, key: object, act: Callable[[], None]) -> None:
         """Call `act` once, on the thread that settles, or at once if settled already. It must not block."""

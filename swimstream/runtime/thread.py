@@ -9,6 +9,7 @@ import itertools
 import logging
 import secrets
 import threading
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from swimstream.model.talk import Send
 from swimstream.runtime import clock
 from swimstream.runtime.binding import bind_pair, is_wildcard, resolve
 from swimstream.runtime.driver import Driver
+from swimstream.runtime.key_file import KeyFile
 from swimstream.runtime.replies import Reply
 from swimstream.runtime.resolver import Resolver
 from swimstream.runtime.subscriptions import Subscriptions
@@ -58,6 +60,8 @@ class PeerSettings:
     """Its `advertise` is filled in once the port is known."""
     boot: int
     saved: Saved
+    key_file: Path | None = None
+    """Where the keys go when they are changed for the whole cluster."""
 
 
 def build_node(config: NodeConfig, settings: PeerSettings) -> Participant:
@@ -141,6 +145,10 @@ class PeerThread:
             self._queries[request] = reply
         self._post(lambda node, now: node.say(request, said, now=now))
         return reply
+
+    def remove(self, name: str) -> Reply[None]:
+        """Have a dead member taken for one that has left; the reply raises `UsageError` when that is refused."""
+        return self._command(lambda node, request, now: node.remove(request, name, now=now), UsageError)
 
     def leave(self) -> Reply[None]:
         """Say goodbye; the peer ends once it has been said."""
@@ -233,6 +241,7 @@ class PeerThread:
                 udp=udp,
                 resolver=resolver,
                 storage=self._storage,
+                key_store=KeyFile(settings.key_file),
                 runner=self._runner,
                 audience=self,
                 reports=self._reports,

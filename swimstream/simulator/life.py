@@ -30,6 +30,7 @@ from swimstream.core.effects import (
     SendPacket,
     StartInstance,
     StopInstance,
+    StoreKeys,
 )
 from swimstream.errors import StorageError
 from swimstream.events import Event, Superseded
@@ -346,7 +347,7 @@ class Life:
                 self._clock.after(0.0, partial(self._on_answer, self, effect.request, effect.error))
             case Notify():
                 self._hear(effect.event)
-            case QueryAnswered():
+            case QueryAnswered() | StoreKeys():
                 pass
             case _:
                 assert_never(effect)

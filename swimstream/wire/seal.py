@@ -21,19 +21,17 @@ front everywhere, then the old one is removed everywhere. Whoever holds a key ca
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
 from swimstream.errors import UsageError, WireError
+from swimstream.wire.keyring import KeyRing, key_id
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from random import Random
 
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -41,8 +39,6 @@ if TYPE_CHECKING:
     from swimstream.model.identity import Address
 
 SEALED = 2
-KEY_BYTES = 32
-KEYS_MAX = 8
 HEAD_BYTES = 25
 TAG_BYTES = 16
 COUNTERS_PER_PREFIX = 2**32
@@ -51,22 +47,6 @@ WINDOW = 4_096
 _WINDOW_MASK = (1 << WINDOW) - 1
 PREFIXES_MAX = 16_384
 """So many senders' windows are kept; the one heard of least recently goes first (`seal_windows_dropped`)."""
-
-
-def parse_key(text: str, *, field: str) -> bytes:
-    """Return the key that `swimstream keygen` printed; raise `UsageError` naming `field` otherwise."""
-    try:
-        key = base64.b64decode(text.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise UsageError(f"{field}: expected {KEY_BYTES} bytes in base64, as 'swimstream keygen' prints them")
-    return key
-
-
-def key_id(key: bytes) -> bytes:
-    """Return four bytes that tell keys apart and say nothing of them."""
-    return hashlib.blake2b(key, digest_size=4, person=b"swimstream key").digest()
 
 
 class Envelope(Protocol):
@@ -101,16 +81,14 @@ class Sealed:
 
     overhead = HEAD_BYTES + TAG_BYTES
 
-    def __init__(
-        self, keys: Iterable[bytes], *, rng: Random, counters: Counter[str], here: Address | None = None
-    ) -> None:
-        """Read what is sealed for who is at `here`; frames if it is None.
+    def __init__(self, ring: KeyRing, *, rng: Random, counters: Counter[str], here: Address | None = None) -> None:
+        """Seal and open by `ring`, as it is at the moment. Read what is for who is at `here`; frames if it is None.
 
         Raise `UsageError` if the library `cryptography` is not installed.
         """
-        cipher, self._invalid_tag = _library()
-        self._ciphers = {key_id(key): cipher(key) for key in keys}
-        self._own_key = next(iter(self._ciphers))
+        self._cipher, self._invalid_tag = _library()
+        self._ring = ring
+        self._read_ring()
         self._rng = rng
         self._counters = counters
         self._reader = _reader(here)
@@ -119,8 +97,15 @@ class Sealed:
         self._windows: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         """Prefix → the newest counter seen, and a bit for each of the last `WINDOW` up to it."""
 
+    def _read_ring(self) -> None:
+        self._version = self._ring.version
+        self._ciphers = {key_id(key): self._cipher(key) for key in self._ring.keys}
+        self._own_key = self._ring.ids[0]
+
     def wrap(self, packet: bytes, *, cluster_id: int, to: Address | None = None) -> bytes:
         """Return the sealed packet."""
+        if self._version != self._ring.version:
+            self._read_ring()
         if self._count >= COUNTERS_PER_PREFIX:
             self._prefix, self._count = self._rng.getrandbits(64).to_bytes(8), 0
         nonce = self._prefix + self._count.to_bytes(4)
@@ -132,6 +117,8 @@ class Sealed:
         """Return the packet; a window is only moved by what is authentic."""
         if len(data) < HEAD_BYTES + TAG_BYTES or data[0] != SEALED:
             raise self._refused("packets_unsealed", "expected a sealed packet")
+        if self._version != self._ring.version:
+            self._read_ring()
         cipher = self._ciphers.get(data[1:5])
         if cipher is None:
             raise self._refused("packets_of_unknown_key", "expected a key of the ring")
@@ -174,6 +161,8 @@ class Envelopes:
 
     datagram: Envelope
     frame: Envelope
+    ring: KeyRing | None = None
+    """The keys of both, which may change; None for plain ones."""
 
 
 PLAIN = Envelopes(Plain(), Plain())
@@ -186,7 +175,9 @@ def envelopes_for(keys: Sequence[bytes], *, rng: Random, counters: Counter[str],
     """
     if not keys:
         return PLAIN
-    return Envelopes(Sealed(keys, rng=rng, counters=counters, here=here), Sealed(keys, rng=rng, counters=counters))
+    ring = KeyRing(keys)
+    datagrams = Sealed(ring, rng=rng, counters=counters, here=here)
+    return Envelopes(datagrams, Sealed(ring, rng=rng, counters=counters), ring)
 
 
 def _reader(address: Address | None) -> bytes:

@@ -14,6 +14,7 @@ from swimstream.core.effects import OpenStream, Saved, SendFrame, SendPacket
 from swimstream.core.node import Node
 from swimstream.model.identity import Address
 from swimstream.wire.codec import encode_message, encode_packet
+from swimstream.wire.keyring import KeyRing
 from swimstream.wire.messages import Header
 from swimstream.wire.seal import SEALED, Sealed
 from tests import strategies
@@ -96,7 +97,7 @@ def test_whatever_a_stranger_sends_changes_nothing(messages: list[Message], send
     target.take_effects()
     before = (target.members(), target.statuses(), target.plan, target.mark, target.next_deadline())
     packet = encode_packet(Header(0, sender), [encode_message(message) for message in messages])  # type: ignore[arg-type]  # drawn
-    data = Sealed([OTHER], rng=Random(1), counters=Counter()).wrap(packet, cluster_id=0) if forged else packet
+    data = Sealed(KeyRing([OTHER]), rng=Random(1), counters=Counter()).wrap(packet, cluster_id=0) if forged else packet
     target.receive_packet(data, source=address_of("z"), now=0.0)
     target.receive_frame(-1, data, now=0.0)
     assert (target.members(), target.statuses(), target.plan, target.mark, target.next_deadline()) == before

@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from chaos.fuzz.bounds import overfull, state_of, tables
 from chaos.fuzz.scenes import CLUSTER, KEY, address_of, follower, run_of
 from swimstream.wire.codec import encode_message, encode_packet
+from swimstream.wire.keyring import key_id
 from swimstream.wire.messages import Header, Message
-from swimstream.wire.seal import HEAD_BYTES, SEALED, envelopes_for, key_id
+from swimstream.wire.seal import HEAD_BYTES, SEALED, envelopes_for
 from tests import strategies
 
 STREAMS = st.sampled_from([None, -1, -2, 1])

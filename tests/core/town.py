@@ -18,6 +18,7 @@ from swimstream.core.effects import (
     SendPacket,
     StartInstance,
     StopInstance,
+    StoreKeys,
 )
 from swimstream.core.node import Node
 from swimstream.model.identity import Address, Run
@@ -52,6 +53,8 @@ class Citizen:
         self.name = name
         self.disk = disk
         self.answers: dict[int, str] = {}
+        self.keys: tuple[bytes, ...] = ()
+        """What its key file holds since the keys were changed."""
         self.results: dict[int, QueryResult] = {}
         self.events: list[Event] = []
         self.running: dict[str, int] = {}
@@ -184,6 +187,8 @@ class Town:
             case Answer(request=request, error=error):
                 assert request not in citizen.answers, "a request is answered once"
                 citizen.answers[request] = error
+            case StoreKeys(keys=keys):
+                citizen.keys = keys
             case QueryAnswered(request=request, result=result):
                 citizen.results[request] = result
             case Notify(event=event):

@@ -14,6 +14,7 @@ from swimstream.errors import UsageError
 from swimstream.events import LeaderChanged
 from swimstream.model.identity import Address, Run
 from swimstream.model.job import JobSpec, OperatorSpec
+from swimstream.model.keys import KeysReport
 from swimstream.model.plan import Plan
 from swimstream.model.talk import QueryResult
 from swimstream.runtime import control
@@ -79,6 +80,28 @@ class FakeWorker:
     def ping(self, *, names: Iterable[str] = (), patience_s: float = 5.0) -> Reply[QueryResult]:
         self.said.append(("ping", names, patience_s))
         return self._result()
+
+    def remove(self, name: str) -> Reply[None]:
+        self.said.append(("remove", name))
+        return self._done()
+
+    def keys(self, *, patience_s: float = 5.0) -> Reply[KeysReport]:
+        return self._report("keys", patience_s)
+
+    def install_key(self, key: str, *, patience_s: float = 5.0) -> Reply[KeysReport]:
+        return self._report("install", key, patience_s)
+
+    def use_key(self, key_id: str, *, force: bool = False, patience_s: float = 5.0) -> Reply[KeysReport]:
+        return self._report("use", key_id, force, patience_s)
+
+    def remove_key(self, key_id: str, *, force: bool = False, patience_s: float = 5.0) -> Reply[KeysReport]:
+        return self._report("remove-key", key_id, force, patience_s)
+
+    def _report(self, *said: object) -> Reply[KeysReport]:
+        self.said.append(said)
+        reply: Reply[KeysReport] = Reply()
+        reply.succeed(KeysReport(keys={"a": ("0a0b0c0d",)}, refused={"b": "full"}, silent=("c",), away=("d",)))
+        return reply
 
     def _result(self) -> Reply[QueryResult]:
         reply: Reply[QueryResult] = Reply()
@@ -266,3 +289,41 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path, worker: FakeWork
 def test_a_client_says_when_nobody_listens(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^control: no worker listens at "):
         ControlClient(tmp_path / "none.sock")
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "said"),
+    [
+        ({}, ("keys", 5.0)),
+        ({"change": "list"}, ("keys", 5.0)),
+        ({"change": "install", "key": "text"}, ("install", "text", 5.0)),
+        ({"change": "use", "key": "0a0b0c0d"}, ("use", "0a0b0c0d", False, 5.0)),
+        ({"change": "remove", "key": "0a0b0c0d", "force": True}, ("remove-key", "0a0b0c0d", True, 5.0)),
+    ],
+)
+def test_keys_are_changed_and_who_did_what_is_told(
+    path: Path, worker: FakeWorker, request_fields: dict[str, object], said: tuple[object, ...]
+) -> None:
+    with ControlClient(path) as client:
+        answer = client.ask("keys", **request_fields)
+    assert worker.said == [said]
+    told = {"keys": {"a": ["0a0b0c0d"]}, "refused": {"b": "full"}, "silent": ["c"], "away": ["d"], "complete": False}
+    assert told.items() <= answer.items()
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "field"),
+    [({"change": "burn"}, "change"), ({"change": "use"}, "key"), ({"change": "use", "key": "x", "force": 1}, "force")],
+)
+def test_a_wrong_change_of_keys_is_refused_by_the_field(
+    path: Path, worker: FakeWorker, request_fields: dict[str, object], field: str
+) -> None:
+    with ControlClient(path) as client, pytest.raises(UsageError, match=f"^{field}: expected"):
+        client.ask("keys", **request_fields)
+    assert worker.said == []
+
+
+def test_a_dead_member_is_removed(path: Path, worker: FakeWorker) -> None:
+    with ControlClient(path) as client:
+        client.ask("remove", name="w9")
+    assert worker.said == [("remove", "w9")]

@@ -24,6 +24,7 @@ from swimstream.core.effects import (
     SendPacket,
     StartInstance,
     StopInstance,
+    StoreKeys,
     VoteRecord,
 )
 from swimstream.errors import UsageError
@@ -77,6 +78,9 @@ class Ears:
         self.views.append(view)
         self._hear(view)
 
+    def store(self, keys: Sequence[bytes]) -> None:
+        self._hear(StoreKeys(tuple(keys)))
+
     def told(self, event: Event) -> None:
         self._hear(event)
 
@@ -112,6 +116,7 @@ class Rig:
             self.node,
             udp=self.udp,
             resolver=Resolver((), family=socket.AF_INET, own=self.address),
+            key_store=self.ears,
             storage=self.disk,
             runner=self.ears,
             audience=self.ears,

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from swimstream.errors import UsageError, WireError
 from swimstream.model.identity import Address
 from swimstream.wire import seal
-from swimstream.wire.seal import HEAD_BYTES, PREFIXES_MAX, WINDOW, Sealed, envelopes_for, key_id, parse_key
+from swimstream.wire.keyring import KeyRing, key_id, parse_key
+from swimstream.wire.seal import HEAD_BYTES, PREFIXES_MAX, WINDOW, Sealed, envelopes_for
 
 ONE, TWO = bytes(range(32)), bytes(range(32, 64))
 HERE, THERE = Address("10.0.0.1", 7_000), Address("10.0.0.2", 7_000)
 
 
 def sealed(*keys: bytes, seed: int = 1) -> Sealed:
-    return Sealed(keys, rng=Random(seed), counters=Counter())
+    return Sealed(KeyRing(keys), rng=Random(seed), counters=Counter())
 
 
 @settings(deadline=None)
@@ -59,7 +60,7 @@ def test_bytes_of_a_stranger_are_refused_and_leave_no_window(data: bytes) -> Non
 def test_another_key_is_counted_as_unknown() -> None:
     counters: Counter[str] = Counter()
     with pytest.raises(WireError):
-        Sealed([ONE], rng=Random(1), counters=counters).unwrap_untrusted(sealed(TWO).wrap(b"x", cluster_id=1))
+        Sealed(KeyRing([ONE]), rng=Random(1), counters=counters).unwrap_untrusted(sealed(TWO).wrap(b"x", cluster_id=1))
     assert counters == {"packets_of_unknown_key": 1}
 
 
@@ -67,7 +68,7 @@ def test_a_forged_packet_that_names_a_known_key_is_counted_as_forged() -> None:
     counters: Counter[str] = Counter()
     head = bytes([2]) + key_id(ONE) + bytes(HEAD_BYTES - 5)
     with pytest.raises(WireError):
-        Sealed([ONE], rng=Random(1), counters=counters).unwrap_untrusted(head + bytes(40))
+        Sealed(KeyRing([ONE]), rng=Random(1), counters=counters).unwrap_untrusted(head + bytes(40))
     assert counters == {"packets_forged": 1}
 
 
@@ -131,7 +132,7 @@ def test_the_windows_are_bounded_and_the_one_longest_silent_goes(monkeypatch: py
     monkeypatch.setattr(seal, "PREFIXES_MAX", 3)
     assert PREFIXES_MAX > 8_192
     counters: Counter[str] = Counter()
-    envelope = Sealed([ONE], rng=Random(1), counters=counters)
+    envelope = Sealed(KeyRing([ONE]), rng=Random(1), counters=counters)
     for seed in range(10, 15):
         envelope.unwrap_untrusted(sealed(ONE, seed=seed).wrap(b"x", cluster_id=1))
     assert (len(envelope._windows), counters["seal_windows_dropped"]) == (3, 2)
