@@ -31,9 +31,11 @@ from swimstream.events import (
     TagsChanged,
 )
 from swimstream.job_file import load_job
+from swimstream.model.coordinate import Coordinate
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
-from swimstream.model.member import Member, MemberState, Profile
+from swimstream.model.keys import KeysReport
+from swimstream.model.member import Evidence, Member, MemberState, Profile
 from swimstream.model.plan import Assignment, Decision, Plan, PlanMark
 from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.model.talk import QueryResult, Question
@@ -50,11 +52,13 @@ __all__ = [
     "Address",
     "Assignment",
     "BroadcastReceived",
+    "Coordinate",
     "Decided",
     "Decision",
     "DeliveryFailed",
     "Event",
     "EventsLost",
+    "Evidence",
     "ForeignCluster",
     "InstanceChanged",
     "InstanceId",
@@ -62,6 +66,7 @@ __all__ = [
     "InstanceStatus",
     "JobSpec",
     "JoinFailed",
+    "KeysReport",
     "LeaderChanged",
     "Member",
     "MemberChanged",

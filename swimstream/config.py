@@ -38,43 +38,58 @@ class Timing:
     """The pace of the protocol. Seconds end in `_s`. Defaults are those of a data centre (`LAN`)."""
 
     probe_interval_s: float = attrs.field(default=1.0, validator=_between(0.01, 60, " s"))
-    """One member is probed every interval (SWIM §4.1). Shorter finds a death sooner and costs more packets."""
+    """One member is probed every interval, 0.01 to 60 s (SWIM §4.1). Shorter finds a death sooner and costs more
+    packets and CPU, in proportion. Several times the usual round trip; memberlist takes 1 s and, for the WAN, 5."""
     probe_timeout_s: float = attrs.field(default=0.5, validator=_between(0.005, 60, " s"))
-    """A direct ack is awaited so long before relays are asked. Above the 99th percentile of the round trip."""
+    """A direct ack is awaited at most so long before relays are asked, 0.005 to 60 s and less than the interval; sooner
+    when the target's measured round trips allow it (RFC 6298). Above the 99th percentile of the slowest link."""
     indirect_probes: int = attrs.field(default=3, validator=_between(0, 16))
-    """How many relays are asked to probe for us (SWIM §4.1, k)."""
+    """How many relays are asked to probe for us, 0 to 16 (SWIM §4.1, k). More where links lose much: a live target
+    goes unheard with the power of it. 0 trusts the direct probe and the stream alone."""
     health_max: int = attrs.field(default=8, validator=_between(0, 16))
-    """Ceiling of the local health score; intervals stretch up to 1 + this (Lifeguard, LHA-Probe)."""
+    """Ceiling of the local health score, 0 to 16; intervals stretch up to 1 + this (Lifeguard, LHA-Probe, S = 8).
+    Higher for machines that are starved for longer; detection by a sick peer slows down with it. 0 switches it off."""
     suspicion_mult: float = attrs.field(default=4.0, validator=_between(1, 64))
-    """Shortest suspicion = mult * max(1, log10 n) * probe interval. Smaller is faster and wrong more often."""
+    """Shortest suspicion = mult * max(1, log10 n) * probe interval; 1 to 64 (Lifeguard, alpha). The knob between speed
+    and errors: 2 finds a death in about half the time of 5, and is wrong more often."""
     suspicion_max_mult: float = attrs.field(default=6.0, validator=_between(1, 64))
-    """A suspicion that nobody confirms lasts this many times longer (Lifeguard, LHA-Suspicion)."""
+    """A suspicion that nobody confirms lasts this many times longer, 1 to 64 (Lifeguard, LHA-Suspicion, beta = 6). 1
+    gives every suspicion the same time, as plain SWIM does."""
     suspicion_confirmations: int = attrs.field(default=3, validator=_between(0, 16))
-    """Independent accusers, beyond the first, that bring a suspicion to its shortest (Lifeguard, K)."""
+    """Independent accusers, beyond the first, that bring a suspicion to its shortest, 0 to 16 (Lifeguard, K = 3). Fewer
+    where there are few members; never more are awaited than there are."""
     gossip_interval_s: float = attrs.field(default=0.2, validator=_between(0.01, 60, " s"))
-    """Queued updates leave at this pace even when no probe carries them."""
+    """Queued updates leave at this pace even when no probe carries them, 0.01 to 60 s (memberlist: 0.2 s, WAN 0.5).
+    About the one-way delay or more; a tick without news sends nothing."""
     gossip_fanout: int = attrs.field(default=3, validator=_between(1, 16))
-    """To how many random members a gossip tick goes."""
+    """To how many random members a gossip tick goes, 1 to 16 (memberlist: 3, WAN 4). News reaches all in about
+    log(n) / log(1 + fanout) ticks."""
     retransmit_mult: int = attrs.field(default=4, validator=_between(1, 16))
-    """An update is sent mult * ceil(log10(n + 1)) times (SWIM §4.1, lambda log n)."""
+    """An update is sent mult * ceil(log10(n + 1)) times, 1 to 16 (SWIM §4.1, lambda log n; memberlist: 4). More where
+    much is lost; what is missed all the same, a sync repairs."""
     sync_interval_s: float = attrs.field(default=15.0, validator=_between(0.1, 3600, " s"))
-    """Digests are compared with one random member every interval; repairs whatever gossip lost."""
+    """Hashes are compared with one random member every interval, 0.1 to 3,600 s; repairs whatever gossip lost. Bounds
+    how long views may differ; costs one small datagram while they agree (memberlist exchanges tables every 30 s)."""
     reconnect_interval_s: float = attrs.field(default=10.0, validator=_between(0.1, 3600, " s"))
-    """One random dead member (or seed) is tried again every interval, so that partitions heal by themselves."""
+    """A random dead member or lost seed is tried again every interval, 0.1 to 3,600 s, by few of the members, so that
+    partitions heal by themselves (Serf: 30 s). Bounds how long that takes."""
     tombstone_s: float = attrs.field(default=86_400.0, validator=_between(1, 604_800, " s"))
-    """How long a dead or left member is remembered. Longer than any partition that should heal by itself."""
+    """How long a dead or left member is remembered, 1 to 604,800 s (Serf: 24 h). Longer than any partition that should
+    heal by itself."""
     heartbeat_interval_s: float = attrs.field(default=0.5, validator=_between(0.01, 60, " s"))
-    """The leader's heartbeat to the council. At least twice the 99th percentile of the round trip."""
+    """The leader's heartbeat to the council, 0.01 to 60 s. At least twice the 99th percentile of the round trip between
+    its members (Raft §5.6: the broadcast time is to be well below the election time-out)."""
     election_heartbeats: float = attrs.field(default=6.0, validator=_between(3, 100))
-    """A voter waits for this many to twice this many heartbeat intervals before it campaigns (Raft §5.2)."""
+    """A voter waits for this many to twice this many heartbeat intervals before it campaigns, 3 to 100 (Raft §5.2).
+    Fewer bring a new leader sooner, and needless elections where heartbeats are lost."""
     status_interval_s: float = attrs.field(default=1.0, validator=_between(0.01, 60, " s"))
-    """Progress of an instance is told at most once per interval, on probes that go out anyway; changes of state are
-    told at once."""
+    """Progress of an instance is told at most once per interval, 0.01 to 60 s, on probes that go out anyway; changes of
+    state are told at once. As fresh as people and checkpoints need it."""
     accept_timeout_s: float = attrs.field(default=20.0, validator=_between(0.1, 3600, " s"))
-    """An assignment that its worker has not taken up after so long is decided again. Above the sync interval, so that
-    a status that gossip lost has been repaired by then."""
+    """An assignment that its worker has not taken up after so long is decided again, 0.1 to 3,600 s. Above the sync
+    interval, so that a status that gossip lost has been repaired by then."""
     packet_bytes_max: int = attrs.field(default=1_200, validator=_between(512, 65_000, " B"))
-    """Largest datagram; 1,200 fits any path. Larger messages go by stream."""
+    """Largest datagram, 512 to 65,000 B; 1,200 fits any path (RFC 9000 §14). Larger messages go by stream."""
 
     def __attrs_post_init__(self) -> None:
         if self.probe_timeout_s >= self.probe_interval_s:

@@ -91,8 +91,7 @@ class WorkerConfig:
     """Dotted module whose functions marked by `@swimstream.operator(kind)` the `swimstream worker` command runs."""
     key_file: Path | None = attrs.field(default=None, converter=_to_path)
     """Secret keys of the cluster, one a line as `swimstream keygen` makes them, at most 8. The first seals every
-    packet, all of them open; so keys are changed by three rolling restarts: add the new one, put it first, remove
-    the old one. Needs the extra `crypto`."""
+    packet, all of them open. A change of the keys of the running cluster is written here. Needs the extra `crypto`."""
     insecure_plaintext: bool = attrs.field(default=False)
     """Whether to listen, without encryption or authentication, where other machines can reach."""
     tags: Mapping[str, str] = attrs.field(factory=dict)

@@ -24,9 +24,10 @@ def members(control: Path, *, as_json: bool) -> None:
     answer = ask(control, "members")
 
     def lines() -> Sequence[str]:
-        heads = ("NAME", "STATE", "FOR", "SITE", "ADDRESS", "CAPACITY", "TAGS", "ACCUSERS")
+        heads = ("NAME", "STATE", "FOR", "SITE", "ADDRESS", "RTT", "CAPACITY", "TAGS", "ACCUSERS")
         rows = [
-            (row["name"], row["state"], span(row["for_s"]), row["site"], row["address"], row["capacity"],
+            (row["name"], row["state"], span(row["for_s"]), row["site"], row["address"],
+             "" if row["rtt_ms"] is None else f"{row['rtt_ms']:.1f} ms", row["capacity"],
              " ".join(f"{key}={value}" for key, value in row["tags"].items()), ", ".join(row["accusers"]))
             for row in answer["members"]
         ]  # fmt: skip

@@ -6,7 +6,7 @@ or `{"ok": false, "error": "..."}`; any number of requests on one connection, an
     verb        answer, besides "ok"
     hello       worker: name, boot, address, site, version, protocol
     members     members: name, boot, state, incarnation, for_s, address, site, kinds, capacity, accusers,
-                evidence (what each accuser saw, in words), tags
+                evidence (what each accuser saw, in words), tags, rtt_ms (estimated, from here; null if unknown)
     operators   jobs: name, operators, finished;  operators: instance, job, operator, index, kind, inputs, worker,
                 boot, epoch, failures, finished, state, since_ms, progress, checkpoint (hex), endpoint, cause
     leader      leader: name ("" if unknown), term, index, cluster_id, council
@@ -238,7 +238,12 @@ def _members(view: View) -> JsonTable:
 
 
 def _member(member: Member, view: View, now: float) -> JsonTable:
-    return member_json(member, now=now) | {"tags": tags_json(view.tags.get(member.run.name, {}))}
+    name = member.run.name
+    rtt_s = view.rtt_s(name)
+    more: JsonTable = {"tags": tags_json(view.tags.get(name, {})), "rtt_ms": None}
+    if rtt_s is not None:
+        more["rtt_ms"] = round(rtt_s * 1_000, 3)
+    return member_json(member, now=now) | more
 
 
 class _Lines:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from swimstream.model.status import InstanceStatus
     from swimstream.runtime.view import View
 
-Json = str | int | float | bool | list["Json"] | dict[str, "Json"]
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 JsonTable = dict[str, Json]
 
 

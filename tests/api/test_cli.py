@@ -142,7 +142,7 @@ def test_members_are_a_table_for_people(control: Path) -> None:
     status, out, _ = ask("members", "--control", str(control))
     heads, row = out.splitlines()
     assert status == 0
-    assert heads.split() == ["NAME", "STATE", "FOR", "SITE", "ADDRESS", "CAPACITY", "TAGS", "ACCUSERS"]
+    assert heads.split() == ["NAME", "STATE", "FOR", "SITE", "ADDRESS", "RTT", "CAPACITY", "TAGS", "ACCUSERS"]
     assert row.split()[:2] == ["w1", "alive"]
 
 

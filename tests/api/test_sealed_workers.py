@@ -11,9 +11,15 @@ from click.testing import CliRunner
 
 from swimstream import JobSpec, OperatorContext, OperatorSpec, UsageError, Worker, WorkerConfig
 from swimstream.cli.keygen import keygen
+from swimstream.model.member import MemberState
+from swimstream.runtime.replies import Found
+from swimstream.wire.keyring import key_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from swimstream.runtime.view import View
 
 JOB = JobSpec(name="job", operators=[OperatorSpec(name="op", kind="touch")])
 
@@ -58,6 +64,76 @@ def test_a_worker_in_the_middle_of_a_change_of_keys_is_understood(tmp_path: Path
     old, both = key_file(tmp_path / "old", 1), key_file(tmp_path / "both", 1, 2)
     with worker("a", old) as one, worker("b", both, seeds=(str(one.address),)) as other:
         other.submit(JOB).wait(20)
+
+
+def until(worker: Worker, condition: Callable[[View], bool]) -> None:
+    """Wait until a view of the worker satisfies `condition`."""
+    worker._running().views.when(lambda view: Found(None) if condition(view) else None).wait(20)
+
+
+def settle(workers: list[Worker]) -> None:
+    """Wait until all see each other."""
+    for each in workers:
+        until(each, lambda view: sum(not member.state.is_gone for member in view.members) == len(workers))
+
+
+def ids(*keys: int) -> tuple[str, ...]:
+    return tuple(key_id(bytes([key]) * 32).hex() for key in keys)
+
+
+def test_the_key_of_a_running_cluster_is_changed_in_three_steps_and_kept_in_the_key_files(tmp_path: Path) -> None:
+    files = [key_file(tmp_path / name, 1) for name in "abc"]
+    with (
+        worker("a", files[0]) as one,
+        worker("b", files[1], seeds=(str(one.address),)) as two,
+        worker("c", files[2], seeds=(str(one.address),)) as three,
+    ):
+        settle([one, two, three])
+        fresh = base64.b64encode(bytes([2]) * 32).decode()
+        for report, keys in (
+            (one.install_key(fresh).wait(20), (1, 2)),
+            (two.use_key(ids(2)[0]).wait(20), (2, 1)),
+            (three.remove_key(ids(1)[0]).wait(20), (2,)),
+            (one.keys().wait(20), (2,)),
+        ):
+            assert report.is_complete
+            assert report.keys == dict.fromkeys("abc", ids(*keys))
+        with worker("d", key_file(tmp_path / "d", 2), seeds=(str(one.address),)) as four:
+            settle([one, two, three, four])
+    assert [WorkerConfig(name="x", key_file=file).keys() for file in files] == [(bytes([2]) * 32,)] * 3
+
+
+def test_a_step_that_would_cut_somebody_off_is_refused_and_names_it(tmp_path: Path) -> None:
+    files = [key_file(tmp_path / "a", 1, 2), key_file(tmp_path / "b", 1)]
+    with worker("a", files[0]) as one, worker("b", files[1], seeds=(str(one.address),)) as two:
+        settle([one, two])
+        with pytest.raises(UsageError, match=r"key: to use .* would cut off b; wait for them, or force it"):
+            one.use_key(ids(2)[0]).wait(20)
+        with pytest.raises(UsageError, match=r"key: to remove .* would cut off a, b; wait for them, or force it"):
+            one.remove_key(ids(1)[0]).wait(20)
+        assert one.keys().wait(20).keys == {"a": ids(1, 2), "b": ids(1)}
+
+
+def test_who_is_away_during_a_change_of_keys_is_named(tmp_path: Path) -> None:
+    file = key_file(tmp_path / "key", 1)
+    with worker("a", file) as one:
+        away = worker("b", file, seeds=(str(one.address),))
+        away.start()
+        settle([one, away])
+        away.stop(leave=False)
+        until(one, lambda view: any(member.state is MemberState.DEAD for member in view.members))
+        report = one.install_key(base64.b64encode(bytes([2]) * 32).decode()).wait(20)
+        assert (report.away, report.is_complete, report.lacking(ids(2)[0])) == (("b",), False, ("b",))
+        with pytest.raises(UsageError, match="would cut off b"):
+            one.use_key(ids(2)[0]).wait(20)
+        one.remove("b").wait(20)
+        assert one.use_key(ids(2)[0]).wait(20).is_complete
+
+
+def test_a_worker_without_keys_says_so() -> None:
+    with Worker(name="a", preset="local") as one:
+        report = one.install_key(base64.b64encode(bytes([2]) * 32).decode()).wait(20)
+        assert report.refused == {"a": "this worker has no keys: it talks unsealed"}
 
 
 @pytest.mark.parametrize(

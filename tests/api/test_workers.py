@@ -63,7 +63,8 @@ def three() -> Iterator[list[Worker]]:
     for name in "bc":
         workers.append(build(name, expect=3, seeds=(first,)))
         workers[-1].start()
-    until_view(first, lambda view: bool(view.mark.leader))
+    for worker in workers:  # all of them: who has not heard of the founding cannot elect another leader
+        until_view(worker, lambda view: bool(view.mark.leader) and view.plan.index > 1)
     yield workers
     for worker in reversed(workers):
         worker.stop(leave=False)
