@@ -37,6 +37,7 @@ def boot_after(boot: int, *, rng: Random) -> int:
 
 
 def _boots(saved: Saved, name: str) -> Iterator[int]:
+    yield saved.boot
     yield saved.plan.evicted.get(name, -1)
     for assignment in saved.plan.assignments.values():
         if assignment.run.name == name:

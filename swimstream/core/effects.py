@@ -81,7 +81,14 @@ class PeersRecord:
     addresses: tuple[Address, ...]
 
 
-Record = VoteRecord | EntriesRecord | SnapshotRecord | PeersRecord
+@attrs.frozen
+class BootRecord:
+    """The boot under which this worker becomes a member: a later process must take a higher one, whatever its clock."""
+
+    boot: int
+
+
+Record = VoteRecord | EntriesRecord | SnapshotRecord | PeersRecord | BootRecord
 
 
 @attrs.frozen
@@ -171,3 +178,5 @@ class Saved:
     """What follows the snapshot, in order, without a gap."""
     peers: tuple[Address, ...] = ()
     """Where members lived when this memory was last told."""
+    boot: int = 0
+    """The highest boot of this worker that the memory was told of."""

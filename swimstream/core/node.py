@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.core.boots import boot_after
-from swimstream.core.effects import Answer, Effect, Notify
+from swimstream.core.effects import Answer, BootRecord, Effect, Notify
 from swimstream.core.leadership import Leadership
 from swimstream.core.membership.claims import goodbye_of
 from swimstream.core.membership.joining import JoinState
@@ -295,6 +295,7 @@ class Node:
             self._stop()
         elif self._rooms.joining.state is JoinState.JOINED and not self._rooms.membership.is_announced:
             self._rooms.outbox.identify(self.run, self.plan.cluster_id)
+            self._rooms.outbox.persist(BootRecord(self.run.boot))
             # before the run itself: gossip tells the newest first
             self._rooms.conversation.tagging.begin_run()
             self._rooms.membership.announce(self._now)
@@ -356,6 +357,7 @@ class Node:
         self._rooms.membership.begin_new_run(boot_after(above, rng=self._rng), self._now)
         self._rooms.outbox.identify(self.run, self.plan.cluster_id)
         if self._rooms.membership.is_announced:
+            self._rooms.outbox.persist(BootRecord(self.run.boot))
             self._rooms.conversation.tagging.begin_run()
         self._rooms.detector.begin_new_run()
         self._rooms.founding.begin_new_run(self.run)

@@ -25,7 +25,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, assert_never
 
 from swimstream.config import PEERS_MAX
-from swimstream.core.effects import EntriesRecord, PeersRecord, Record, Saved, SnapshotRecord, VoteRecord
+from swimstream.core.effects import BootRecord, EntriesRecord, PeersRecord, Record, Saved, SnapshotRecord, VoteRecord
 from swimstream.errors import StorageError, UsageError, WireError
 from swimstream.model.plan import Entry, Plan
 from swimstream.wire import checks
@@ -115,6 +115,7 @@ class Storage:
                 plan=plan,
                 entries=entries,
                 peers=_read_peers(state["peers"]) if "peers" in state else (),
+                boot=checks.integer(decode_item_untrusted(state["boot"]), "boot") if "boot" in state else 0,
             )
 
     def write(self, records: Sequence[Record]) -> None:
@@ -158,6 +159,7 @@ class MemoryStorage:
         self._plan = Plan()
         self._entries: list[Entry] = []
         self._peers: tuple[Address, ...] = ()
+        self._boot = 0
 
     def load(self) -> Saved:
         """Return what was written so far."""
@@ -168,6 +170,7 @@ class MemoryStorage:
                 plan=self._plan,
                 entries=tuple(self._entries),
                 peers=self._peers,
+                boot=self._boot,
             )
 
     def write(self, records: Sequence[Record]) -> None:
@@ -187,6 +190,8 @@ class MemoryStorage:
                         self._entries = [entry for entry in self._entries if keeps_tail and entry.index > plan.index]
                     case PeersRecord(addresses=addresses):
                         self._peers = addresses
+                    case BootRecord(boot=boot):
+                        self._boot = boot
                     case _:
                         assert_never(record)
 
@@ -322,6 +327,8 @@ def _write_record(connection: sqlite3.Connection, record: Record) -> None:
             connection.execute("DELETE FROM entries WHERE position <= ? OR NOT ?", (plan.index, keeps_tail))
         case PeersRecord(addresses=addresses):
             _put_state(connection, "peers", encode_item([[each.host, each.port] for each in addresses]))
+        case BootRecord(boot=boot):
+            _put_state(connection, "boot", encode_item(boot))
         case _:
             assert_never(record)
 

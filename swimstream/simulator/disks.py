@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from swimstream.core.effects import (
+    BootRecord,
     EntriesRecord,
     PeersRecord,
     Record,
@@ -29,6 +30,7 @@ class Disk:
         self._plan = Plan()
         self._entries: list[Entry] = []
         self._peers: tuple[Address, ...] = ()
+        self._boot = 0
 
     @property
     def voter(self) -> int:
@@ -53,6 +55,10 @@ class Disk:
                     raise StorageError(f"snapshot.index: {plan.index} leaves a gap before {self._entries[0].index}")
             case PeersRecord(addresses=addresses):
                 self._peers = addresses
+            case BootRecord(boot=boot):
+                if boot <= self._boot:
+                    raise StorageError(f"boot: expected more than {self._boot}, got {boot}")
+                self._boot = boot
             case _:
                 assert_never(record)
 
@@ -64,6 +70,7 @@ class Disk:
             plan=self._plan,
             entries=tuple(self._entries),
             peers=self._peers,
+            boot=self._boot,
         )
 
     def _replace_entries(self, record: EntriesRecord) -> None:

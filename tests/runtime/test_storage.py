@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swimstream.core.effects import EntriesRecord, PeersRecord, Record, Saved, SnapshotRecord, VoteRecord
+from swimstream.core.effects import BootRecord, EntriesRecord, PeersRecord, Record, Saved, SnapshotRecord, VoteRecord
 from swimstream.errors import StorageError, UsageError
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
@@ -75,6 +75,10 @@ def test_a_new_directory_is_created_and_empty(tmp_path: Path) -> None:
 def test_the_newest_addresses_of_members_are_there_after_a_close(tmp_path: Path) -> None:
     first, second = PeersRecord((Address("10.0.0.1", 7_946),)), PeersRecord((Address("::1", 1), Address("10.0.0.2", 2)))
     assert saved_after(tmp_path, [first, second]).peers == second.addresses
+
+
+def test_the_newest_boot_is_there_after_a_close(tmp_path: Path) -> None:
+    assert saved_after(tmp_path, [BootRecord(7), BootRecord(9)]).boot == 9
 
 
 def test_the_voter_is_the_boot_that_created_the_memory(tmp_path: Path) -> None:

@@ -11,7 +11,16 @@ import attrs
 from swimstream.config import LAN
 from swimstream.core.council.council import Council
 from swimstream.core.council.log import Log
-from swimstream.core.effects import EntriesRecord, PeersRecord, Persist, Record, Saved, SnapshotRecord, VoteRecord
+from swimstream.core.effects import (
+    BootRecord,
+    EntriesRecord,
+    PeersRecord,
+    Persist,
+    Record,
+    Saved,
+    SnapshotRecord,
+    VoteRecord,
+)
 from swimstream.core.outbox import Outbox
 from swimstream.model.identity import Address, Run
 from swimstream.model.plan import Entry, Evict, Found, Plan, PlanMark, Seat
@@ -69,6 +78,7 @@ class FakeDisk:
         self._plan = saved.plan
         self._entries = {entry.index: entry for entry in saved.entries}
         self._peers = saved.peers
+        self._boot = saved.boot
 
     def write(self, record: Record) -> None:
         match record:
@@ -85,12 +95,17 @@ class FakeDisk:
                 self._entries = kept if keeps_tail else {}
             case PeersRecord(addresses=addresses):
                 self._peers = addresses
+            case BootRecord(boot=boot):
+                assert boot > self._boot, "a boot on disk only rises"
+                self._boot = boot
             case _:
                 assert_never(record)
 
     def saved(self) -> Saved:
         entries = tuple(self._entries[index] for index in sorted(self._entries))
-        return Saved(voter=self._voter, vote=self._vote, plan=self._plan, entries=entries, peers=self._peers)
+        return Saved(
+            voter=self._voter, vote=self._vote, plan=self._plan, entries=entries, peers=self._peers, boot=self._boot
+        )
 
 
 def address_of(name: str) -> Address:
