@@ -40,7 +40,7 @@ def _evidence_lines(answer: Answer) -> list[str]:
     """Return what the accusers of each suspected or dead worker saw."""
     lines = []
     for row in answer["members"]:
-        if row["accusers"]:
+        if row["accusers"] and row["state"] != "left":  # else it was removed, by the only accuser, who saw nothing
             lines += ["", f"{row['name']} is {row['state']}:", *(f"  {line}" for line in row["evidence"])]
     return lines
 

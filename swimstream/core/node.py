@@ -321,7 +321,7 @@ class Node:
         forgotten, self._rooms.membership.forgotten = self._rooms.membership.forgotten, []
         for run in forgotten:
             self._notify(MemberForgotten(run))
-        if self._rooms.membership.namesakes.outlived_boot > self.run.boot:
+        if self._rooms.membership.namesakes.outlived_boot >= self.run.boot:
             self._begin_new_run(above=self._rooms.membership.namesakes.outlived_boot)
         later = self._rooms.membership.namesakes.superseded_by
         if later is not None:

@@ -118,7 +118,7 @@ class Reception:
             if isinstance(message, Spoken):
                 spoken.append(message)
             elif isinstance(message, Update):
-                self._hear(message, is_hearsay=is_hearsay)
+                self._hear(message, sender, is_hearsay=is_hearsay)
         for said in spoken:  # only members are listened to, and the packet may have told of one
             self._rooms.conversation.hear(said, sender, self._now)
         for message in packet.messages:
@@ -127,10 +127,10 @@ class Reception:
             elif not isinstance(message, Update):
                 self._receive_message(sender, message, stream)
 
-    def _hear(self, update: Alive | Accusation | StatusUpdate, *, is_hearsay: bool) -> None:
+    def _hear(self, update: Alive | Accusation | StatusUpdate, sender: Run, *, is_hearsay: bool) -> None:
         match update:
             case Alive():
-                self._rooms.membership.hear_alive(update, self._now)
+                self._rooms.membership.hear_alive(update, self._now, by_itself=update.run == sender)
             case Accusation():
                 self._rooms.membership.hear_accusation(update, self._now, is_hearsay=is_hearsay)
             case StatusUpdate(status=status):

@@ -76,7 +76,8 @@ class Member:
     since: float
     """When this peer entered the state, on this peer's clock (seconds)."""
     accusers: tuple[str, ...] = ()
-    """Names of the members that reported the suspicion or the death, sorted; empty when alive or left."""
+    """Names of the members that reported the suspicion or the death, sorted; empty when alive. Of one that has
+    left: who has removed it, if it did not leave by itself."""
     evidence: tuple[Evidence, ...] = ()
     """What each of `accusers` saw, in their order."""
 

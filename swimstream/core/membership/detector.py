@@ -81,7 +81,7 @@ class Detector:
     # --- messages ---------------------------------------------------------------------------------
 
     def receive_ping(self, sender: Run, ping: Ping, stream: int | None) -> None:
-        """Answer a ping that means this very run, if its sender is a known member.
+        """Answer a ping that means this very run, if its sender is a known member; tell one that is held gone so.
 
         The answer goes back on the stream that it came by, or to the member's own address: never to where a
         datagram seems to come from.
@@ -91,10 +91,13 @@ class Detector:
             self._counters["pings_ignored"] += 1
             return
         ack = Ack(seq=ping.seq, mark=self._mark(), coordinate=self.coordinates.own)
+        # else who was removed, and lives, would be answered for ever and never know that it has to come back
+        is_blamed = member.state is MemberState.DEAD or (member.state is MemberState.LEFT and member.accusers)
+        news = [accusation_of(member, member.state, signer_of(member))] if is_blamed else []
         if stream is not None:
-            self._outbox.send_frame(stream, [encode_message(ack)])
+            self._outbox.send_frame(stream, [encode_message(ack), *news])
         else:
-            self._outbox.send(member.profile.address, ack)
+            self._outbox.send(member.profile.address, ack, updates=news)
 
     def receive_ping_request(self, sender: Run, request: PingRequest, now: float) -> None:
         """Probe another member for `sender`; who asks about one that has left is told so."""

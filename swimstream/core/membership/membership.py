@@ -129,8 +129,8 @@ class Membership:
 
     # --- claims -----------------------------------------------------------------------------------
 
-    def hear_alive(self, claim: Alive, now: float) -> None:
-        """Merge a claim that a run is alive."""
+    def hear_alive(self, claim: Alive, now: float, *, by_itself: bool = False) -> None:
+        """Merge a claim that a run is alive. Told by that very run it is proof, whatever was forgotten."""
         if claim.run.name == self.run.name:
             self._hear_own_alive(claim)
             return
@@ -139,7 +139,7 @@ class Membership:
             self._counters["incarnation_jumps_refused"] += 1
             return
         if held is None:
-            if self._forgotten.covers(claim.run, claim.incarnation):
+            if not by_itself and self._forgotten.covers(claim.run, claim.incarnation):
                 self._counters["forgotten_refused"] += 1
                 # who was forgotten as dead and lives hears of it, refutes with a higher incarnation, and is back
                 self.gossip.push(subject_of(claim.run.name), unsigned_death_of(claim))
@@ -199,7 +199,8 @@ class Membership:
         """Merge a claim that a run is suspect or dead, or has left.
 
         Hearsay comes by sync, or from a teller that is itself held for dead: a death is then lowered to a suspicion
-        that nobody signed. The member gets the time to refute, which is what heals a partition.
+        that nobody signed, and so is a death that nobody has signed. The member gets the time to refute, which is what
+        heals a partition.
         """
         if claim.run.name == self.run.name:
             self._hear_own_accusation(claim, now)
@@ -211,9 +212,10 @@ class Membership:
         if jumps_too_far(boot=claim.run.boot, incarnation=claim.incarnation, held=held):
             self._counters["incarnation_jumps_refused"] += 1
             return
-        is_lowered = is_hearsay and claim.state is MemberState.DEAD and not held.state.is_gone
+        is_unsigned = is_hearsay or claim.accuser == claim.run.name
+        is_lowered = is_unsigned and claim.state is MemberState.DEAD and not held.state.is_gone
         if claim.state is MemberState.SUSPECT or is_lowered:
-            reporter = "" if is_hearsay or claim.accuser == claim.run.name else claim.accuser
+            reporter = "" if is_unsigned else claim.accuser
             self._hear_suspicion(held, claim.incarnation, reporter, claim.evidence, now)
             return
         raised = attrs.evolve(held, incarnation=max(held.incarnation, claim.incarnation))

@@ -23,8 +23,9 @@ class Namesakes:
     """One heard of before this peer is announced."""
     highest_boot: int = 0
     """The highest boot of this peer's own name that it has heard of."""
-    outlived_boot: int = 0
-    """The highest boot of a run of this name that is gone for good, though this one lives: it must rise above it."""
+    outlived_boot: int = -1
+    """The highest boot of a run of this name that is gone for good, perhaps the present one: this peer, which lives,
+    must rise above it."""
     superseded_by: Alive | None = None
     """The later run that has taken over, if one has."""
 

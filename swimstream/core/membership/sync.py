@@ -115,17 +115,15 @@ class Syncer:
         """Return a hash of all that must agree between peers: live members, every status and tag, what was said to all.
 
         The gone are left out, since a newcomer is not told of them, and so is who is suspected, since that passes;
-        but not what a gone worker that is remembered said of its instances.
+        but not what they said of their instances, whether they are remembered or not: that stays, and all are told.
         """
         live = self._membership.table.live()
         entries: list[tuple[str, int, int, int]] = [
             (member.run.name, member.run.boot, member.incarnation, self._status_hash(member.run.name))
             for member in live
         ]
-        held = {name: self._membership.table.get(name) for name in self._status_owners()}
-        entries += [
-            (name, 0, 0, self._status_hash(name)) for name, owner in held.items() if owner and owner.state.is_gone
-        ]
+        names = {member.run.name for member in live}
+        entries += [(name, 0, 0, self._status_hash(name)) for name in self._status_owners() if name not in names]
         entries += [(run.name, run.boot, number, -1) for run, number in self._heard_broadcasts()]
         return int.from_bytes(hashlib.blake2b(repr(entries).encode(), digest_size=8).digest())
 
@@ -139,7 +137,10 @@ class Syncer:
             fragments += self._missing(member, entry, asker)
             if entry is not None and self._is_behind(member, entry):
                 wanted.append(member.run.name)
-        wanted += sorted(name for name, entry in theirs.items() if not entry.state.is_gone)
+        for name in self._status_owners():
+            if name not in self._membership.table and (name not in theirs or self._differs(theirs[name])):
+                fragments += self._status_fragments(name)
+        wanted += sorted(name for name, entry in theirs.items() if not entry.state.is_gone or self._differs(entry))
         known = set(digest.broadcasts)
         fragments += self._broadcast_fragments(each for each in self._heard_broadcasts() if each not in known)
         self._send_updates(stream, fragments)
@@ -242,12 +243,16 @@ class Syncer:
         fragments = []
         if _version(self._entry(member)) > _version(entry):
             fragments += claims_of(member)
-        if self._status_hash(member.run.name) != entry.statuses:
+        if self._differs(entry):
             fragments += self._status_fragments(member.run.name)
         return fragments
 
     def _is_behind(self, member: Member, entry: DigestEntry) -> bool:
-        return _version(entry) > _version(self._entry(member)) or self._status_hash(member.run.name) != entry.statuses
+        return _version(entry) > _version(self._entry(member)) or self._differs(entry)
+
+    def _differs(self, entry: DigestEntry) -> bool:
+        """Return whether the other side holds other statuses or tags of that member."""
+        return self._status_hash(entry.run.name) != entry.statuses
 
     def _everything(self, member: Member) -> list[bytes]:
         return claims_of(member) + self._status_fragments(member.run.name)
