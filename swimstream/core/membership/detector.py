@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.config import MEMBERS_MAX
-from swimstream.core.membership.claims import accusation_of, signer_of
+from swimstream.core.membership.claims import accusation_of, claims_of, signer_of
 from swimstream.core.membership.coordinates import Coordinates
 from swimstream.core.membership.probing import NACK_SHARE, Errand, Errands, Probe, choose_relays
 from swimstream.core.membership.round_trips import probe_timeout_s
@@ -89,6 +89,10 @@ class Detector:
         member = self._membership.table.get_run(sender)
         if ping.target != self._membership.run or member is None:
             self._counters["pings_ignored"] += 1
+            later = self._membership.table.get(sender.name)
+            if stream is not None and later is not None and later.run.boot > sender.boot:
+                # nobody answers an earlier run any more: it must learn who has taken over, before it suspects everybody
+                self._outbox.send_frame(stream, claims_of(later))
             return
         ack = Ack(seq=ping.seq, mark=self._mark(), coordinate=self.coordinates.own)
         # else who was removed, and lives, would be answered for ever and never know that it has to come back
@@ -214,6 +218,7 @@ class Detector:
     def _begin_round(self, now: float) -> None:
         stretch = self._membership.health.stretch
         self._round_at = now + self._timing.probe_interval_s * stretch
+        self._membership.retell_suspicions(now)
         target = self._next_target()
         if target is None:
             return

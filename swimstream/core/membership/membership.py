@@ -109,8 +109,7 @@ class Membership:
     def say_goodbye(self, now: float) -> None:
         """Leave: never refute again, and tell everybody."""
         self.is_leaving = True
-        own = self.table.get(self.run.name)
-        assert own is not None, "only a member can leave"
+        own = self.table.held(self.run.name)
         self._enter(own, MemberState.LEFT, now)
 
     def _refute(self, incarnation: int) -> None:
@@ -121,8 +120,7 @@ class Membership:
         self.incarnation = max(self.incarnation, incarnation) + 1
         self.health = self.health.after_refutation()
         self._counters["refutations"] += 1
-        own = self.table.get(self.run.name)
-        assert own is not None, "only a member can be accused"
+        own = self.table.held(self.run.name)
         refuted = attrs.evolve(own, incarnation=self.incarnation)
         self.table.put(refuted)
         self._queue_alive(refuted)
@@ -298,6 +296,11 @@ class Membership:
         if reporter != self.run.name:
             self._look_for_oneself(held.run.name, members)
 
+    def retell_suspicions(self, now: float) -> None:
+        """Tell again of those whom this peer alone suspects: perhaps nobody has heard it (once every probe round)."""
+        for name in self._suspicions.to_retell(self.run.name, now):
+            self._requeue(self.table.held(name))
+
     def _look_for_oneself(self, name: str, members: int) -> None:
         """Perhaps probe a suspect next: its accusers come together soon, and it hears of the suspicion and can refute.
 
@@ -370,8 +373,7 @@ class Membership:
     def fire_timers(self, now: float) -> None:
         """Declare dead whose suspicion has run out; forget tombstones that are old enough."""
         for name in self._suspicions.due(now):
-            held = self.table.get(name)
-            assert held is not None
+            held = self.table.held(name)
             assert held.state is MemberState.SUSPECT, "a suspicion ends with the state that it belongs to"
             # a suspicion that nobody signed came by sync: this peer has waited it out, and answers for it
             self._enter(held, MemberState.DEAD, now, accuser="" if held.accusers else self.run.name)

@@ -32,6 +32,8 @@ class Suspicion:
     confirmations_max: int
     reporters: frozenset[str] = frozenset()
     """Names of the accusers. Empty after a merge: hearsay from a sync accuses without signing."""
+    told_at: float = 0.0
+    """When this peer last began to tell of it."""
 
     @property
     def confirmations(self) -> int:
@@ -94,6 +96,7 @@ class Suspicions:
             timeout_s_max=longest_s,
             confirmations_max=confirmations_max(members=members, wanted=timing.suspicion_confirmations),
             reporters=frozenset([reporter] if reporter else []),
+            told_at=now,
         )
 
     def confirm(self, name: str, reporter: str) -> bool:
@@ -115,6 +118,22 @@ class Suspicions:
             if suspicion.reporters == {reporter}:
                 self._open[name] = attrs.evolve(suspicion, started_at=now)
                 self._deadline = None
+
+    def to_retell(self, reporter: str, now: float) -> list[str]:
+        """Return whose suspicion `reporter` alone has signed and has not told for the shortest time, sorted.
+
+        Perhaps nobody has heard it: told again and again while it lasts, it reaches the accused in time to be refuted,
+        even if the accuser's link comes and goes. Else the death at its end is the first that anybody hears, and is
+        believed.
+        """
+        due = sorted(
+            name
+            for name, each in self._open.items()
+            if each.reporters == {reporter} and each.told_at + each.timeout_s_min <= now
+        )
+        for name in due:
+            self._open[name] = attrs.evolve(self._open[name], told_at=now)
+        return due
 
     def close(self, name: str) -> bool:
         """End a suspicion; return whether there was one."""

@@ -86,6 +86,12 @@ class MemberTable:
         """Return what is held under `name`."""
         return self._members.get(name)
 
+    def held(self, name: str) -> Member:
+        """Return what is held under a name that must be there."""
+        member = self._members.get(name)
+        assert member is not None, f"expected a record of {name}"
+        return member
+
     def get_run(self, run: Run) -> Member | None:
         """Return what is held of exactly this run."""
         member = self._members.get(run.name)

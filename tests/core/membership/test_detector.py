@@ -720,3 +720,25 @@ def test_the_probe_under_way_ends_with_the_run_that_made_it() -> None:
     assert CloseStream(opened(bench).stream) in [*bench.streams, *bench.outbox.take()]
     bench.fire(at + INTERVAL_S)
     assert held(bench.membership, "b").state is MemberState.ALIVE
+
+
+@pytest.mark.parametrize(("boot", "is_told"), [(0, True), (2, False)])
+def test_an_earlier_run_that_pings_by_stream_is_told_who_has_taken_over(boot: int, *, is_told: bool) -> None:
+    """Nobody answers it any more. Else it would hold everybody for dead before it hears why."""
+    bench = Bench("b")
+    bench.detector.receive_ping(Run("b", boot), Ping(seq=7, target=bench.membership.run, mark=MARK), -3)
+    bench.sent()
+    told = [
+        message
+        for effect in bench.streams
+        if isinstance(effect, SendFrame)
+        for message in decode_packet_untrusted(effect.frame).messages
+    ]
+    assert told == ([alive("b")] if is_told else [])
+
+
+def test_an_earlier_run_that_pings_by_datagram_is_not_answered_since_it_has_no_address() -> None:
+    bench = Bench("b")
+    bench.detector.receive_ping(Run("b", 0), Ping(seq=7, target=bench.membership.run, mark=MARK), None)
+    assert bench.sent() == []
+    assert bench.streams == []

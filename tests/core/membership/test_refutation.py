@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swimstream.core.membership.membership import Membership
+    from swimstream.wire.messages import Message
 
 ABOUT_ME = st.builds(
     lambda make, incarnation, boot: make("a", incarnation, boot=boot),
@@ -380,3 +381,48 @@ def test_a_table_full_of_the_dead_still_takes_in_the_living(monkeypatch: pytest.
 
 def _count(membership: Membership, counter: str) -> int:
     return membership._counters[counter]
+
+
+# --- a suspicion that nobody else has heard -------------------------------------------------------
+
+
+def accusations(membership: Membership) -> list[Message]:
+    """Return the accusations that the view gossips until it has no more news."""
+    found: list[Message] = []
+    while news := spread(membership):
+        found += [message for message in news if isinstance(message, Accusation)]
+    return found
+
+
+def test_a_suspicion_that_this_peer_alone_has_signed_is_told_again_while_it_lasts() -> None:
+    """The accused's link, or the accuser's, may come and go: else the death would be the first that anybody hears."""
+    membership = view(others="bcdef")
+    membership.accuse(held(membership, "b").run, 0.0)
+    assert accusations(membership)
+    shortest_s = LOCAL.suspicion_mult * LOCAL.probe_interval_s
+    membership.retell_suspicions(shortest_s - 0.01)
+    assert accusations(membership) == []
+    membership.retell_suspicions(shortest_s)
+    assert suspect("b", by="a") in accusations(membership)
+    membership.retell_suspicions(2 * shortest_s - 0.01)
+    assert accusations(membership) == []
+    membership.retell_suspicions(2 * shortest_s)
+    assert suspect("b", by="a") in accusations(membership)
+
+
+@pytest.mark.parametrize("claim", [suspect("b", by="c"), alive("b", 1)])
+def test_a_suspicion_that_others_know_of_or_that_is_over_is_not_told_again(claim: Alive | Accusation) -> None:
+    membership = view(others="bcdef")
+    membership.accuse(held(membership, "b").run, 0.0)
+    hear(membership, claim)
+    accusations(membership)
+    membership.retell_suspicions(3 * LOCAL.suspicion_mult * LOCAL.probe_interval_s)
+    assert accusations(membership) == []
+
+
+def test_a_suspicion_of_which_this_peer_only_heard_is_left_to_its_accuser() -> None:
+    membership = view(others="bcdef")
+    hear(membership, suspect("b", by="c"))
+    accusations(membership)
+    membership.retell_suspicions(3 * LOCAL.suspicion_mult * LOCAL.probe_interval_s)
+    assert accusations(membership) == []
