@@ -208,9 +208,13 @@ class Commands(abc.ABC):
 
         def go_on(report: KeysReport) -> Reply[KeysReport]:
             victims = find_victims(report)
+            if change is KeyChange.USE and not report.is_held(key_id):
+                raise UsageError(f"key: no worker is known to hold {key_id}; install it first")
             if victims:
+                why = "may not hold it" if change is KeyChange.USE else "may still seal with it"
                 raise UsageError(
-                    f"key: to {change.value} {key_id} would cut off {', '.join(victims)}; wait for them, or force it"
+                    f"key: to {change.value} {key_id} would cut off {', '.join(victims)}, who {why}; bring them along, "
+                    "have the dead ones removed, or force it"
                 )
             return self._change_keys(change, argument, patience_s)
 

@@ -144,8 +144,10 @@ class WorkerConfig:
             return ()
         try:
             lines = self.key_file.read_text(encoding="ascii").split()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"key_file: {self.key_file} cannot be read: {error}") from None
+        except OSError as error:
+            raise UsageError(f"key_file: {self.key_file} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise UsageError(f"key_file: {self.key_file}: expected keys in base64, one a line") from None
         if not 1 <= len(lines) <= KEYS_MAX:
             raise UsageError(f"key_file: expected 1 to {KEYS_MAX} keys, one a line, got {len(lines)}")
         keys = tuple(parse_key(line, field=f"key_file: key {n}") for n, line in enumerate(lines, start=1))

@@ -80,8 +80,9 @@ class Node:
     def packet_refused(self, to: Address, *, now: float) -> None:
         """Take evidence that no process listens at `to`; it accuses nobody, since it can be forged."""
         self._advance(now)
-        self._rooms.detector.packet_refused(to, now)
-        self._settle()
+        if not self._is_stopped:
+            self._rooms.detector.packet_refused(to, now)
+            self._settle()
 
     def receive_frame(self, stream: int, data: bytes, *, now: float) -> None:
         """Take one frame. Streams that the node opened are positive; the driver numbers incoming ones from -1 down."""
@@ -164,6 +165,9 @@ class Node:
     def remove(self, request: int, name: str, *, now: float) -> None:
         """Have everybody take a dead member for one that has left. Answered at once, or with why not."""
         self._advance(now)
+        if self._is_stopped or not self._rooms.membership.is_announced:
+            self._rooms.outbox.put(Answer(request, "name: this worker itself is no member, and nobody listens to it"))
+            return
         self._rooms.outbox.put(Answer(request, self._rooms.membership.remove(name, now)))
         self._settle()
 
