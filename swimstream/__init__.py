@@ -33,7 +33,8 @@ from swimstream.events import (
 from swimstream.job_file import load_job
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
-from swimstream.model.member import Member, MemberState, Profile
+from swimstream.model.keys import KeysReport
+from swimstream.model.member import Evidence, Member, MemberState, Profile
 from swimstream.model.plan import Assignment, Decision, Plan, PlanMark
 from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.model.talk import QueryResult, Question
@@ -55,6 +56,7 @@ __all__ = [
     "DeliveryFailed",
     "Event",
     "EventsLost",
+    "Evidence",
     "ForeignCluster",
     "InstanceChanged",
     "InstanceId",
@@ -62,6 +64,7 @@ __all__ = [
     "InstanceStatus",
     "JobSpec",
     "JoinFailed",
+    "KeysReport",
     "LeaderChanged",
     "Member",
     "MemberChanged",

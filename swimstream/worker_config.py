@@ -84,15 +84,14 @@ class WorkerConfig:
     timing: Mapping[str, float] = attrs.field(factory=dict)
     """Fields of `swimstream.config.Timing` that differ from the preset."""
     state_dir: Path | None = attrs.field(default=None, converter=_to_path)
-    """Where votes and the plan survive a restart. None: a restarted worker is a new voter."""
+    """Where votes, the plan and addresses of members survive a restart. None: a restarted worker is a new voter."""
     control: Path | None = attrs.field(default=None, converter=_to_path)
     """Path of the Unix socket for the `swimstream` command and other local programs. None: no control port."""
     module: str = attrs.field(default="", validator=_check_text)
     """Dotted module whose functions marked by `@swimstream.operator(kind)` the `swimstream worker` command runs."""
     key_file: Path | None = attrs.field(default=None, converter=_to_path)
     """Secret keys of the cluster, one a line as `swimstream keygen` makes them, at most 8. The first seals every
-    packet, all of them open; so keys are changed by three rolling restarts: add the new one, put it first, remove
-    the old one. Needs the extra `crypto`."""
+    packet, all of them open. Written anew when the cluster's keys are changed. Needs the extra `crypto`."""
     insecure_plaintext: bool = attrs.field(default=False)
     """Whether to listen, without encryption or authentication, where other machines can reach."""
     tags: Mapping[str, str] = attrs.field(factory=dict)
