@@ -53,7 +53,7 @@ class Node:
         self._rng = rng
         self._now = now
         self._rooms = open_rooms(config, boot=boot, saved=saved, rng=rng, now=now)
-        self._reception = Reception(self._rooms)
+        self._reception = Reception(self._rooms, tell_members=self._tell_members)
         self._remembered = saved.peers
         """Addresses of members that the disk remembers: tried like seeds as long as this node is alone."""
         self._leadership = Leadership(self._rooms, config.timing)
@@ -312,7 +312,8 @@ class Node:
             self._rooms.founding.start(self._now + grace_s)
             self._rooms.outbox.put(Answer(self._join_request, ""))
 
-    def _settle_members(self) -> None:
+    def _tell_members(self) -> None:
+        """Tell the application and the other rooms who has entered another state."""
         changes, self._rooms.membership.changes = self._rooms.membership.changes, []
         for member in changes:
             self._notify(MemberChanged(member))
@@ -321,6 +322,9 @@ class Node:
             if member.state.is_gone or member.run.name in self._rooms.membership.replaced:
                 self._rooms.council.leader_is_gone(member.run.name, self._now)
         self._rooms.membership.replaced.clear()
+
+    def _settle_members(self) -> None:
+        self._tell_members()
         forgotten, self._rooms.membership.forgotten = self._rooms.membership.forgotten, []
         for run in forgotten:
             self._notify(MemberForgotten(run))
