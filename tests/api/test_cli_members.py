@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
+
 from click.testing import CliRunner
 
 from swimstream.cli import inspect, main
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, **row: object) -> list[str]:

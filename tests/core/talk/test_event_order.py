@@ -15,11 +15,11 @@ def test_an_application_hears_of_a_member_before_it_hears_from_it() -> None:
     town = Town("ab")
     town.run_for(5.0)
     node, run = town.node("a"), Run("c", 1)
-    said = [
-        TagUpdate(run=run, version=1, key="role", value="edge"),
-        Broadcast(origin=run, number=1, time=1, topic="t", payload=b""),
+    messages = [
+        encode_message(TagUpdate(run=run, version=1, key="role", value="edge")),
+        encode_message(Broadcast(origin=run, number=1, time=1, topic="t", payload=b"")),
+        encode_message(alive("c")),
     ]
-    messages = [*map(encode_message, said), encode_message(alive("c"))]
     node.receive_packet(encode_packet(Header(0, run), messages), source=address_of("c"), now=town.now)
     told = [type(each.event) for each in node.take_effects() if isinstance(each, Notify)]
     assert told == [MemberChanged, TagsChanged, BroadcastReceived]
