@@ -182,22 +182,18 @@ class Commands(abc.ABC):
 
         `UsageError` names who could not read it then, or was not heard of; `force` goes on all the same.
         """
-        return self._change_if(
-            lambda report: report.lacking(key_id), KeyChange.USE, key_id, force=force, patience_s=patience_s
-        )
+        return self._change_if(KeysReport.lacking, KeyChange.USE, key_id, force=force, patience_s=patience_s)
 
     def remove_key(self, key_id: str, *, force: bool = False, patience_s: float = 5.0) -> Reply[KeysReport]:
         """Have no worker open what is sealed with a key any more. Third step.
 
         `UsageError` names who may still seal with it: a worker that was away all the while would be locked out.
         """
-        return self._change_if(
-            lambda report: report.sealing_with(key_id), KeyChange.REMOVE, key_id, force=force, patience_s=patience_s
-        )
+        return self._change_if(KeysReport.sealing_with, KeyChange.REMOVE, key_id, force=force, patience_s=patience_s)
 
     def _change_if(
         self,
-        find_victims: Callable[[KeysReport], tuple[str, ...]],
+        find_victims: Callable[[KeysReport, str], tuple[str, ...]],
         change: KeyChange,
         key_id: str,
         *,
@@ -205,12 +201,17 @@ class Commands(abc.ABC):
         patience_s: float,
     ) -> Reply[KeysReport]:
         argument = parse_key_id(key_id)
+        key_id = argument.hex()  # as reports tell it, however it was written
 
         def go_on(report: KeysReport) -> Reply[KeysReport]:
-            victims = find_victims(report)
+            victims = find_victims(report, key_id)
+            if change is KeyChange.USE and not report.is_held(key_id):
+                raise UsageError(f"key: no worker is known to hold {key_id}; install it first")
             if victims:
+                why = "may not hold it" if change is KeyChange.USE else "may still seal with it"
                 raise UsageError(
-                    f"key: to {change.value} {key_id} would cut off {', '.join(victims)}; wait for them, or force it"
+                    f"key: to {change.value} {key_id} would cut off {', '.join(victims)}, who {why}; bring them along, "
+                    "have the dead ones removed, or force it"
                 )
             return self._change_keys(change, argument, patience_s)
 

@@ -84,7 +84,7 @@ class WorkerConfig:
     timing: Mapping[str, float] = attrs.field(factory=dict)
     """Fields of `swimstream.config.Timing` that differ from the preset."""
     state_dir: Path | None = attrs.field(default=None, converter=_to_path)
-    """Where votes and the plan survive a restart. None: a restarted worker is a new voter."""
+    """Where votes, the plan and addresses of members survive a restart. None: a restarted worker is a new voter."""
     control: Path | None = attrs.field(default=None, converter=_to_path)
     """Path of the Unix socket for the `swimstream` command and other local programs. None: no control port."""
     module: str = attrs.field(default="", validator=_check_text)
@@ -143,8 +143,10 @@ class WorkerConfig:
             return ()
         try:
             lines = self.key_file.read_text(encoding="ascii").split()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"key_file: {self.key_file} cannot be read: {error}") from None
+        except OSError as error:
+            raise UsageError(f"key_file: {self.key_file} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise UsageError(f"key_file: {self.key_file}: expected keys in base64, one a line") from None
         if not 1 <= len(lines) <= KEYS_MAX:
             raise UsageError(f"key_file: expected 1 to {KEYS_MAX} keys, one a line, got {len(lines)}")
         keys = tuple(parse_key(line, field=f"key_file: key {n}") for n, line in enumerate(lines, start=1))

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 @options
 def members(control: Path, *, as_json: bool) -> None:
     """Show every worker that is remembered: who is alive, suspected, dead or gone, and who says so."""
-    answer = ask(control, "members")
+    answer = ask(control, "members")  # of an older worker without tags and evidence
 
     def lines() -> Sequence[str]:
         heads = ("NAME", "STATE", "FOR", "SITE", "ADDRESS", "RTT", "CAPACITY", "TAGS", "ACCUSERS")
         rows = [
             (row["name"], row["state"], span(row["for_s"]), row["site"], row["address"],
-             "" if row["rtt_ms"] is None else f"{row['rtt_ms']:.1f} ms", row["capacity"],
-             " ".join(f"{key}={value}" for key, value in row["tags"].items()), ", ".join(row["accusers"]))
+             "" if row.get("rtt_ms") is None else f"{row['rtt_ms']:.1f} ms", row["capacity"],
+             " ".join(f"{key}={value}" for key, value in row.get("tags", {}).items()), ", ".join(row["accusers"]))
             for row in answer["members"]
         ]  # fmt: skip
         return columns(heads, rows) + _evidence_lines(answer)
@@ -41,7 +41,7 @@ def _evidence_lines(answer: Answer) -> list[str]:
     lines = []
     for row in answer["members"]:
         if row["accusers"] and row["state"] != "left":  # else it was removed, by the only accuser, who saw nothing
-            lines += ["", f"{row['name']} is {row['state']}:", *(f"  {line}" for line in row["evidence"])]
+            lines += ["", f"{row['name']} is {row['state']}:", *(f"  {line}" for line in row.get("evidence", ()))]
     return lines
 
 

@@ -35,7 +35,7 @@ def keys() -> None:
 @options
 def list_keys(control: Path, *, as_json: bool) -> None:
     """Show which worker holds which keys; it seals with the first, and opens with all."""
-    _show(ask(control, "keys", change="list"), as_json=as_json)
+    _show(ask(control, "keys", command="keys list", change="list"), as_json=as_json)
 
 
 @keys.command()
@@ -70,8 +70,10 @@ def remove(key: str, *, control: Path, as_json: bool, force: bool) -> None:
 def _read(file: Path) -> bytes:
     try:
         return parse_key(file.read_text(encoding="ascii"), field=str(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot be read: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{file}: expected a key in base64") from None
 
 
 def _show(answer: Answer, *, as_json: bool, key: str = "") -> None:

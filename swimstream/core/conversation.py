@@ -68,12 +68,17 @@ class Conversation:
         self._letters = Letters(counters, boot=membership.run.boot)
         self._queries = Queries(counters, boot=membership.run.boot)
         self._services: dict[str, Service] = {PING_TOPIC: lambda *_: b""}
+        self._unaskable: dict[str, str] = {}
         self._is_over = False
 
     def serve(self, topic: str, service: Service) -> None:
         """Answer questions of a topic of the library's own by `service(question, sender, now)`; None: no answer."""
         assert topic.startswith("_"), "other topics are the applications'"
         self._services[topic] = service
+
+    def never_ask(self, topic: str, why: str) -> None:
+        """Refuse to put questions of a topic; `why` is the answer to who wants to."""
+        self._unaskable[topic] = why
 
     # --- what the application says ----------------------------------------------------------------
 
@@ -130,6 +135,8 @@ class Conversation:
     def _ask(self, request: int, said: Ask, now: float) -> str | None:
         if self._queries.is_full:
             return f"query: expected at most {ASKED_MAX} open at a time"
+        if said.topic in self._unaskable:
+            return self._unaskable[said.topic]
         unknown = [name for name in said.names if name not in self._membership.table]
         if unknown:
             return f"names: no member is named {unknown[0]!r}"

@@ -1,8 +1,8 @@
 """Changes of the cluster's keys: asked of every worker by a query, done by each for itself (Serf's key rotation).
 
 The question is `[what, argument]`, the answer `[why not, ids]` in CBOR; the argument of an installation is the key
-itself, so such a question must never travel unsealed, and cannot: who has no keys refuses, and nobody without a key
-of the cluster can ask.
+itself, so such a question must never travel unsealed, and cannot: who has no keys does not ask, and nobody
+without a key of the cluster can.
 """
 
 from __future__ import annotations

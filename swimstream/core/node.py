@@ -53,7 +53,7 @@ class Node:
         self._rng = rng
         self._now = now
         self._rooms = open_rooms(config, boot=boot, saved=saved, rng=rng, now=now)
-        self._reception = Reception(self._rooms)
+        self._reception = Reception(self._rooms, tell_members=self._tell_members)
         self._remembered = saved.peers
         """Addresses of members that the disk remembers: tried like seeds as long as this node is alone."""
         self._leadership = Leadership(self._rooms, config.timing)
@@ -80,8 +80,9 @@ class Node:
     def packet_refused(self, to: Address, *, now: float) -> None:
         """Take evidence that no process listens at `to`; it accuses nobody, since it can be forged."""
         self._advance(now)
-        self._rooms.detector.packet_refused(to, now)
-        self._settle()
+        if not self._is_stopped:
+            self._rooms.detector.packet_refused(to, now)
+            self._settle()
 
     def receive_frame(self, stream: int, data: bytes, *, now: float) -> None:
         """Take one frame. Streams that the node opened are positive; the driver numbers incoming ones from -1 down."""
@@ -164,6 +165,9 @@ class Node:
     def remove(self, request: int, name: str, *, now: float) -> None:
         """Have everybody take a dead member for one that has left. Answered at once, or with why not."""
         self._advance(now)
+        if self._is_stopped or not self._rooms.membership.is_announced:
+            self._rooms.outbox.put(Answer(request, "name: this worker itself is no member, and nobody listens to it"))
+            return
         self._rooms.outbox.put(Answer(request, self._rooms.membership.remove(name, now)))
         self._settle()
 
@@ -309,7 +313,8 @@ class Node:
             self._rooms.founding.start(self._now + grace_s)
             self._rooms.outbox.put(Answer(self._join_request, ""))
 
-    def _settle_members(self) -> None:
+    def _tell_members(self) -> None:
+        """Tell the application and the other rooms who has entered another state."""
         changes, self._rooms.membership.changes = self._rooms.membership.changes, []
         for member in changes:
             self._notify(MemberChanged(member))
@@ -318,6 +323,9 @@ class Node:
             if member.state.is_gone or member.run.name in self._rooms.membership.replaced:
                 self._rooms.council.leader_is_gone(member.run.name, self._now)
         self._rooms.membership.replaced.clear()
+
+    def _settle_members(self) -> None:
+        self._tell_members()
         forgotten, self._rooms.membership.forgotten = self._rooms.membership.forgotten, []
         for run in forgotten:
             self._notify(MemberForgotten(run))

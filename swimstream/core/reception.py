@@ -43,6 +43,8 @@ from swimstream.wire.messages import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from swimstream.core.rooms import Rooms
     from swimstream.model.identity import Run
 
@@ -73,9 +75,10 @@ NAMESAKES_TOLD_MAX = 64
 class Reception:
     """The entrance of one node. Hostile bytes end here, or in the codec."""
 
-    def __init__(self, rooms: Rooms) -> None:
-        """Receive for these rooms."""
+    def __init__(self, rooms: Rooms, *, tell_members: Callable[[], None]) -> None:
+        """Receive for these rooms. `tell_members()` tells the application of members that have changed."""
         self._rooms = rooms
+        self._tell_members = tell_members
         self._foreigners: set[Run] = set()
         self._namesakes: set[Run] = set()
         self._now = 0.0
@@ -119,7 +122,9 @@ class Reception:
                 spoken.append(message)
             elif isinstance(message, Update):
                 self._hear(message, sender, is_hearsay=is_hearsay)
-        for said in spoken:  # only members are listened to, and the packet may have told of one
+        if spoken:  # only members are listened to; the packet may have told of one, which comes first
+            self._tell_members()
+        for said in spoken:
             self._rooms.conversation.hear(said, sender, self._now)
         for message in packet.messages:
             if isinstance(message, SyncDigest | SyncWant):

@@ -196,6 +196,8 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
     detector = Detector(membership, outbox, timing=timing, rng=rng, counters=counters, mark=lambda: council.mark)
     conversation = Conversation(membership, outbox, config=config, counters=counters)
     conversation.serve(KEYS_TOPIC, KeyService(envelopes.ring, outbox, counters=counters).answer)
+    if envelopes.ring is None:  # the question would carry a key to everybody in the clear
+        conversation.never_ask(KEYS_TOPIC, "key: this worker has no key_file, so it talks unsealed and changes no keys")
     syncer = _syncer(membership, outbox, statuses, conversation, timing=timing, rng=rng, counters=counters)
     return Rooms(
         counters=counters,
@@ -205,7 +207,13 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         detector=detector,
         syncer=syncer,
         joining=Joining(
-            membership, syncer, config, rng=rng, knows_cluster=council.log.last_index > 0, peers=saved.peers
+            membership,
+            syncer,
+            config,
+            rng=rng,
+            counters=counters,
+            knows_cluster=council.log.last_index > 0,
+            peers=saved.peers,
         ),
         addresses=Addresses(membership, outbox, rng=rng, saved=saved.peers),
         statuses=statuses,

@@ -37,6 +37,10 @@ class KeysReport:
         """Return whether every worker that is remembered has done what was asked."""
         return not self.refused and not self.silent and not self.away
 
+    def is_held(self, key_id: str) -> bool:
+        """Return whether anybody is known to hold that key."""
+        return any(key_id in held for held in self.keys.values())
+
     def lacking(self, key_id: str) -> tuple[str, ...]:
         """Return who cannot open what that key seals, or is not known to, sorted."""
         without = {worker for worker, held in self.keys.items() if key_id not in held}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swimstream.wire.keyring import format_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +32,27 @@ class KeyFile:
         """
         if self._path is None:
             return
-        fresh = self._path.with_name(f"{self._path.name}.new")
         try:
-            fresh.unlink(missing_ok=True)
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="ascii") as out:
-                out.writelines(f"{format_key(key)}\n" for key in keys)
-                out.flush()
-                os.fsync(out.fileno())
-            fresh.replace(self._path)
+            _replace(self._path.resolve(), "".join(f"{format_key(key)}\n" for key in keys))
         except OSError as error:
             log.error("the changed keys are in memory only key_file=%s why=%s", self._path, error)  # noqa: TRY400  # one line
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put `text` in place of a file. Under a name of its own until it is whole: workers may share one key file."""
+    descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".new", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        Path(name).replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)  # else a power cut may bring the old file back
+    finally:
+        os.close(directory)

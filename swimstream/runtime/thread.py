@@ -19,7 +19,7 @@ from swimstream.config import NodeConfig
 from swimstream.core.effects import Saved
 from swimstream.core.node import Node
 from swimstream.errors import DeliveryFailed, JoinFailed, SwimstreamError, UsageError, WorkerStopped
-from swimstream.events import Superseded
+from swimstream.events import ForeignCluster, NameConflict, Superseded
 from swimstream.model.identity import Address, Run
 from swimstream.model.talk import Send
 from swimstream.runtime import clock
@@ -32,6 +32,7 @@ from swimstream.runtime.subscriptions import Subscriptions
 from swimstream.runtime.trio_thread import TrioThread
 from swimstream.runtime.udp import UdpSocket
 from swimstream.runtime.view import View, Views
+from swimstream.runtime.worries import Worries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +102,7 @@ class PeerThread:
         """Where others reach the peer; final after `start`."""
         self.views = Views(View(run=Run(settings.node.name, settings.boot)))
         self.subscriptions = Subscriptions()
+        self._worries = Worries(settings.node.name)
         self.ended: Reply[None] = Reply()
         """Settled when the peer has ended: fails with the cause unless it was asked to."""
         self._thread.ended.on_settled(self, self._finish)
@@ -165,6 +167,7 @@ class PeerThread:
         """Publish `view`."""
         counters = {**view.counters, "events_dropped": self.subscriptions.events_dropped}
         self.views.publish(attrs.evolve(view, counters=counters))
+        self._worries.look(counters, now=clock.now())
 
     def told(self, event: Event) -> None:
         """Publish `event`; being superseded ends the peer."""
@@ -173,6 +176,10 @@ class PeerThread:
             log.error("a later run of this worker's name has taken over by=%s address=%s", event.by, event.address)
             self._cause = WorkerStopped(f"a later run of this worker's name, {event.by}, took over at {event.address}")
             self._stop()
+        elif isinstance(event, NameConflict):
+            log.warning("another live process goes by this worker's name run=%s", event.run)
+        elif isinstance(event, ForeignCluster):
+            log.warning("a worker of another cluster was refused run=%s cluster=%x", event.peer, event.cluster_id)
 
     def answered(self, request: int, error: str) -> None:
         """Settle the command `request`."""

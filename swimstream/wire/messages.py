@@ -79,7 +79,7 @@ class Alive:
 
 @attrs.frozen(kw_only=True)
 class Accusation:
-    """`accuser` holds `run` suspect or dead; with state LEFT, `run` itself says goodbye."""
+    """`accuser` holds `run` suspect or dead; with state LEFT, `run` says goodbye, or was removed through `accuser`."""
 
     run: Run
     incarnation: int

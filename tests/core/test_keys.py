@@ -6,15 +6,16 @@ from collections import Counter
 
 import pytest
 
-from swimstream.core.effects import StoreKeys
+from swimstream.core.effects import Answer, SendPacket, StoreKeys
 from swimstream.core.keys import KeyService, ask_item, report_of
 from swimstream.core.outbox import Outbox
 from swimstream.model.identity import Run
 from swimstream.model.keys import KEYS_TOPIC, KeyChange, KeysReport
-from swimstream.model.talk import QueryResult, Question
+from swimstream.model.talk import Ask, QueryResult, Question
 from swimstream.wire.cbor import encode_item
 from swimstream.wire.keyring import KEY_BYTES, KeyRing, key_id
 from swimstream.wire.seal import PLAIN
+from tests.core.town import Town
 
 ONE, TWO = b"1" * KEY_BYTES, b"2" * KEY_BYTES
 ASKER = Run("b", 1)
@@ -102,3 +103,20 @@ def test_a_report_names_who_could_not_read_a_key_and_who_may_still_seal_with_it(
     assert report.lacking(one) == ("d", "e")
     assert report.sealing_with(one) == ("a", "b", "d", "e")
     assert report.sealing_with(two) == ("c", "d", "e")
+
+
+def test_a_worker_without_keys_tells_nobody_a_key_in_the_clear() -> None:
+    town = Town("ab")
+    town.run_for(5.0)
+    node = town.node("a")
+    node.say(7, Ask(topic=KEYS_TOPIC, payload=ask_item(KeyChange.INSTALL, TWO)), now=town.now)
+    assert [effect for effect in node.take_effects() if isinstance(effect, Answer)] == [
+        Answer(7, "key: this worker has no key_file, so it talks unsealed and changes no keys")
+    ]
+    sent: list[bytes] = []
+    for _ in range(100):
+        town.now = max(town.now, node.next_deadline())
+        node.fire_timers(now=town.now)
+        sent += [each.payload for each in node.take_effects() if isinstance(each, SendPacket)]
+    assert sent
+    assert not any(TWO in payload for payload in sent)

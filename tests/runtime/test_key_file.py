@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from swimstream.runtime.key_file import KeyFile
@@ -31,9 +32,27 @@ def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_an_earlier_attempt_left_behind_is_no_obstacle(tmp_path: Path) -> None:
-    (tmp_path / "keys.new").write_text("half of a k")
-    KeyFile(tmp_path / "keys").store([ONE])
+def test_workers_that_share_a_file_do_not_disturb_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, fsync = tmp_path / "keys", os.fsync
+    others = [[TWO]]
+
+    def store_another_meanwhile(descriptor: int) -> None:
+        if others:
+            KeyFile(path).store(others.pop())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", store_another_meanwhile)
+    KeyFile(path).store([ONE])
+    assert WorkerConfig(name="a", key_file=path).keys() == (ONE,)
+    assert ([each.name for each in tmp_path.iterdir()], caplog.text) == (["keys"], "")
+
+
+def test_a_link_to_the_file_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "keys")
+    KeyFile(tmp_path / "link").store([ONE])
+    assert (tmp_path / "link").is_symlink()
     assert WorkerConfig(name="a", key_file=tmp_path / "keys").keys() == (ONE,)
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from swimstream.core.boots import boot_after
 
 if TYPE_CHECKING:
+    from collections import Counter
     from random import Random
 
     from swimstream.config import NodeConfig
@@ -56,6 +57,7 @@ class Joining:
         config: NodeConfig,
         *,
         rng: Random,
+        counters: Counter[str],
         knows_cluster: bool,
         peers: tuple[Address, ...] = (),
     ) -> None:
@@ -71,6 +73,7 @@ class Joining:
         self._membership = membership
         self._syncer = syncer
         self._rng = rng
+        self._counters = counters
         self._retry_s = config.timing.probe_interval_s
         known = rng.sample(peers, min(PEERS_ASKED, len(peers)))
         self._seeds = [seed for seed in dict.fromkeys((*config.seeds, *known)) if seed != config.advertise]
@@ -114,6 +117,7 @@ class Joining:
             return
         if self.state is JoinState.ASKING_SEED:
             if self._goes_alone and not self._untried:
+                self._counters["joined_alone"] += 1
                 self._become_member(now)
                 return
             self.state = JoinState.WAITING

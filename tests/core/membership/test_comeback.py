@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 import pytest
 
 from swimstream.config import LOCAL
+from swimstream.core.effects import Answer
 from swimstream.model.member import MemberState
+from swimstream.wire.messages import Ping
 from tests.core.lab import Lab
 from tests.core.membership.views import dead, hear, held, view
+
+if TYPE_CHECKING:
+    from swimstream.core.node import Node
 
 
 def paused_until_dead(names: str, who: str) -> Lab:
@@ -61,3 +68,33 @@ def test_a_death_that_nobody_has_signed_is_a_suspicion() -> None:
     membership = view("a", others="bc")
     hear(membership, dead("c", by="c"))
     assert (held(membership, "c").state, held(membership, "c").accusers) == (MemberState.SUSPECT, ())
+
+
+def left_alone() -> Node:
+    """Return a node that has left a group of two."""
+    lab = Lab()
+    lab.start_group("ab")
+    lab.leave("b")
+    lab.run_for(2.0)
+    return lab.node("b")
+
+
+def test_who_takes_part_no_more_does_not_say_that_it_has_removed_somebody() -> None:
+    node = left_alone()
+    node.remove(9, "a", now=100.0)
+    (answer,) = node.take_effects()
+    assert answer == Answer(9, "name: this worker itself is no member, and nobody listens to it")
+
+
+def test_who_takes_part_no_more_sends_nothing_when_a_packet_is_refused() -> None:
+    lab = Lab()
+    lab.start_group("abcd")
+    lab.crash("a")
+    lab.run_until(lambda: any(lab.messages(Ping, "b")))
+    lab.run_until(lambda: lab.node("b")._rooms.detector._probe is not None)
+    target = lab.node("b")._rooms.detector._probe
+    assert target is not None
+    lab.node("b")._stop()
+    lab.node("b").take_effects()
+    lab.node("b").packet_refused(target.address, now=lab.now)
+    assert lab.node("b").take_effects() == []
