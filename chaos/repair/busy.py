@@ -10,13 +10,14 @@ import attrs
 
 from chaos.papers.group import BOOT, Group
 from swimstream.config import LAN
+from swimstream.core.membership.sync import CHECKS_PER_PROGRESS
 from swimstream.model.identity import InstanceId
 from swimstream.model.status import InstanceState, InstanceStatus
 
 if TYPE_CHECKING:
     from chaos.papers.group import Agent
 
-SETTLE_S_MAX = 4 * 4 * LAN.sync_interval_s
+SETTLE_S_MAX = 4 * CHECKS_PER_PROGRESS * LAN.sync_interval_s
 """Once nothing goes on, everybody holds the last word after so long: each node compares progress four times."""
 
 
@@ -34,6 +35,7 @@ class Busy:
     syncs_opened: int
     settled_s: float
     """How long after the last progress all nodes held the same, progress included; infinite if not in time."""
+    bound_s: float
 
 
 @attrs.frozen(kw_only=True)
@@ -74,6 +76,7 @@ class BusyTrial:
             equal_in_what_lasts=equal_in_what_lasts,
             checks_in_agreement=sum(each.get("syncs_in_agreement", 0) for each in counters),
             syncs_opened=sum(each.get("syncs_opened", 0) for each in counters),
+            bound_s=SETTLE_S_MAX,
             settled_s=group.clock.now - ended_at if has_settled else float("inf"),
         )
 

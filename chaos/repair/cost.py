@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DIFFERING = (0, 1, 10, 100)
+"""So many members of the cluster have a record that only one of the two has heard of; a tenth at most."""
 HOUR_S = 3_600.0
 CHANGE_EVERY_S = 60.0
 """One member of the cluster changes so often, on average."""
@@ -74,7 +75,7 @@ class CostTrial:
         pair = Pair(nodes=self.nodes, seed=self.seed)
         full_bytes = pair.full_bytes()
         by_difference = {}
-        for version, count in enumerate(DIFFERING, start=1):
+        for version, count in enumerate((each for each in DIFFERING if 10 * each <= self.nodes), start=1):
             for number in _spread(count, nodes=self.nodes):
                 pair.change(number, number // 3 % 2, version)
             by_difference[count] = pair.compare()

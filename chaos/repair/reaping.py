@@ -1,8 +1,8 @@
 """Who died is forgotten by all after a tombstone's time, and nobody who comes late brings it back.
 
-Three come late, each believing something else of the dead: one that stood still from before the death until after
-everybody had forgotten it, and holds it alive; one that was cut off just before the death, and whose own tombstone is
-younger than the others'; and one that was stopped after the death, and holds it dead.
+Three come late, after all others have forgotten both them and the dead, and each believes something else: one that
+stood still since before the death holds the dead alive, one that stood still since after it holds it dead, and one that
+was cut off all the time has declared everybody dead itself.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import attrs
 
 from chaos.papers.group import Group
 from chaos.repair.splits import is_whole
-from swimstream.config import LOCAL
+from swimstream.config import LOCAL, Timing
 from swimstream.simulator.promises import detection_s_max, members_settling_s_max
 
 if TYPE_CHECKING:
     from chaos.papers.group import Agent
-    from swimstream.config import Timing
 
 TOMBSTONE_S = 60.0
 TIMING = attrs.evolve(LOCAL, tombstone_s=TOMBSTONE_S)
@@ -39,8 +38,10 @@ class Reaped:
     """When the last of them had forgotten it."""
     late_held: str
     """What the late one held of it when it came: a state, or nothing."""
+    late_forgotten: int
+    """How many of the others had forgotten the late one itself by then."""
     brought_back: int
-    """How often anybody was seen to hold it again who had forgotten it, or alive who had held it dead."""
+    """How often one of the others was seen to hold it again, looked at four times a second."""
     held_at_the_end: int
     """How many still hold a record of it in the end."""
     is_whole: bool
@@ -62,7 +63,9 @@ class ReapTrial:
         group.run_for(10.0)
         agents = group.live()
         victim, late, others = agents[0], agents[1], agents[2:]
-        links = [pair for each in agents if each is not late for pair in ((each.name, late.name), (late.name, each.name))]
+        links = [
+            pair for each in agents if each is not late for pair in ((each.name, late.name), (late.name, each.name))
+        ]
         if self.late == "paused before":
             late.pause()
         elif self.late == "cut off before":
@@ -74,11 +77,12 @@ class ReapTrial:
         found_out_s = group.clock.now - died_at
         if self.late == "paused after":
             late.pause()
-        group.run_until(
-            lambda: all(not _state(each, victim) for each in others), limit_s=self.timing.tombstone_s + bound_s
-        )
+        limit_s = self.timing.tombstone_s + bound_s
+        group.run_until(lambda: not any(_state(each, victim) for each in others), limit_s=limit_s)
         forgotten_s = group.clock.now - died_at
+        group.run_until(lambda: not any(_state(each, late) for each in others), limit_s=limit_s)
         late_held = _state(late, victim)
+        late_forgotten = sum(not _state(each, late) for each in others)
         if self.late == "cut off before":
             group.network.mend(links)
         else:
@@ -90,6 +94,7 @@ class ReapTrial:
             found_out_s=found_out_s,
             forgotten_s=forgotten_s,
             late_held=late_held,
+            late_forgotten=late_forgotten,
             brought_back=brought_back,
             held_at_the_end=sum(bool(_state(each, victim)) for each in group.live()),
             is_whole=is_whole(group),

@@ -6,17 +6,13 @@ Every node is real, at the pace of the preset `LAN`; the whole time is lived thr
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import attrs
 
 from chaos.papers.group import Group
-from swimstream.config import LAN
+from swimstream.config import LAN, Timing
 from swimstream.model.member import MemberState
 from swimstream.simulator.promises import members_settling_s_max
-
-if TYPE_CHECKING:
-    from swimstream.config import Timing
 
 CALM_S = 60.0
 """So long they know each other before, and are watched after they have healed."""
@@ -27,6 +23,7 @@ class Split:
     """What came of one partition."""
 
     nodes: int
+    has_seeds: bool
     cut_s: float
     tombstone_s: float
     bound_s: float
@@ -53,12 +50,18 @@ class SplitTrial:
     nodes: int = 10
     timing: Timing = LAN
     seed: int = 1
+    has_seeds: bool = False
+    """Whether all are configured with one node of each half as seeds."""
 
     def run(self) -> Split:
         """Return how it healed."""
         group = Group(nodes=self.nodes, timing=self.timing, seed=f"{self.seed}/split/{self.cut_s:g}")
-        group.run_for(CALM_S)
         names = sorted(group.agents)
+        if self.has_seeds:
+            seeds = tuple(group.agents[name].address for name in (names[0], names[-1]))
+            for agent in group.live():  # after the group was made: it has not joined by them
+                agent.node._config = attrs.evolve(agent.node._config, seeds=seeds)  # noqa: SLF001  # likewise
+        group.run_for(CALM_S)
         halves = names[: self.nodes // 2], names[self.nodes // 2 :]
         links = [pair for one in halves[0] for two in halves[1] for pair in ((one, two), (two, one))]
         group.network.cut(links)
@@ -73,6 +76,7 @@ class SplitTrial:
         group.run_for(CALM_S)
         return Split(
             nodes=self.nodes,
+            has_seeds=self.has_seeds,
             cut_s=self.cut_s,
             tombstone_s=self.timing.tombstone_s,
             bound_s=bound_s,

@@ -147,7 +147,10 @@ class Syncer:
             fragments += self._missing(member, entry, asker)
             if entry is not None and self._is_behind(member, entry):
                 wanted.append(member.run.name)
-        wanted += sorted(name for name, entry in theirs.items() if not entry.state.is_gone)
+        unknown = [theirs[name] for name in sorted(theirs) if not theirs[name].state.is_gone]
+        # who was forgotten here while it was cut off hears of it at once: nobody would gossip with it
+        fragments += self._membership.past.deaths_among((entry.run, entry.incarnation) for entry in unknown)
+        wanted += [entry.run.name for entry in unknown]
         known = set(digest.broadcasts)
         fragments += self._broadcast_fragments(each for each in self._heard_broadcasts() if each not in known)
         self._send_updates(stream, fragments)
@@ -164,6 +167,7 @@ class Syncer:
             if member is not None:
                 fragments += self._everything(member)
         fragments += self._broadcast_fragments(want.broadcasts)
+        fragments += self._membership.past.take_refused()
         self._send_updates(stream, fragments)
         self._outbox.close_stream(stream)
 

@@ -275,3 +275,48 @@ def test_each_side_hears_the_broadcasts_that_only_the_other_has_heard() -> None:
     records = sync(one, other)
     assert one.heard.keys() == other.heard.keys() == {(Run("c", 1), number) for number in (1, 2, 3)}
     assert [record.number for record in records if isinstance(record, Broadcast)] == [3, 1]
+
+
+# --- who was forgotten ----------------------------------------------------------------------------
+
+
+def forget(peer: Peer, name: str) -> None:
+    """Let a peer hold a member dead for as long as a tombstone lasts."""
+    hear(peer.membership, alive(name))
+    hear(peer.membership, dead(name))
+    peer.membership.fire_timers(LOCAL.tombstone_s + 1)
+    assert peer.membership.table.get(name) is None
+
+
+def test_who_was_forgotten_hears_of_it_when_it_asks_and_is_back_after_that_one_sync() -> None:
+    """Nobody gossips with it, and pings of strangers are not answered: it would not learn of it otherwise."""
+    one, two = Peer("a", alive("b")), Peer("b")
+    forget(two, "a")
+    sync(one, two)
+    assert one.membership.incarnation == 1
+    assert held(two.membership, "a").state is MemberState.ALIVE
+
+
+def test_who_has_forgotten_a_member_says_so_to_the_peer_that_tells_of_it() -> None:
+    one, two = Peer("a"), Peer("b", alive("c"))
+    forget(one, "c")
+    sync(one, two)
+    assert one.membership.table.get("c") is None
+    assert held(two.membership, "c").state is MemberState.SUSPECT
+    assert held(two.membership, "c").accusers == ()
+
+
+def test_a_peer_that_still_holds_the_dead_alive_does_not_bring_it_back_and_looks_again_itself() -> None:
+    one, two = Peer("a", alive("b"), alive("c")), Peer("b", alive("a"))
+    forget(two, "c")
+    sync(one, two)
+    assert two.membership.table.get("c") is None
+    assert held(one.membership, "c").state is MemberState.SUSPECT
+
+
+def test_what_was_refused_is_told_once() -> None:
+    peer = Peer("a", alive("b"))
+    forget(peer, "c")
+    hear(peer.membership, alive("c"))
+    assert len(peer.membership.past.take_refused()) == 1
+    assert peer.membership.past.take_refused() == []
