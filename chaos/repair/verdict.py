@@ -86,8 +86,7 @@ def _judge_splits(splits: Sequence[Split]) -> list[Target]:
         how = "seeds" if split.has_seeds else "no seeds"
         where = f"cut for {_span(split.cut_s)}, tombstones of {_span(split.tombstone_s)}, {how}"
         targets.append(_most(f"{where}: all alive to all again (s)", split.healed_s, split.bound_s))
-        if split.is_within_memory:
-            targets.append(_most(f"{where}: healthy ones declared dead by the healing", split.deaths_by_healing, 0))
+        targets.append(_most(f"{where}: healthy ones declared dead by the healing", split.deaths_by_healing, 0))
     return targets
 
 

@@ -32,6 +32,7 @@ def test_halves_that_were_cut_for_longer_stay_apart_without_seeds_and_come_toget
     assert alone.forgotten == seeded.forgotten == 8
     assert alone.healed_s == math.inf
     assert seeded.healed_s < seeded.bound_s
+    assert seeded.deaths_by_healing == 0
 
 
 @pytest.mark.parametrize("late", ["paused before", "paused after", "cut off before"])

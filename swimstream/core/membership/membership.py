@@ -198,7 +198,8 @@ class Membership:
         """Merge a claim that a run is suspect or dead, or has left.
 
         Hearsay comes by sync, or from a teller that is itself held for dead: a death is then lowered to a suspicion
-        that nobody signed. The member gets the time to refute, which is what heals a partition.
+        that nobody signed. The member gets the time to refute, which is what heals a partition. So is a death that
+        nobody signed: it only says that somebody has forgotten the member.
         """
         if claim.run.name == self.run.name:
             self._hear_own_accusation(claim, now)
@@ -210,9 +211,10 @@ class Membership:
         if jumps_too_far(boot=claim.run.boot, incarnation=claim.incarnation, held=held):
             self._counters["incarnation_jumps_refused"] += 1
             return
+        is_hearsay = is_hearsay or claim.accuser == claim.run.name
         is_lowered = is_hearsay and claim.state is MemberState.DEAD and not held.state.is_gone
         if claim.state is MemberState.SUSPECT or is_lowered:
-            reporter = "" if is_hearsay or claim.accuser == claim.run.name else claim.accuser
+            reporter = "" if is_hearsay else claim.accuser
             self._hear_suspicion(held, claim.incarnation, reporter, claim.evidence, now)
             return
         raised = attrs.evolve(held, incarnation=max(held.incarnation, claim.incarnation))
