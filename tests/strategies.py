@@ -325,7 +325,7 @@ BY_TYPE: dict[type[Message], st.SearchStrategy[Message]] = {
         broadcasts=_broadcast_ids,
     ),
     SyncWant: st.builds(SyncWant, names=st.lists(names, max_size=4, unique=True).map(tuple), broadcasts=_broadcast_ids),
-    SyncCheck: st.builds(SyncCheck, digest=hashes),
+    SyncCheck: st.builds(SyncCheck, digest=hashes, with_progress=st.booleans()),
     TagUpdate: st.builds(
         TagUpdate, run=runs, version=counters, key=names, value=st.none() | texts(bytes_max=TAG_VALUE_BYTES_MAX)
     ),
@@ -370,5 +370,12 @@ def _messages(draw: st.DrawFn) -> Message:
 
 
 messages = _messages()
-WITHOUT_THE_LAST: dict[type[Message], int] = {Ack: 5, Alive: 11, Accusation: 6, SyncDigest: 2, SyncWant: 2}
+WITHOUT_THE_LAST: dict[type[Message], int] = {
+    Ack: 5,
+    Alive: 11,
+    Accusation: 6,
+    SyncDigest: 2,
+    SyncWant: 2,
+    SyncCheck: 2,
+}
 """Items of the messages whose last field came later: older peers do not write it, nor do we if it holds nothing."""

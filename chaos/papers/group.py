@@ -107,6 +107,17 @@ class Agent:
         for act in mail:
             self._input(act)
 
+    def pause(self) -> None:
+        """Stand still: nothing comes in or out, and no timer fires."""
+        self.block()
+        self._armed_at = math.inf  # what is set fires in vain
+
+    def resume(self) -> None:
+        """Go on, with nothing of what was sent meanwhile: a socket's buffer is short."""
+        self._mail.clear()
+        self.unblock()
+        self.settle()
+
     def crash(self) -> None:
         """End without a word. Whoever has a stream to it hears nothing either."""
         self.is_ended = True

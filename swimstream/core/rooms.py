@@ -169,6 +169,7 @@ def _syncer(
         rng=rng,
         counters=counters,
         status_hash=lambda name: statuses.hash_of(name) ^ tagging.hash_of(name),
+        lasting_hash=lambda name: statuses.lasting_hash_of(name) ^ tagging.hash_of(name),
         status_owners=statuses.owners,
         status_fragments=lambda name: statuses.fragments_of(name) + tagging.fragments_of(name),
         heard_broadcasts=conversation.heard_broadcasts,

@@ -165,11 +165,16 @@ class SyncCheck:
     """By datagram: all that I would compare has this hash. Who holds something else opens a sync."""
 
     digest: int
+    with_progress: bool = False
+    """Whether how far the instances have come counts as well."""
 
 
 @attrs.frozen(kw_only=True)
 class DigestEntry:
-    """What one peer holds of one worker, short enough to compare. `statuses` hashes its status records and tags."""
+    """What one peer holds of one worker, short enough to compare. `statuses` hashes its status records and tags.
+
+    With or without how far the instances have come: the reader takes either.
+    """
 
     run: Run
     incarnation: int

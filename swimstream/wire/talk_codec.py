@@ -73,7 +73,7 @@ def talk_fields(message: Talk) -> list[object]:
         case LetterReceipt():
             return [Kind.LETTER_RECEIPT, message.number]
         case SyncCheck():
-            return [Kind.SYNC_CHECK, message.digest]
+            return [Kind.SYNC_CHECK, message.digest, *([True] if message.with_progress else [])]
         case _:
             assert_never(message)
 
@@ -198,7 +198,10 @@ def _read_letter_receipt(item: list[object]) -> LetterReceipt:
 
 
 def _read_sync_check(item: list[object]) -> SyncCheck:
-    return SyncCheck(digest=checks.integer(item[1], "SyncCheck.digest", high=checks.HASH_MAX))
+    return SyncCheck(
+        digest=checks.integer(item[1], "SyncCheck.digest", high=checks.HASH_MAX),
+        with_progress=len(item) > 2 and checks.boolean(item[2], "SyncCheck.with_progress"),
+    )
 
 
 READERS: Mapping[int, tuple[int, Callable[[list[object]], Talk]]] = {

@@ -280,6 +280,7 @@ LATER: list[tuple[str, Header, Message]] = [
     ),
     ("nothing but broadcasts", HEADER, SyncDigest(entries=(), broadcasts=((B, 5), (A, 0)))),
     ("tell me of that broadcast", HEADER, SyncWant(names=(), broadcasts=((B, 5),))),
+    ("all I know, progress too", HEADER, SyncCheck(digest=2**64 - 3, with_progress=True)),
 ]
 """Messages of the first release with the field that was appended to them since."""
 

@@ -34,9 +34,9 @@ def claims_of(member: Member) -> list[bytes]:
     return claims
 
 
-def unsigned_death_of(claim: Alive) -> bytes:
+def unsigned_death_of(run: Run, incarnation: int) -> bytes:
     """Return an encoded claim that who is said to live is dead; signed by nobody, so that it can refute it in time."""
-    dead = Accusation(run=claim.run, incarnation=claim.incarnation, state=MemberState.DEAD, accuser=claim.run.name)
+    dead = Accusation(run=run, incarnation=incarnation, state=MemberState.DEAD, accuser=run.name)
     return encode_message(dead)
 
 

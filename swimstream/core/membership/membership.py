@@ -17,7 +17,6 @@ from swimstream.core.membership.claims import (
     confirmation_of,
     signer_of,
     subject_of,
-    unsigned_death_of,
 )
 from swimstream.core.membership.gossip import GossipQueue
 from swimstream.core.membership.health import Health
@@ -76,7 +75,7 @@ class Membership:
         self._suspicions = Suspicions(timing)
         self._tombstones: dict[str, float] = {}
         """Name → when to forget it, the earliest first."""
-        self._forgotten = Forgotten()
+        self.past = Forgotten()
         self._strangers = Strangers()
 
     def take_gossip(self, budget: int) -> list[bytes]:
@@ -137,10 +136,10 @@ class Membership:
             self._counters["incarnation_jumps_refused"] += 1
             return
         if held is None:
-            if not by_itself and self._forgotten.covers(claim.run, claim.incarnation):
+            if not by_itself and self.past.covers(claim.run, claim.incarnation):
                 self._counters["forgotten_refused"] += 1
                 # who was forgotten as dead and lives hears of it, refutes with a higher incarnation, and is back
-                self.gossip.push(subject_of(claim.run.name), unsigned_death_of(claim))
+                self.gossip.push(subject_of(claim.run.name), self.past.refuse(claim.run, claim.incarnation))
                 return
             if not self._make_room():
                 self._counters["members_refused"] += 1
@@ -226,7 +225,7 @@ class Membership:
     def _hear_of_stranger(self, claim: Accusation) -> None:
         """Pass an accusation on, once, although it makes no member: the accused may be known to others."""
         self._counters["claims_about_strangers"] += 1
-        known = claim.run.name in self.table or self._forgotten.covers(claim.run, claim.incarnation)
+        known = claim.run.name in self.table or self.past.covers(claim.run, claim.incarnation)
         if not known and self._strangers.is_new(claim):
             self.gossip.push(subject_of(claim.run.name), encode_message(claim))
 
@@ -386,7 +385,7 @@ class Membership:
         self._tombstones.pop(name, None)
         held = self.table.get(name)
         if name != self.run.name and held is not None:
-            self._forgotten.add(held)
+            self.past.add(held)
             self.forgotten.append(held.run)
             self.table.remove(name)
             self.gossip.discard(subject_of(name))

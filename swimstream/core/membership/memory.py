@@ -11,7 +11,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from swimstream.core.membership.claims import unsigned_death_of
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from swimstream.model.identity import Run
     from swimstream.model.member import Member
     from swimstream.wire.messages import Accusation
@@ -26,6 +30,8 @@ class Forgotten:
     def __init__(self) -> None:
         """Begin with nobody."""
         self._known: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._refused: dict[str, bytes] = {}
+        """Who was said to live since `take_refused`; names out of `_known`, so as many at most."""
 
     def __len__(self) -> int:
         return len(self._known)
@@ -35,11 +41,27 @@ class Forgotten:
         self._known[member.run.name] = (member.run.boot, member.incarnation)
         self._known.move_to_end(member.run.name)
         if len(self._known) > FORGOTTEN_MAX:
-            self._known.popitem(last=False)
+            oldest, _ = self._known.popitem(last=False)
+            self._refused.pop(oldest, None)
 
     def covers(self, run: Run, incarnation: int) -> bool:
         """Return whether a claim says nothing that is newer than what was forgotten."""
         return (run.boot, incarnation) <= self._known.get(run.name, (-1, -1))
+
+    def refuse(self, run: Run, incarnation: int) -> bytes:
+        """Return the encoded claim that who was forgotten is dead, against one that it lives; keep it for a teller."""
+        assert self.covers(run, incarnation), "only what is covered is refused"
+        self._refused[run.name] = death = unsigned_death_of(run, incarnation)
+        return death
+
+    def take_refused(self) -> list[bytes]:
+        """Return the claims against all that was refused since the last call, by name."""
+        refused, self._refused = self._refused, {}
+        return [refused[name] for name in sorted(refused)]
+
+    def deaths_among(self, held: Iterable[tuple[Run, int]]) -> list[bytes]:
+        """Return claims that those are dead that were forgotten here and that a peer still holds for alive."""
+        return [unsigned_death_of(run, incarnation) for run, incarnation in held if self.covers(run, incarnation)]
 
 
 class Strangers:

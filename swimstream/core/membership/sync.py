@@ -8,6 +8,10 @@ nearly always, exchange one small datagram: a hash of everything. Who holds some
 
 Where Scuttlebutt compares version numbers we compare a hash of the owner's status records: gossip delivers
 out of order, so a highest version seen says nothing about the ones below it.
+
+Progress of instances is the exception: it is always under way, so by it no two peers would ever agree. Most comparisons
+go by what lasts, and only every `CHECKS_PER_PROGRESS`th by everything: what is told for the last time arrives as well.
+An entry of a digest may hold either hash of an owner: who compares knows both, and one that equals neither differs.
 """
 
 from __future__ import annotations
@@ -35,6 +39,8 @@ SYNCS_MAX = 64
 FRAME_UPDATES_BYTES_MAX = 64 * 1_024
 """A larger sync goes in several frames, so that none of them holds up the receiver for long."""
 SYNC_DEADLINE_S = 10.0
+CHECKS_PER_PROGRESS = 4
+"""Every so many checks compare progress too. What is still making progress is told anew by gossip anyway."""
 RECONNECT_PER_DEAD = 3
 """So many members in all try each dead one again per interval (Serf: 1), however many live ones there are."""
 CHECKS_SINCE_LEVEL = 2
@@ -44,9 +50,9 @@ CHECKS_SINCE_LEVEL = 2
 class Syncer:
     """The syncs of one node: at most `SYNCS_MAX` open at once (`syncs_refused` counts the rest).
 
-    `status_hash(owner)`, `status_fragments(owner)` and `status_owners()` (sorted) speak for what workers say of their
-    instances and themselves; `heard_broadcasts()`, `broadcast_fragments(ids)` and `broadcasts_lacking(ids)` for what
-    was said to everybody.
+    `status_hash(owner)`, `lasting_hash(owner)`, `status_fragments(owner)` and `status_owners()` (sorted) speak for
+    what workers say of their instances and themselves; `heard_broadcasts()`, `broadcast_fragments(ids)` and
+    `broadcasts_lacking(ids)` for what was said to everybody.
     """
 
     def __init__(
@@ -58,6 +64,7 @@ class Syncer:
         rng: Random,
         counters: Counter[str],
         status_hash: Callable[[str], int],
+        lasting_hash: Callable[[str], int],
         status_fragments: Callable[[str], list[bytes]],
         status_owners: Callable[[], Iterable[str]],
         heard_broadcasts: Callable[[], tuple[tuple[Run, int], ...]],
@@ -71,6 +78,7 @@ class Syncer:
         self._rng = rng
         self._counters = counters
         self._status_hash = status_hash
+        self._lasting_hash = lasting_hash
         self._status_fragments = status_fragments
         self._status_owners = status_owners
         self._heard_broadcasts = heard_broadcasts
@@ -80,6 +88,7 @@ class Syncer:
         """Streams that this node opened, and when to give them up."""
         self._asked: dict[int, Address] = {}
         """To whom they lead."""
+        self._checks_sent = 0
         self._sync_at = float("inf")
         self._reconnect_at = float("inf")
 
@@ -88,12 +97,13 @@ class Syncer:
         self._sync_at = now + self._rng.random() * self._timing.sync_interval_s
         self._reconnect_at = now + self._rng.random() * self._timing.reconnect_interval_s
 
-    def ask(self, address: Address, now: float, *, joining: bool = False) -> int | None:
+    def ask(self, address: Address, now: float, *, joining: bool = False, with_progress: bool = True) -> int | None:
         """Open a sync with whoever is at `address`; return its stream, or None when too many are open."""
         if len(self._open) >= SYNCS_MAX:
             self._counters["syncs_refused"] += 1
             return None
-        entries = () if joining else tuple(self._entry(member) for member in self._membership.table)
+        hash_of = self._hash(with_progress=with_progress)
+        entries = () if joining else tuple(self._entry(member, hash_of) for member in self._membership.table)
         digest = SyncDigest(entries=entries, broadcasts=self._heard_broadcasts())
         stream = self._outbox.open_stream(address, [encode_message(digest)])
         self._open[stream] = now + SYNC_DEADLINE_S
@@ -106,24 +116,24 @@ class Syncer:
         member = self._membership.table.get_run(sender)
         if member is None or member.state.is_gone:
             self._counters["syncs_by_strangers"] += 1
-        elif check.digest == self.digest():
+        elif check.digest == self.digest(with_progress=check.with_progress):
             self._counters["syncs_in_agreement"] += 1
         elif member.profile.address not in self._asked.values():
-            self.ask(member.profile.address, now)
+            self.ask(member.profile.address, now, with_progress=check.with_progress)
 
-    def digest(self) -> int:
+    def digest(self, *, with_progress: bool = True) -> int:
         """Return a hash of all that must agree between peers: live members, every status and tag, what was said to all.
 
         The gone are left out, since a newcomer is not told of them, and so is who is suspected, since that passes;
         but not what they said of their instances, whether they are remembered or not: that stays, and all are told.
         """
+        hash_of = self._hash(with_progress=with_progress)
         live = self._membership.table.live()
         entries: list[tuple[str, int, int, int]] = [
-            (member.run.name, member.run.boot, member.incarnation, self._status_hash(member.run.name))
-            for member in live
+            (member.run.name, member.run.boot, member.incarnation, hash_of(member.run.name)) for member in live
         ]
         names = {member.run.name for member in live}
-        entries += [(name, 0, 0, self._status_hash(name)) for name in self._status_owners() if name not in names]
+        entries += [(name, 0, 0, hash_of(name)) for name in self._status_owners() if name not in names]
         entries += [(run.name, run.boot, number, -1) for run, number in self._heard_broadcasts()]
         return int.from_bytes(hashlib.blake2b(repr(entries).encode(), digest_size=8).digest())
 
@@ -138,9 +148,14 @@ class Syncer:
             if entry is not None and self._is_behind(member, entry):
                 wanted.append(member.run.name)
         for name in self._status_owners():
-            if name not in self._membership.table and (name not in theirs or self._differs(theirs[name])):
+            if name not in self._membership.table and (name not in theirs or self._statuses_differ(theirs[name])):
                 fragments += self._status_fragments(name)
-        wanted += sorted(name for name, entry in theirs.items() if not entry.state.is_gone or self._differs(entry))
+        unknown = [theirs[name] for name in sorted(theirs) if not theirs[name].state.is_gone]
+        # who was forgotten here while it was cut off hears of it at once: nobody would gossip with it
+        fragments += self._membership.past.deaths_among((entry.run, entry.incarnation) for entry in unknown)
+        wanted += sorted(
+            name for name, entry in theirs.items() if not entry.state.is_gone or self._statuses_differ(entry)
+        )
         known = set(digest.broadcasts)
         fragments += self._broadcast_fragments(each for each in self._heard_broadcasts() if each not in known)
         self._send_updates(stream, fragments)
@@ -157,6 +172,7 @@ class Syncer:
             if member is not None:
                 fragments += self._everything(member)
         fragments += self._broadcast_fragments(want.broadcasts)
+        fragments += self._membership.past.take_refused()
         self._send_updates(stream, fragments)
         self._outbox.close_stream(stream)
 
@@ -190,7 +206,10 @@ class Syncer:
 
     def _compare(self, member: Member, now: float) -> None:
         if member.profile.speaks >= CHECKS_SINCE_LEVEL:
-            self._outbox.send(member.profile.address, SyncCheck(digest=self.digest()))
+            self._checks_sent += 1
+            with_progress = self._checks_sent % CHECKS_PER_PROGRESS == 0
+            check = SyncCheck(digest=self.digest(with_progress=with_progress), with_progress=with_progress)
+            self._outbox.send(member.profile.address, check)
         else:
             self.ask(member.profile.address, now)
 
@@ -210,12 +229,12 @@ class Syncer:
 
     # --- comparing --------------------------------------------------------------------------------
 
-    def _entry(self, member: Member) -> DigestEntry:
+    def _hash(self, *, with_progress: bool) -> Callable[[str], int]:
+        return self._status_hash if with_progress else self._lasting_hash
+
+    def _entry(self, member: Member, hash_of: Callable[[str], int]) -> DigestEntry:
         return DigestEntry(
-            run=member.run,
-            incarnation=member.incarnation,
-            state=member.state,
-            statuses=self._status_hash(member.run.name),
+            run=member.run, incarnation=member.incarnation, state=member.state, statuses=hash_of(member.run.name)
         )
 
     def _send_updates(self, stream: int, fragments: Iterable[bytes]) -> None:
@@ -241,22 +260,22 @@ class Syncer:
         if entry is None:
             return self._everything(member)
         fragments = []
-        if _version(self._entry(member)) > _version(entry):
+        if _version(member) > _version(entry):
             fragments += claims_of(member)
-        if self._differs(entry):
+        if self._statuses_differ(entry):
             fragments += self._status_fragments(member.run.name)
         return fragments
 
     def _is_behind(self, member: Member, entry: DigestEntry) -> bool:
-        return _version(entry) > _version(self._entry(member)) or self._differs(entry)
+        return _version(entry) > _version(member) or self._statuses_differ(entry)
 
-    def _differs(self, entry: DigestEntry) -> bool:
-        """Return whether the other side holds other statuses or tags of that member."""
-        return self._status_hash(entry.run.name) != entry.statuses
+    def _statuses_differ(self, entry: DigestEntry) -> bool:
+        name = entry.run.name
+        return entry.statuses not in (self._status_hash(name), self._lasting_hash(name))
 
     def _everything(self, member: Member) -> list[bytes]:
         return claims_of(member) + self._status_fragments(member.run.name)
 
 
-def _version(entry: DigestEntry) -> tuple[int, int, int]:
-    return (entry.run.boot, entry.incarnation, entry.state)
+def _version(held: Member | DigestEntry) -> tuple[int, int, int]:
+    return (held.run.boot, held.incarnation, held.state)

@@ -50,6 +50,13 @@ def test_who_was_forgotten_and_lives_is_told_that_it_must_refute() -> None:
     assert held(membership, "c").state is MemberState.ALIVE
 
 
+def test_that_somebody_has_forgotten_a_member_is_no_death_but_a_suspicion() -> None:
+    membership = view("b", others="c")
+    hear(membership, dead("c", by="c"))
+    assert held(membership, "c").state is MemberState.SUSPECT
+    assert held(membership, "c").accusers == ()
+
+
 def test_a_later_run_of_who_was_forgotten_is_taken_at_once() -> None:
     membership = forgetful()
     hear(membership, alive("c", 0, boot=2), now=LATER)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from random import Random
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
@@ -11,102 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swimstream.config import LOCAL
-from swimstream.core.effects import CloseStream, OpenStream, SendFrame, SendPacket
-from swimstream.core.membership.sync import SYNC_DEADLINE_S, SYNCS_MAX, Syncer
-from swimstream.core.outbox import Outbox
-from swimstream.core.status.table import StatusTable
+from swimstream.core.effects import CloseStream, OpenStream, SendPacket
+from swimstream.core.membership.sync import SYNC_DEADLINE_S, SYNCS_MAX
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.member import MemberState, Profile
-from swimstream.model.status import InstanceState, InstanceStatus
-from swimstream.wire.codec import decode_packet_untrusted, encode_message
+from swimstream.wire.codec import encode_message
 from swimstream.wire.messages import (
     Accusation,
     Alive,
     Broadcast,
-    Message,
-    StatusUpdate,
-    SyncCheck,
-    SyncDigest,
     SyncWant,
-    Update,
 )
-from swimstream.wire.seal import PLAIN
-from tests.core.membership.views import address_of, alive, dead, hear, held, left, suspect, view
+from tests.core.membership.peers import ANY_STATUS, Peer, check_from, status, sync
+from tests.core.membership.views import address_of, alive, dead, hear, held, left, suspect
 
-
-class Peer:
-    """A view, a status table and the syncer that speaks for both."""
-
-    def __init__(self, name: str, *claims: Alive | Accusation) -> None:
-        self.counters: Counter[str] = Counter()
-        self.membership = view(name)
-        self.statuses = StatusTable(self.counters)
-        self.outbox = Outbox(packet_bytes_max=1_200, piggyback=lambda _: [], counters=self.counters, envelopes=PLAIN)
-        self.outbox.identify(self.membership.run, 0)
-        self.heard: dict[tuple[Run, int], bytes] = {}
-        self.syncer = Syncer(
-            self.membership,
-            self.outbox,
-            timing=LOCAL,
-            rng=Random(1),
-            counters=self.counters,
-            status_hash=self.statuses.hash_of,
-            status_fragments=self.statuses.fragments_of,
-            status_owners=self.statuses.owners,
-            heard_broadcasts=lambda: tuple(sorted(self.heard)),
-            broadcast_fragments=lambda ids: [self.heard[each] for each in ids if each in self.heard],
-            broadcasts_lacking=lambda ids: tuple(each for each in ids if each not in self.heard),
-        )
-        for claim in claims:
-            hear(self.membership, claim)
-
-    def receive(self, stream: int, sender: str, messages: tuple[Message, ...]) -> None:
-        """Merge first, then speak, as the entrance of a node does."""
-        for message in messages:
-            if isinstance(message, StatusUpdate):
-                self.statuses.merge(message.status)
-            elif isinstance(message, Broadcast):
-                self.heard[message.origin, message.number] = encode_message(message)
-            elif isinstance(message, Alive | Accusation):
-                hear(self.membership, message, is_hearsay=True)
-        for message in messages:
-            if isinstance(message, SyncDigest):
-                self.syncer.receive_digest(stream, sender, message)
-            elif isinstance(message, SyncWant):
-                self.syncer.receive_want(stream, message)
-
-    def states(self) -> dict[str, tuple[Run, int, MemberState]]:
-        return {member.run.name: (member.run, member.incarnation, member.state) for member in self.membership.table}
-
-
-def sync(asker: Peer, answerer: Peer, *, joining: bool = False) -> list[Update]:
-    """Let `asker` sync with `answerer` to the end; return the records that went over the stream."""
-    stream = asker.syncer.ask(address_of("z"), 0.0, joining=joining)
-    assert stream is not None
-    records: list[Update] = []
-    while True:
-        asked, answered = asker.outbox.take(), answerer.outbox.take()
-        for effects, to, number in ((asked, answerer, -1), (answered, asker, stream)):
-            for effect in effects:
-                if isinstance(effect, OpenStream | SendFrame):
-                    packet = decode_packet_untrusted(effect.frame)
-                    messages = packet.messages
-                    records += [message for message in messages if isinstance(message, Update)]
-                    to.receive(number, packet.header.sender.name, messages)
-        if not asked and not answered:
-            return records
-
-
-def status(index: int, *, epoch: int = 1, seq: int = 1, owner: str = "b") -> InstanceStatus:
-    return InstanceStatus(
-        instance=InstanceId("j", "o", index),
-        epoch=epoch,
-        run=Run(owner, 1),
-        seq=seq,
-        state=InstanceState.RUNNING,
-        since_ms=0,
-    )
-
+if TYPE_CHECKING:
+    from swimstream.model.status import InstanceStatus
 
 LIVING = st.lists(
     st.builds(
@@ -135,9 +55,6 @@ def test_a_second_sync_has_nothing_to_send(ours: list[Alive | Accusation], their
     sync(one, two)
     assert sync(one, two) == []
     assert sync(two, one) == []
-
-
-ANY_STATUS = st.builds(status, st.integers(0, 3), epoch=st.integers(1, 3), seq=st.integers(1, 3), owner=st.just("b"))
 
 
 @given(st.lists(ANY_STATUS, max_size=6), st.lists(ANY_STATUS, max_size=6))
@@ -305,12 +222,6 @@ def test_the_gone_do_not_belong_to_the_hash() -> None:
     assert one.syncer.digest() == two.syncer.digest()
 
 
-def check_from(peer: Peer, other: Peer) -> list[OpenStream]:
-    """Let `peer` hear the hash of `other`; return the syncs that it opens."""
-    peer.syncer.receive_check(other.membership.run, SyncCheck(digest=other.syncer.digest()), 0.0)
-    return [effect for effect in peer.outbox.take() if isinstance(effect, OpenStream)]
-
-
 def test_who_agrees_keeps_quiet() -> None:
     one, two = Peer("a", alive("b")), Peer("b", alive("a"))
     assert check_from(one, two) == []
@@ -364,3 +275,48 @@ def test_each_side_hears_the_broadcasts_that_only_the_other_has_heard() -> None:
     records = sync(one, other)
     assert one.heard.keys() == other.heard.keys() == {(Run("c", 1), number) for number in (1, 2, 3)}
     assert [record.number for record in records if isinstance(record, Broadcast)] == [3, 1]
+
+
+# --- who was forgotten ----------------------------------------------------------------------------
+
+
+def forget(peer: Peer, name: str) -> None:
+    """Let a peer hold a member dead for as long as a tombstone lasts."""
+    hear(peer.membership, alive(name))
+    hear(peer.membership, dead(name))
+    peer.membership.fire_timers(LOCAL.tombstone_s + 1)
+    assert peer.membership.table.get(name) is None
+
+
+def test_who_was_forgotten_hears_of_it_when_it_asks_and_is_back_after_that_one_sync() -> None:
+    """Nobody gossips with it, and pings of strangers are not answered: it would not learn of it otherwise."""
+    one, two = Peer("a", alive("b")), Peer("b")
+    forget(two, "a")
+    sync(one, two)
+    assert one.membership.incarnation == 1
+    assert held(two.membership, "a").state is MemberState.ALIVE
+
+
+def test_who_has_forgotten_a_member_says_so_to_the_peer_that_tells_of_it() -> None:
+    one, two = Peer("a"), Peer("b", alive("c"))
+    forget(one, "c")
+    sync(one, two)
+    assert one.membership.table.get("c") is None
+    assert held(two.membership, "c").state is MemberState.SUSPECT
+    assert held(two.membership, "c").accusers == ()
+
+
+def test_a_peer_that_still_holds_the_dead_alive_does_not_bring_it_back_and_looks_again_itself() -> None:
+    one, two = Peer("a", alive("b"), alive("c")), Peer("b", alive("a"))
+    forget(two, "c")
+    sync(one, two)
+    assert two.membership.table.get("c") is None
+    assert held(one.membership, "c").state is MemberState.SUSPECT
+
+
+def test_what_was_refused_is_told_once() -> None:
+    peer = Peer("a", alive("b"))
+    forget(peer, "c")
+    hear(peer.membership, alive("c"))
+    assert len(peer.membership.past.take_refused()) == 1
+    assert peer.membership.past.take_refused() == []
