@@ -68,12 +68,13 @@ def test_a_newcomer_never_speaks_under_a_boot_below_that_of_its_dead_namesake(ho
     lab.crash("c")
     lab.run_until(lambda: lab.state("a", "c") is MemberState.DEAD)
     lab.run_for(5.0)
-    lab.sent.clear()
+    lab.told.clear()
     lab.start("c", host=host, seeds=("a",), boot=5)
     lab.run_for(5.0)
-    told = {message.run.boot for message in lab.messages(Alive, "c") if message.run.name == "c"}
-    assert len(told) == 1
-    assert min(told) > 1_002
+    own = [told.what.member.run for told in lab.told if told.who == "c" and isinstance(told.what, MemberChanged)]
+    boots = {run.boot for run in own if run.name == "c"}
+    assert len(boots) == 1
+    assert min(boots) > 1_002
 
 
 # --- probes ----------------------------------------------------------------------------------------
