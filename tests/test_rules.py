@@ -1,4 +1,4 @@
-"""docs/membership.md says of every rule of membership where it lives and which test breaks without it: all of that exists."""
+"""docs/membership.md says of every rule where it lives and which tests break without it: all of that exists."""
 
 from __future__ import annotations
 
