@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from swimstream.config import LOCAL
-from swimstream.core.effects import SendPacket
+from swimstream.core.effects import SendFrame, SendPacket
 from swimstream.core.membership.gossip import GossipQueue
 from swimstream.core.membership.probing import ProbeRing
 from swimstream.core.membership.suspicion import timeouts_s
@@ -21,7 +21,7 @@ from swimstream.model.identity import Address, Run
 from swimstream.model.member import MemberState
 from swimstream.model.plan import PlanMark
 from swimstream.wire.codec import decode_packet_untrusted, encode_message, encode_packet
-from swimstream.wire.messages import Accusation, Ack, Alive, Header, Nack, Ping
+from swimstream.wire.messages import Accusation, Ack, Alive, DigestEntry, Header, Nack, Ping, SyncDigest
 from swimstream.wire.seal import envelopes_for
 from tests.core.lab import Lab
 from tests.core.membership.test_detector import INTERVAL_S, MARK, Bench, gossip_goes_to
@@ -208,6 +208,17 @@ def test_a_death_told_by_a_member_is_a_death_unless_it_comes_by_stream(*, by_str
     else:
         lab.node("a").receive_packet(data, source=lab.seat("b").address, now=lab.now)
     assert lab.state("a", "c") is (MemberState.SUSPECT if by_stream else MemberState.DEAD)
+
+
+def test_who_is_held_dead_by_a_digest_refutes_in_the_answer_to_it() -> None:
+    """Else a partition heals one sync later."""
+    lab = settled("ab")
+    b = lab.node("b")
+    entry = DigestEntry(run=b.run, incarnation=4, state=MemberState.DEAD, statuses=0)
+    b.receive_frame(-9, packet(run_of(lab, "a"), SyncDigest(entries=(entry,))), now=lab.now)
+    frames = [effect.frame for effect in b.take_effects() if isinstance(effect, SendFrame) and effect.stream == -9]
+    answers = [message for frame in frames for message in decode_packet_untrusted(frame).messages]
+    assert (b.run, 5) in [(each.run, each.incarnation) for each in answers if isinstance(each, Alive)]
 
 
 def test_a_death_told_by_who_is_itself_held_dead_is_a_suspicion() -> None:
