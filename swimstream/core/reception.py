@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 from swimstream.core.effects import Notify
 from swimstream.errors import WireError
 from swimstream.events import ForeignCluster, NameConflict
+from swimstream.model.member import MemberState
 from swimstream.wire.codec import decode_packet_untrusted, encode_message
 from swimstream.wire.messages import (
     Accusation,
@@ -147,10 +148,20 @@ class Reception:
             return
         match message:
             case SyncDigest():
+                self._read_about_oneself(message)
                 self._rooms.syncer.receive_digest(stream, header.sender.name, message)
             case SyncWant():
                 self._rooms.syncer.receive_want(stream, message)
                 self._rooms.joining.receive_answer(stream, header, self._rooms.council.plan.cluster_id, self._now)
+
+    def _read_about_oneself(self, digest: SyncDigest) -> None:
+        """Refute what a digest says against this worker before answering it, so that the answer tells of that."""
+        for entry in digest.entries:
+            if entry.run.name == self._rooms.membership.run.name and entry.state is not MemberState.ALIVE:
+                word = Accusation(
+                    run=entry.run, incarnation=entry.incarnation, state=entry.state, accuser=entry.run.name
+                )
+                self._rooms.membership.hear_accusation(word, self._now, is_hearsay=True)
 
     def _receive_message(self, sender: Run, message: Message, stream: int | None) -> None:
         """Hand a message to its room."""

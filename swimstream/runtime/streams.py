@@ -1,7 +1,7 @@
 """Frames over TCP: a 4-byte big-endian length, then that many bytes. Everything here has a bound and a deadline.
 
-A stranger can hold at most `INCOMING_MAX` connections, each for `IDLE_S` without a byte and `FRAME_S` for one
-frame, and at most `LARGE_FRAMES_MAX` large frames in memory at a time.
+A stranger can hold at most `INCOMING_PER_HOST_MAX` connections from one address, each for `IDLE_S` without a byte and
+`FRAME_S` for one frame; all strangers `INCOMING_MAX`, and `LARGE_FRAMES_MAX` large frames in memory at a time.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 INCOMING_MAX = 128
+INCOMING_PER_HOST_MAX = 64
+"""From one address: one host must not shut all others out. Workers that share an address share this."""
 OUTGOING_MAX = 128
 QUEUED_FRAMES_MAX = 64
 QUEUED_BYTES_MAX = 2 * FRAME_BYTES_MAX
@@ -68,7 +70,8 @@ class Streams:
         self._resolve = resolve
         self._nursery: trio.Nursery | None = None
         self._open: dict[int, _Stream] = {}
-        self._incoming = 0
+        self._incoming: collections.Counter[str] = collections.Counter()
+        """How many by address; at most `INCOMING_MAX` addresses."""
         self._outgoing = 0
         self._last_incoming = 0
         self._large_frames = trio.CapacityLimiter(LARGE_FRAMES_MAX)
@@ -134,16 +137,18 @@ class Streams:
             stream.more.set()
 
     async def _serve_one(self, connection: trio.SocketStream) -> None:
-        if self._incoming >= INCOMING_MAX:
+        host = _host_of(connection)
+        if self._incoming.total() >= INCOMING_MAX or self._incoming[host] >= INCOMING_PER_HOST_MAX:
             self.refused += 1
             await trio.aclose_forcefully(connection)
             return
-        self._incoming += 1
+        self._incoming[host] += 1
         self._last_incoming -= 1
         stream = self._open[self._last_incoming] = _Stream(self._last_incoming)
         with stream.scope:
             await self._carry(stream, connection)
-        self._incoming -= 1
+        self._incoming[host] -= 1
+        self._incoming += collections.Counter()  # drops those at zero
         self._ended(stream)
 
     async def _connect(self, stream: _Stream, to: Address) -> None:
@@ -218,6 +223,14 @@ class Streams:
         with trio.move_on_after(LINGER_S):
             await stream.at_end.wait()
         both.cancel()
+
+
+def _host_of(connection: trio.SocketStream) -> str:
+    """Return from where a connection comes; nothing if it has ended already."""
+    try:
+        return str(connection.socket.getpeername()[0])
+    except OSError:
+        return ""
 
 
 async def _connect(address: Address) -> trio.SocketStream:

@@ -420,6 +420,28 @@ async def test_strangers_cannot_hold_more_than_the_bound_of_streams(monkeypatch:
             await trio.aclose_forcefully(each)
 
 
+async def test_one_address_cannot_shut_out_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "INCOMING_PER_HOST_MAX", 2)
+    async with driving() as rig:
+
+        async def frame_from(host: str) -> trio.SocketStream:
+            heard = sum(entry[0] == "frame" for entry in rig.node.log)
+            connection = await trio.open_tcp_stream(rig.address.host, rig.address.port, local_address=host)
+            await connection.send_all(b"\x00\x00\x00\x01x")
+            await rig.until(lambda: sum(entry[0] == "frame" for entry in rig.node.log) == heard + 1)
+            return connection
+
+        held = [await frame_from("127.0.0.1") for _ in range(2)]
+        extra = await trio.open_tcp_stream(rig.address.host, rig.address.port, local_address="127.0.0.1")
+        await rig.until(lambda: rig.counter("streams_refused") == 1)
+        other = await frame_from("127.0.0.2")
+        await trio.aclose_forcefully(held.pop())
+        await rig.until(lambda: any(entry[0] == "closed" for entry in rig.node.log))
+        held.append(await frame_from("127.0.0.1"))
+        for each in [*held, extra, other]:
+            await trio.aclose_forcefully(each)
+
+
 async def test_a_silent_connection_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "IDLE_S", 0.01)
     async with driving() as rig, await trio.open_tcp_stream(rig.address.host, rig.address.port):
