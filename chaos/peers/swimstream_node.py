@@ -55,7 +55,7 @@ def main() -> None:
     worker = build(arguments)
     worker.start()
     events = worker.events()
-    report("ready", address=str(worker.address), changes=True)
+    report("ready", address=str(worker.address))
     take_orders(leave=worker.leave, change=lambda value: worker.set_tags({CHANGE: value}))
     for member in worker.members():
         tell(member, arguments.name)
