@@ -42,7 +42,7 @@ def draw(path: Path, runs: Mapping[str, Runs], *, title: str) -> None:
         if any(found):
             axes.boxplot(found, tick_labels=list(idles), whis=(0, 100))
         axes.set(ylabel=f"{label}, idle node", ylim=(0, None))
-        _say_if_empty(axes)
+        _explain(axes)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="svg")
 
@@ -87,8 +87,7 @@ def draw_sizes(path: Path, summaries: Mapping[int, Mapping[str, Summary]]) -> No
     for axes, label in labels.items():
         axes.set(xlabel="nodes", ylabel=label, xlim=(-0.5, max(1, len(places)) - 0.5), ylim=(0, None))
         axes.set_xticks(list(places.values()), [str(nodes) for nodes in places])
-        axes.legend(fontsize=8)
-        _say_if_empty(axes)
+        _explain(axes)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="svg")
 
@@ -101,15 +100,13 @@ def _curves(axes: Axes, label: str, times: Mapping[str, Sequence[Sequence[float]
             axes.ecdf([time for each in known for time in each], color=f"C{number}", label=f"{name}: each observer")
             axes.ecdf([each[-1] for each in known], color=f"C{number}", linestyle="--", label=f"{name}: the last")
     axes.set(xlabel=label, ylabel="share", xlim=(0, None))
-    if axes.lines:
-        axes.legend(fontsize=8)
-    _say_if_empty(axes)
+    _explain(axes)
 
 
-def _say_if_empty(axes: Axes) -> None:
-    """Have a plot that nothing was measured for say so, in place of an axis from 0 to 1."""
-    if not any(len(line.get_xydata()) for line in axes.lines):
+def _explain(axes: Axes) -> None:
+    """Say which line is whose; that nothing was measured, in place of an axis from 0 to 1."""
+    if not any(line.get_xydata().size for line in axes.lines):
         axes.set(xticks=[], yticks=[])
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color="grey")
-        if axes.legend_ is not None:
-            axes.legend_.remove()
+    elif axes.get_legend_handles_labels()[1]:
+        axes.legend(fontsize=8)
