@@ -65,7 +65,7 @@ def draw_sizes(path: Path, summaries: Mapping[int, Mapping[str, Summary]]) -> No
         ]
         for axes, by_size in ways:
             times = {places[nodes] + aside: way.each for nodes, way in by_size.items() if way.each is not None}
-            for share, style in (("p50", "o-"), ("p99", "^--")):
+            for share, style in (("p50", "o-"), ("p99", "^--")) if times else ():
                 heights = [getattr(each, share) for each in times.values()]
                 axes.plot(list(times), heights, style, color=f"C{number}", label=f"{name} {share}")
         costs: list[tuple[Axes, float, dict[int, Spread | None]]] = [
@@ -75,7 +75,8 @@ def draw_sizes(path: Path, summaries: Mapping[int, Mapping[str, Summary]]) -> No
         ]
         for axes, scale, spreads in costs:
             means = {places[nodes] + aside: each.mean * scale for nodes, each in spreads.items() if each is not None}
-            axes.plot(list(means), list(means.values()), color=f"C{number}", marker="o", label=name)
+            if means:
+                axes.plot(list(means), list(means.values()), color=f"C{number}", marker="o", label=name)
     labels = {
         detection: "seconds from kill -9 to its detection",
         change: "seconds from a change to its news",
@@ -105,7 +106,7 @@ def _curves(axes: Axes, label: str, times: Mapping[str, Sequence[Sequence[float]
 
 def _explain(axes: Axes) -> None:
     """Say which line is whose; that nothing was measured, in place of an axis from 0 to 1."""
-    if not any(line.get_xydata().size for line in axes.lines):
+    if not axes.lines:
         axes.set(xticks=[], yticks=[])
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color="grey")
     elif axes.get_legend_handles_labels()[1]:
