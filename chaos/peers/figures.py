@@ -20,6 +20,8 @@ CPU_MULT_MAX = 4.0
 """CPU that a swimstream node may use, in memberlist nodes (Python beside Go)."""
 BYTES_NODES_MIN = 64
 """Size of a cluster from which on an idle node may send no more than one of kinship."""
+NEWS = {"kill": "detection", "change": "a change"}
+"""What targets call the news whose times are compared."""
 
 
 @attrs.define(kw_only=True)
@@ -153,15 +155,16 @@ def judge(summaries: Mapping[str, Summary], *, nodes: int, encrypted: bool) -> t
     if ours is None or not others:
         return ()
 
-    def detection(who: str, share: str) -> Target:
-        times = [_of(getattr(each.kill, who), share) for each in (ours, *others)]
+    def times(news: str, who: str, share: str) -> Target:
+        found = [_of(getattr(getattr(each, news), who), share) for each in (ours, *others)]
         names = {"each": "every observer", "first": "first to know", "last": "last to know"}
-        return _no_more(f"detection, {names[who]}, {share}", times[0], times[1:])
+        return _no_more(f"{NEWS[news]}, {names[who]}, {share}", found[0], found[1:])
 
     counted = [false_deaths(each) for each in (ours, *others)]
     missed = [each.kill.missed if each.kill.each else None for each in (ours, *others)]
     return (
-        *(detection(who, share) for who in ("each", "first", "last") for share in ("p50", "p99")),
+        *(times("kill", who, share) for who in ("each", "first", "last") for share in ("p50", "p99")),
+        *(times("change", who, share) for who in ("each", "last") for share in ("p50", "p99")),
         _no_more("deaths missed", missed[0], missed[1:]),
         _no_more("false deaths by healthy nodes", counted[0][0], [each[0] for each in counted[1:]]),
         _no_more("false deaths by anyone", counted[0][1], [each[1] for each in counted[1:]]),

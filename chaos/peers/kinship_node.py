@@ -42,7 +42,7 @@ def main() -> None:
     cluster = build(arguments)
     cluster.start()
     events = cluster.events()
-    report("ready", address=cluster.local.addr, changes=True)
+    report("ready", address=cluster.local.addr)
     take_orders(leave=cluster.leave, change=lambda value: cluster.set_meta({CHANGE: value}))
     for member in cluster.members():
         if member.name != arguments.name:

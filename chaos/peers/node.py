@@ -1,7 +1,7 @@
 """What every Python node process does alike: its arguments, its one-line reports, and its end.
 
 A node writes one JSON object a line to stdout, each with `at`, seconds on CLOCK_MONOTONIC, which all processes of a
-Linux machine share: `ready` (its address, and whether it can change), `alive`, `suspect`, `dead`, `left` (of a
+Linux machine share: `ready` (its address), `alive`, `suspect`, `dead`, `left` (of a
 member), `changed` (a member, and to what). Each line on stdin is an order: `leave`, or `change VALUE`; the node writes
 `begun` at the moment when it begins to follow it. It ends when stdin ends.
 """
@@ -73,7 +73,7 @@ def report(kind: str, **fields: object) -> None:
     os.write(sys.stdout.fileno(), line.encode())
 
 
-def take_orders(*, leave: Callable[[], object], change: Callable[[str], object] | None) -> None:
+def take_orders(*, leave: Callable[[], object], change: Callable[[str], object]) -> None:
     """Follow the orders on stdin from a thread of its own; end the process, as a crash would, when stdin ends.
 
     `leave` says goodbye; `change` starts the news whose way through the cluster is measured. Both may block.
@@ -85,7 +85,7 @@ def take_orders(*, leave: Callable[[], object], change: Callable[[str], object] 
                 case ["leave"]:
                     report("begun")
                     leave()
-                case ["change", value] if change is not None:
+                case ["change", value]:
                     report("begun")
                     change(value)
                 case words:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from chaos.peers.figures import Runs, Spread, Summary, Way
 
 
+ASIDE = 0.06
+"""By so much of the way to the next size the points of one peer stand beside those of another."""
+
+
 def draw(path: Path, runs: Mapping[str, Runs], *, title: str) -> None:
     """Write the plot of one size; raise `ImportError` where matplotlib is missing."""
     from matplotlib.figure import Figure  # noqa: PLC0415  # wanted for this alone, and slow to load
@@ -34,9 +38,11 @@ def draw(path: Path, runs: Mapping[str, Runs], *, title: str) -> None:
         ("bytes per second", ([rate for idle in each for rate in idle.bytes_per_s] for each in idles.values())),
     ]
     for axes, (label, values) in zip(costs, boxes, strict=True):
-        if idles:
-            axes.boxplot([list(each) for each in values], tick_labels=list(idles), whis=(0, 100))
+        found = [list(each) for each in values]
+        if any(found):
+            axes.boxplot(found, tick_labels=list(idles), whis=(0, 100))
         axes.set(ylabel=f"{label}, idle node", ylim=(0, None))
+        _explain(axes)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="svg")
 
@@ -48,27 +54,29 @@ def draw_sizes(path: Path, summaries: Mapping[int, Mapping[str, Summary]]) -> No
     figure = Figure(figsize=(13, 7), layout="constrained")
     figure.suptitle("p50 over observers (line) and p99 (dashes); means over idle nodes", fontsize=10)
     (detection, change, goodbye), (cpu, memory, sizes) = figure.subplots(2, 3)
+    places = {nodes: place for place, nodes in enumerate(sorted(summaries))}
     for number, name in enumerate(dict.fromkeys(name for each in summaries.values() for name in each)):
-        found = {nodes: each[name] for nodes, each in summaries.items()}
+        found = {nodes: each[name] for nodes, each in sorted(summaries.items())}
+        aside = (number - 1) * ASIDE
         ways: list[tuple[Axes, dict[int, Way]]] = [
             (detection, {nodes: each.kill for nodes, each in found.items()}),
             (change, {nodes: each.change for nodes, each in found.items()}),
             (goodbye, {nodes: each.goodbye for nodes, each in found.items()}),
         ]
         for axes, by_size in ways:
-            times = {nodes: way.each for nodes, way in by_size.items() if way.each is not None}
-            axes.plot(list(times), [each.p50 for each in times.values()], color=f"C{number}", marker="o", label=name)
-            axes.plot(
-                list(times), [each.p99 for each in times.values()], color=f"C{number}", marker=".", linestyle="--"
-            )
+            times = {places[nodes] + aside: way.each for nodes, way in by_size.items() if way.each is not None}
+            for share, style in (("p50", "o-"), ("p99", "^--")) if times else ():
+                heights = [getattr(each, share) for each in times.values()]
+                axes.plot(list(times), heights, style, color=f"C{number}", label=f"{name} {share}")
         costs: list[tuple[Axes, float, dict[int, Spread | None]]] = [
             (cpu, 1e3, {nodes: each.cpu_share for nodes, each in found.items()}),
             (memory, 2**-20, {nodes: each.rss_bytes for nodes, each in found.items()}),
             (sizes, 1, {nodes: each.bytes_per_s for nodes, each in found.items()}),
         ]
         for axes, scale, spreads in costs:
-            means = {nodes: each.mean * scale for nodes, each in spreads.items() if each is not None}
-            axes.plot(list(means), list(means.values()), color=f"C{number}", marker="o", label=name)
+            means = {places[nodes] + aside: each.mean * scale for nodes, each in spreads.items() if each is not None}
+            if means:
+                axes.plot(list(means), list(means.values()), color=f"C{number}", marker="o", label=name)
     labels = {
         detection: "seconds from kill -9 to its detection",
         change: "seconds from a change to its news",
@@ -78,9 +86,9 @@ def draw_sizes(path: Path, summaries: Mapping[int, Mapping[str, Summary]]) -> No
         sizes: "bytes per second, idle node",
     }
     for axes, label in labels.items():
-        axes.set(xlabel="nodes", ylabel=label, xticks=list(summaries), ylim=(0, None))
-        if axes.has_data():
-            axes.legend(fontsize=8)
+        axes.set(xlabel="nodes", ylabel=label, xlim=(-0.5, max(1, len(places)) - 0.5), ylim=(0, None))
+        axes.set_xticks(list(places.values()), [str(nodes) for nodes in places])
+        _explain(axes)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="svg")
 
@@ -93,5 +101,13 @@ def _curves(axes: Axes, label: str, times: Mapping[str, Sequence[Sequence[float]
             axes.ecdf([time for each in known for time in each], color=f"C{number}", label=f"{name}: each observer")
             axes.ecdf([each[-1] for each in known], color=f"C{number}", linestyle="--", label=f"{name}: the last")
     axes.set(xlabel=label, ylabel="share", xlim=(0, None))
-    if axes.has_data():
+    _explain(axes)
+
+
+def _explain(axes: Axes) -> None:
+    """Say which line is whose; that nothing was measured, in place of an axis from 0 to 1."""
+    if not axes.lines:
+        axes.set(xticks=[], yticks=[])
+        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color="grey")
+    elif axes.get_legend_handles_labels()[1]:
         axes.legend(fontsize=8)

@@ -123,9 +123,8 @@ class PeerRun:
         for number in range(plan.changes if "change" in plan.scenarios else 0):
             settle(cluster, plan.settings, rng=rng)
             news = change_one(cluster, value=f"v{number}", rng=rng)
-            if news is not None:
-                runs.changes.append(news)
-                self.say(f"{news.origin} changes: {_times(news.heard_s, news.missed)}")
+            runs.changes.append(news)
+            self.say(f"{news.origin} changes: {_times(news.heard_s, news.missed)}")
         if "idle" in plan.scenarios:
             cluster.rest(converged_at + plan.warm_s - time.monotonic())
             runs.idles.append(measure_idle(cluster, seconds=plan.idle_s, counts_packets=self.counts_packets))

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 from chaos.peers.node import Arguments, die_with_parent, read_arguments, report, take_orders
 from swimstream import Worker
-from swimstream.events import MemberChanged
+from swimstream.events import MemberChanged, TagsChanged
 
 if TYPE_CHECKING:
     from swimstream.model.member import Member
+
+CHANGE = "change"
+"""The key of the tag that is changed."""
 
 
 def build(arguments: Arguments) -> Worker:
@@ -52,13 +55,15 @@ def main() -> None:
     worker = build(arguments)
     worker.start()
     events = worker.events()
-    report("ready", address=str(worker.address), changes=False)
-    take_orders(leave=worker.leave, change=None)  # it has no tags and no broadcasts yet
+    report("ready", address=str(worker.address))
+    take_orders(leave=worker.leave, change=lambda value: worker.set_tags({CHANGE: value}))
     for member in worker.members():
         tell(member, arguments.name)
     for event in events:
         if isinstance(event, MemberChanged):
             tell(event.member, arguments.name)
+        elif isinstance(event, TagsChanged) and event.run.name != arguments.name:
+            report("changed", member=event.run.name, value=event.tags.get(CHANGE, ""))
 
 
 if __name__ == "__main__":

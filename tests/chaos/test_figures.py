@@ -74,6 +74,15 @@ def test_swimstream_is_held_to_the_better_peer() -> None:
     assert verdict["detection, last to know, p99 <= the better peer"] is False
 
 
+def test_news_of_a_change_is_held_to_the_better_peer() -> None:
+    def changed(*times: float) -> Summary:
+        return summarise(Runs(changes=[News(origin="n001", heard_s=times, missed=0)]))
+
+    verdict = verdicts_of(swimstream=changed(0.2, 0.5), memberlist=changed(0.3, 0.4), kinship=changed(0.2, 0.6))
+    assert verdict["a change, every observer, p50 <= the better peer"] is True
+    assert verdict["a change, last to know, p99 <= the better peer"] is False
+
+
 def test_a_false_death_of_a_starved_node_counts() -> None:
     verdict = verdicts_of(
         swimstream=summary(1.0, trials=[hardship(("a", "x"))]), kinship=summary(1.0, trials=[hardship()])
@@ -108,6 +117,10 @@ def test_cpu_is_held_to_four_nodes_of_memberlist() -> None:
 def test_what_was_not_measured_is_not_judged_and_stands_as_such() -> None:
     verdict = verdicts_of(swimstream=summary(1.0), kinship=summary(1.0))
     assert [claim for claim, met in verdict.items() if met is None] == [
+        "a change, every observer, p50 <= the better peer",
+        "a change, every observer, p99 <= the better peer",
+        "a change, last to know, p50 <= the better peer",
+        "a change, last to know, p99 <= the better peer",
         "false deaths by healthy nodes <= the better peer",
         "false deaths by anyone <= the better peer",
         "mean CPU of idle nodes <= 4 x memberlist",

@@ -23,6 +23,7 @@ from chaos.peers.peer import ROOT, Peer, find_peer
 from chaos.peers.run import SCENARIOS, PeerRun, Plan, Progress
 from chaos.peers.scenarios import (
     FalseDeaths,
+    change_one,
     deaths,
     kill_one,
     leave_one,
@@ -80,12 +81,14 @@ def key_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
 def test_real_nodes_are_measured_and_none_is_left_behind(tmp_path: Path, mark: str, key_file: Path | None) -> None:
     with Cluster(find_peer("swimstream", build_dir=tmp_path), FAST, nodes=4, key_file=key_file) as cluster:
         assert len(processes_marked(mark)) == 4
+        change = change_one(cluster, value="v1", rng=Random(1))
         idle = measure_idle(cluster, seconds=1.0, counts_packets=False)
         stop = stop_some(cluster, FAST, share=0.25, seconds=0.1, rng=Random(1))
         starved = starve_some(cluster, FAST, share=0.5, seconds=0.2, rng=Random(1))
         kill = kill_one(cluster, FAST, rng=Random(1))
         news = leave_one(cluster, rng=Random(1))
     assert_gone(mark)
+    assert (len(change.heard_s), change.missed) == (3, 0)
     assert len(idle.cpu_share) == 4
     assert all(0 < share < 1 for share in idle.cpu_share)
     assert all(size > 2**20 for size in idle.rss_bytes)

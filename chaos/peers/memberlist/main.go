@@ -218,6 +218,6 @@ func main() {
 	}
 	local := list.LocalNode()
 	address := net.JoinHostPort(local.Addr.String(), fmt.Sprint(local.Port))
-	report("ready", map[string]interface{}{"address": address, "changes": true})
+	report("ready", map[string]interface{}{"address": address})
 	orders(list, meta)
 }

@@ -76,6 +76,10 @@ class GossipQueue:
         self._rumours[subject] = rumour = Rumour(subject, fragment, lane)
         self._enrank(rumour)
 
+    def sends_max(self, members: int) -> int:
+        """Return how often an update is sent in a cluster of so many (SWIM §4.1, lambda log n)."""
+        return self._retransmit_mult * math.ceil(math.log10(members + 1))
+
     def discard(self, subject: str) -> None:
         """Forget a subject."""
         rumour = self._rumours.pop(subject, None)
@@ -86,7 +90,7 @@ class GossipQueue:
         """Return updates that fit into `budget` bytes together, and count them as sent once more."""
         if not self._rumours or budget <= 0:
             return []
-        sends_max = self._retransmit_mult * math.ceil(math.log10(members + 1))
+        sends_max = self.sends_max(members)
         chosen = self._choose(budget)
         for rumour in chosen:
             self._unrank(rumour)

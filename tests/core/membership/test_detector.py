@@ -410,6 +410,27 @@ def test_news_after_a_rest_goes_at_once_and_the_next_with_the_tick() -> None:
     assert bench.detector.next_deadline() == 5.0 + LOCAL.gossip_interval_s
 
 
+def told_after_a_rest(others: str) -> list[int]:
+    """Return to how many members news goes at once, and with the tick after that."""
+    bench = Bench(others)
+    for subject in "a" + others:
+        bench.membership.gossip.discard(f"m/{subject}")
+    at_rest(bench)
+    bench.membership.gossip.push("m/x", b"news")
+    bench.detector.wake_gossip(5.0)
+    return [len(gossip_goes_to(bench, now)) for now in (5.0, 5.0 + LOCAL.gossip_interval_s)]
+
+
+def test_news_after_a_rest_goes_to_more_members_than_with_a_tick() -> None:
+    """Else one in 20 is left out of the first wave and waits for a tick."""
+    assert told_after_a_rest("bcdefghijklmnop") == [5, 3]
+
+
+def test_a_burst_leaves_enough_sends_for_a_tick() -> None:
+    """Among 9, news is sent 4 times: if all went at once, one lost moment could lose it."""
+    assert told_after_a_rest("bcdefghi") == [3, 3]
+
+
 # --- by stream, in case only datagrams are lost -----------------------------------------------------
 
 
