@@ -279,7 +279,6 @@ class Conversation:
 
     def fire_timers(self, now: float) -> None:
         """Send again, give up and forget what is due."""
-        self.tagging.fire_timers(now)
         self._give_up_letters(now)
         self._send_letters(now)
         self._look_at_queries(now)

@@ -328,6 +328,7 @@ class Node:
         self._tell_members()
         forgotten, self._rooms.membership.forgotten = self._rooms.membership.forgotten, []
         for run in forgotten:
+            self._rooms.conversation.tagging.forget(run.name)
             self._notify(MemberForgotten(run))
         if self._rooms.membership.namesakes.outlived_boot >= self.run.boot:
             self._begin_new_run(above=self._rooms.membership.namesakes.outlived_boot)

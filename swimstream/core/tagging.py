@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from swimstream.model.identity import Run
     from swimstream.model.member import Member
 
-SWEEP_S = 60.0
-"""How often the tags of those who are no members any more are looked for."""
 VERSION_BYTES_MORE = 8
 """By so much an encoded tag grows as its version rises."""
 
@@ -51,7 +49,6 @@ class Tagging:
         self._counters = counters
         self._own = OwnTags(tags)
         self._check_sizes(tags)
-        self._sweep_at = 0.0
 
     def change(self, changes: Mapping[str, str | None]) -> str:
         """Change some of this worker's own tags; return why not, or nothing."""
@@ -114,13 +111,10 @@ class Tagging:
         if member.run != self._membership.run and self.table.begin(member.run):
             self._tags_changed(member.run)
 
-    def fire_timers(self, now: float) -> None:
-        """Forget those who have been forgotten as members. Nobody needs to be woken for that."""
-        if self._sweep_at <= now:
-            self._sweep_at = now + SWEEP_S
-            for name in self.table.names():
-                if name not in self._membership.table:
-                    self.table.forget(name)
+    def forget(self, name: str) -> None:
+        """Drop the tags of one that was forgotten as a member, unless it has come back meanwhile."""
+        if name not in self._membership.table:
+            self.table.forget(name)
 
     def hash_of(self, name: str) -> int:
         """Return what to compare of a live member's tags; those of the others are not repaired any more."""

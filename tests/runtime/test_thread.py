@@ -24,7 +24,7 @@ from swimstream.core.effects import (
     VoteRecord,
 )
 from swimstream.errors import DeliveryFailed, JoinFailed, StorageError, UsageError, WorkerStopped
-from swimstream.events import Superseded
+from swimstream.events import ForeignCluster, NameConflict, Superseded
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.plan import Plan
@@ -203,6 +203,20 @@ def test_being_superseded_ends_the_peer_and_says_by_whom(make: Callable[..., Rig
     for reply in (waiting, rig.peer.ended):
         with pytest.raises(WorkerStopped, match=r"w1@9, took over at 127.0.0.1:5"):
             reply.wait(WAIT_S)
+
+
+def test_the_log_tells_of_a_namesake_and_of_a_worker_of_another_cluster(
+    make: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = make()
+    events = rig.peer.subscriptions.subscribe()
+    rig.effects(Notify(NameConflict(Run("w1", 9))), Notify(ForeignCluster(Run("x", 3), 255)))
+    rig.peer.submit(JOB)
+    assert [type(events.take(WAIT_S)) for _ in range(2)] == [NameConflict, ForeignCluster]
+    rig.peer.stop()
+    rig.peer.join_thread(WAIT_S)
+    assert "goes by this worker's name run=w1@9" in caplog.text
+    assert "another cluster was refused run=x@3 cluster=ff" in caplog.text
 
 
 def test_a_disk_that_fails_ends_the_peer_and_says_why(

@@ -90,10 +90,6 @@ class TagTable:
             self._bytes -= sum(len(fragment) for _, fragment in owner.records.values())
             self._all = None
 
-    def names(self) -> tuple[str, ...]:
-        """Return of whom there are records, sorted."""
-        return tuple(sorted(self._owners))
-
     def of(self, name: str) -> Mapping[str, str]:
         """Return the tags of a worker, by key."""
         owner = self._owners.get(name)

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swimstream.config import NodeConfig
-from swimstream.core import tagging
 from swimstream.core.effects import Saved
 from swimstream.core.node import Node
 from swimstream.core.talk import tags as tags_module
@@ -301,5 +300,5 @@ def test_tags_are_forgotten_with_the_member() -> None:
     assert "c" in town.node("a").tags()
     node = town.node("a")
     node._rooms.membership._forget("c")
-    node._rooms.conversation.tagging.fire_timers(town.now + tagging.SWEEP_S)
+    node.fire_timers(now=town.now)
     assert node.tags() == {}
