@@ -24,8 +24,8 @@ from swimstream.wire.codec import decode_packet_untrusted, encode_message, encod
 from swimstream.wire.messages import Accusation, Ack, Alive, DigestEntry, Header, Nack, Ping, SyncDigest
 from swimstream.wire.seal import envelopes_for
 from tests.core.lab import Lab
+from tests.core.membership.peers import Peer
 from tests.core.membership.test_detector import INTERVAL_S, MARK, Bench, gossip_goes_to
-from tests.core.membership.test_sync import Peer
 from tests.core.membership.views import address_of, alive, dead, hear, held, left, spread, suspect, view
 
 if TYPE_CHECKING:
