@@ -41,7 +41,7 @@ worlds: .venv/dev.stamp
 papers: .venv/demo.stamp
 	$(BIN)/python -m chaos.papers
 
-# Ten minutes on two cores: days of ten nodes are lived through.
+# A quarter of an hour on two cores: days of ten nodes are lived through.
 repair: .venv/dev.stamp
 	$(BIN)/python -m chaos.repair --json build/reports/repair.json
 

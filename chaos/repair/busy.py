@@ -17,8 +17,8 @@ from swimstream.model.status import InstanceState, InstanceStatus
 if TYPE_CHECKING:
     from chaos.papers.group import Agent
 
-SETTLE_S_MAX = 4 * CHECKS_PER_PROGRESS * LAN.sync_interval_s
-"""Once nothing goes on, everybody holds the last word after so long: each node compares progress four times."""
+SETTLE_S_MAX = 6 * CHECKS_PER_PROGRESS * LAN.sync_interval_s
+"""Once nothing goes on, everybody holds the last word after so long: each node compares progress six times."""
 
 
 @attrs.frozen(kw_only=True)

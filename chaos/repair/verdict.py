@@ -75,7 +75,11 @@ def _judge_busy(busy: Busy) -> list[Target]:
             bound=AGREEMENT_MIN,
             met=share >= AGREEMENT_MIN,
         ),
-        _most(f"{where}: the last progress is everywhere (s; bound: 4 such checks)", busy.settled_s, busy.bound_s),
+        _most(
+            f"{where}: the last progress is everywhere (s; bound: 6 comparisons of progress)",
+            busy.settled_s,
+            busy.bound_s,
+        ),
     ]
 
 
