@@ -120,20 +120,22 @@ class Detector:
             goodbye = accusation_of(target, MemberState.LEFT, signer_of(target))
             self._outbox.send(requester.profile.address, Nack(seq=request.seq), updates=[goodbye])
             return
+        # whom this peer knows itself lives where it has said so: nobody is sent to where only the requester says
+        address = request.address if target is None else target.profile.address
         timing = self._timing
         patience_s = min(timing.probe_timeout_s, timing.probe_interval_s - timing.probe_timeout_s)
         errand = Errand(
             requester=sender,
             seq=request.seq,
             target=request.target,
-            address=request.address,
+            address=address,
             nack_at=now + NACK_SHARE * patience_s,
             ends_at=now + timing.probe_interval_s,
         )
         seq = self._next_seq()
         if self._errands.add(seq, errand):
             ping = Ping(seq=seq, target=request.target, mark=self._mark())
-            self._outbox.send(request.address, ping, updates=self._introduction(target) if target is not None else ())
+            self._outbox.send(address, ping, updates=self._introduction(target) if target is not None else ())
 
     def receive_ack(self, sender: Run, ack: Ack, stream: int | None, now: float) -> None:
         """Take an answer: to the probe under way, or to one made for somebody else. Late ones change nothing."""

@@ -764,3 +764,17 @@ def test_an_earlier_run_that_pings_by_datagram_is_not_answered_since_it_has_no_a
     bench.detector.receive_ping(Run("b", 0), Ping(seq=7, target=bench.membership.run, mark=MARK), None)
     assert bench.sent() == []
     assert bench.streams == []
+
+
+def test_a_relay_pings_a_member_that_it_knows_where_that_one_has_said_that_it_lives() -> None:
+    bench = Bench("bc")
+    request = PingRequest(seq=40, target=Run("c", 1), address=address_of("z"))
+    bench.detector.receive_ping_request(Run("b", 1), request, 0.0)
+    assert [to for to, _ in bench.sent()] == ["c", "c"]  # the ping, and that `b` lives
+
+
+def test_a_relay_pings_a_member_that_it_does_not_know_where_the_requester_says() -> None:
+    bench = Bench("b")
+    request = PingRequest(seq=40, target=Run("c", 1), address=address_of("c"))
+    bench.detector.receive_ping_request(Run("b", 1), request, 0.0)
+    assert [to for to, _ in bench.sent()] == ["c"]
