@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from chaos.peers.figures import Runs, Spread, Summary, Way
 
@@ -42,9 +43,8 @@ def draw(path: Path, runs: Mapping[str, Runs], *, title: str) -> None:
         if any(found):
             axes.boxplot(found, tick_labels=list(idles), whis=(0, 100))
         axes.set(ylabel=f"{label}, idle node", ylim=(0, None))
-        _explain(axes)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="svg")
+        _say_if_empty(axes)
+    _save(figure, path)
 
 
 def draw_sizes(path: Path, summaries: Mapping[int, Mapping[str, Summary]]) -> None:
@@ -76,7 +76,7 @@ def draw_sizes(path: Path, summaries: Mapping[int, Mapping[str, Summary]]) -> No
         for axes, scale, spreads in costs:
             means = {places[nodes] + aside: each.mean * scale for nodes, each in spreads.items() if each is not None}
             if means:
-                axes.plot(list(means), list(means.values()), color=f"C{number}", marker="o", label=name)
+                axes.plot(list(means), list(means.values()), "s-", color=f"C{number}", label=f"{name} mean")
     labels = {
         detection: "seconds from kill -9 to its detection",
         change: "seconds from a change to its news",
@@ -88,9 +88,8 @@ def draw_sizes(path: Path, summaries: Mapping[int, Mapping[str, Summary]]) -> No
     for axes, label in labels.items():
         axes.set(xlabel="nodes", ylabel=label, xlim=(-0.5, max(1, len(places)) - 0.5), ylim=(0, None))
         axes.set_xticks(list(places.values()), [str(nodes) for nodes in places])
-        _explain(axes)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="svg")
+        _say_if_empty(axes)
+    _save(figure, path)
 
 
 def _curves(axes: Axes, label: str, times: Mapping[str, Sequence[Sequence[float]]]) -> None:
@@ -101,13 +100,21 @@ def _curves(axes: Axes, label: str, times: Mapping[str, Sequence[Sequence[float]
             axes.ecdf([time for each in known for time in each], color=f"C{number}", label=f"{name}: each observer")
             axes.ecdf([each[-1] for each in known], color=f"C{number}", linestyle="--", label=f"{name}: the last")
     axes.set(xlabel=label, ylabel="share", xlim=(0, None))
-    _explain(axes)
+    _say_if_empty(axes)
 
 
-def _explain(axes: Axes) -> None:
-    """Say which line is whose; that nothing was measured, in place of an axis from 0 to 1."""
+def _save(figure: Figure, path: Path) -> None:
+    """Write the figure with one legend below all plots: within a plot it would hide curves."""
+    lines = {str(line.get_label()): line for axes in figure.axes for line in axes.lines}
+    named = {label: line for label, line in lines.items() if not label.startswith("_")}
+    if named:
+        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=len(named), fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="svg")
+
+
+def _say_if_empty(axes: Axes) -> None:
+    """Say that nothing was measured, in place of an axis from 0 to 1."""
     if not axes.lines:
         axes.set(xticks=[], yticks=[])
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color="grey")
-    elif axes.get_legend_handles_labels()[1]:
-        axes.legend(fontsize=8)
