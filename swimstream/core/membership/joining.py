@@ -81,7 +81,9 @@ class Joining:
         self._asked = config.advertise
         self.seed: Address | None = None
         """The seed that answered; None for a node that has no seeds."""
-        self._stream = 0
+        self._streams: set[int] = set()
+        """By which the peer of the moment was asked: any may bring the answer."""
+        self._ask_again_at = float("inf")
         self._deadline = float("inf")
 
     def start(self, now: float) -> None:
@@ -94,7 +96,7 @@ class Joining:
 
     def receive_answer(self, stream: int, header: Header, cluster_id: int, now: float) -> None:
         """Take note that the peer behind `stream` answered; its updates have been merged already."""
-        if stream != self._stream:
+        if stream not in self._streams:
             return
         peer = header.sender
         if self.state is JoinState.ASKING_SEED:
@@ -113,8 +115,14 @@ class Joining:
 
     def stream_closed(self, stream: int, now: float) -> None:
         """Go on when the peer that was asked is not there."""
-        if stream != self._stream:
+        if stream not in self._streams:
             return
+        self._streams.remove(stream)
+        if not self._streams:
+            self._hear_nothing(now)
+
+    def _hear_nothing(self, now: float) -> None:
+        self._streams.clear()
         if self.state is JoinState.ASKING_SEED:
             if self._goes_alone and not self._untried:
                 self._counters["joined_alone"] += 1
@@ -126,17 +134,20 @@ class Joining:
             self._become_member(now)
 
     def fire_timers(self, now: float) -> None:
-        """Give up on whoever has not answered in time."""
+        """Ask a silent namesake once more; give up on whoever has not answered in time."""
+        if self._ask_again_at <= now:
+            self._ask_again_at = float("inf")
+            self._open_stream(now)
         if self._deadline > now:
             return
         if self.state is JoinState.WAITING:
             self._ask_next_seed(now)
         else:
-            self.stream_closed(self._stream, now)
+            self._hear_nothing(now)
 
     def next_deadline(self) -> float:
         """Return when `fire_timers` wants to be called next."""
-        return self._deadline
+        return min(self._deadline, self._ask_again_at)
 
     def _ask_next_seed(self, now: float) -> None:
         if not self._untried:
@@ -146,8 +157,14 @@ class Joining:
     def _ask(self, address: Address, state: JoinState, now: float) -> None:
         self.state = state
         self._asked = address
-        self._stream = self._syncer.ask(address, now, joining=True) or 0
         self._deadline = now + ATTEMPT_S
+        self._streams.clear()
+        self._open_stream(now)
+        # A connection can be lost to a few datagrams, and who is silent then would lose its name to this newcomer.
+        self._ask_again_at = now + ATTEMPT_S / 2 if state is JoinState.ASKING_NAMESAKE else float("inf")
+
+    def _open_stream(self, now: float) -> None:
+        self._streams.add(self._syncer.ask(self._asked, now, joining=True) or 0)
 
     def _seed_answered(self, now: float) -> None:
         self.seed = self._asked
@@ -161,9 +178,9 @@ class Joining:
         if self._membership.namesakes.highest_boot >= self._membership.run.boot:
             self._membership.begin_new_run(boot_after(self._membership.namesakes.highest_boot, rng=self._rng), now)
         self.state = JoinState.JOINED
-        self._deadline = float("inf")
+        self._deadline = self._ask_again_at = float("inf")
 
     def _refuse(self, why: str) -> None:
         self.refusal = why
         self.state = JoinState.REFUSED
-        self._deadline = float("inf")
+        self._deadline = self._ask_again_at = float("inf")

@@ -81,6 +81,20 @@ def test_a_name_that_a_live_worker_has_is_refused() -> None:
     assert refusal == "name: 'b' is taken by a live worker at 10.0.0.2:7946 (boot 1001)"
 
 
+def test_a_namesake_whose_first_answer_is_lost_is_asked_again_before_its_name_is_taken() -> None:
+    lab = Lab()
+    lab.start_group("abc")
+    namesake = lab.seat("b")
+    namesake.is_paused = True  # the first question waits, as in a connection that loses its packets
+    lab.start("b", host=9, seeds=("a",))
+    lab.run_for(0.9 * ATTEMPT_S / 2)
+    namesake.mailbox.clear()
+    namesake.is_paused = False
+    lab.run_for(ATTEMPT_S)
+    [_, refusal] = answers(lab, "b")
+    assert refusal.startswith("name: 'b' is taken by a live worker")
+
+
 def conflicts(lab: Lab, run: Run) -> list[str]:
     """Return who was told that `run` goes by its name."""
     return [told.who for told in lab.told if told.what == NameConflict(run)]
