@@ -6,6 +6,7 @@ exact to a twentieth of a per cent, which is far below the noise of what they ar
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from typing import TYPE_CHECKING, assert_never
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
     from swimstream.model.identity import Run
 
+COORDINATES_KEPT = 256
+"""Coordinates whose encoding is remembered: in a process of one node, its own."""
 BROADCASTS_MAX = 512
 """Broadcasts that a digest may name."""
 
@@ -78,8 +81,9 @@ def talk_fields(message: Talk) -> list[object]:
             assert_never(message)
 
 
+@functools.lru_cache(maxsize=COORDINATES_KEPT)
 def coordinate_item(coordinate: Coordinate) -> bytes:
-    """Return a coordinate, rounded to half precision; what is out of range is cut."""
+    """Return a coordinate, rounded to half precision; what is out of range is cut. It rides on many acks unchanged."""
     seconds = (*coordinate.vector, coordinate.height_s, coordinate.adjustment_s)
     values = (*(value * _MS for value in seconds), coordinate.error)
     return _COORDINATE.pack(*(max(-_HALF_MAX, min(_HALF_MAX, value)) for value in values))
