@@ -70,11 +70,6 @@ class Kill:
     false_deaths: int
     """Declarations of death, by live nodes, of members that live."""
 
-    @property
-    def spread_s(self) -> float:
-        """Return the time from the first node that knew to the last."""
-        return self.detection_s[-1] - self.detection_s[0]
-
 
 @attrs.frozen(kw_only=True)
 class FalseDeaths:

@@ -16,6 +16,7 @@ from swimstream.wire.messages import (
     Append,
     AppendReply,
     Broadcast,
+    CouncilMessage,
     FoundReply,
     FoundRequest,
     Header,
@@ -33,6 +34,7 @@ from swimstream.wire.messages import (
     Query,
     QueryReply,
     Snapshot,
+    Spoken,
     StatusUpdate,
     SyncCheck,
     SyncDigest,
@@ -49,25 +51,8 @@ if TYPE_CHECKING:
     from swimstream.core.rooms import Rooms
     from swimstream.model.identity import Run
 
-Spoken = TagUpdate | Broadcast | Query
-"""Updates by applications."""
-
 FOREIGNERS_TOLD_MAX = 256
 """So many peers of other clusters are named in an event; the rest are only counted."""
-
-CouncilMessage = (
-    FoundRequest
-    | FoundReply
-    | VoteRequest
-    | VoteReply
-    | Append
-    | AppendReply
-    | Snapshot
-    | PlanPull
-    | PlanEntries
-    | Propose
-    | ProposeReply
-)
 
 NAMESAKES_TOLD_MAX = 64
 """Likewise of other runs of this worker's own name."""

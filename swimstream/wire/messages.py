@@ -307,7 +307,22 @@ class ProposeReply:
     error: str
 
 
-Update = Alive | Accusation | StatusUpdate | TagUpdate | Broadcast | Query
+Spoken = TagUpdate | Broadcast | Query
+"""Updates by applications."""
+Update = Alive | Accusation | StatusUpdate | Spoken
+CouncilMessage = (
+    FoundRequest
+    | FoundReply
+    | VoteRequest
+    | VoteReply
+    | Append
+    | AppendReply
+    | Snapshot
+    | PlanPull
+    | PlanEntries
+    | Propose
+    | ProposeReply
+)
 Message = (
     Ping
     | Ack
@@ -320,17 +335,7 @@ Message = (
     | SyncCheck
     | SyncDigest
     | SyncWant
-    | FoundRequest
-    | FoundReply
-    | VoteRequest
-    | VoteReply
-    | Append
-    | AppendReply
-    | Snapshot
-    | PlanPull
-    | PlanEntries
-    | Propose
-    | ProposeReply
+    | CouncilMessage
 )
 
 

@@ -30,6 +30,7 @@ from swimstream.wire.messages import (
     LetterReceipt,
     Query,
     QueryReply,
+    Spoken,
     SyncCheck,
     TagUpdate,
 )
@@ -44,7 +45,7 @@ COORDINATES_KEPT = 256
 BROADCASTS_MAX = 512
 """Broadcasts that a digest may name."""
 
-Talk = TagUpdate | Broadcast | Query | QueryReply | Letter | LetterReceipt | SyncCheck
+Talk = Spoken | QueryReply | Letter | LetterReceipt | SyncCheck
 
 _COORDINATE = struct.Struct(f"<{DIMENSIONS + 3}e")
 _HALF_MAX = 65_504.0

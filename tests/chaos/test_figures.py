@@ -11,10 +11,10 @@ import pytest
 from chaos.peers.command import plot
 from chaos.peers.figures import Runs, Summary, judge, percentile, summarise, way
 from chaos.peers.report import Outcome
-from chaos.peers.run import SCENARIOS, Plan, Results
+from chaos.peers.run import Results
 from chaos.peers.scenarios import Hardship, Idle, Kill, News, sort_deaths
-from chaos.peers.settings import LOCAL
 from chaos.peers.show import table
+from tests.chaos.plans import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,27 +128,10 @@ def test_what_was_not_measured_is_not_judged_and_stands_as_such() -> None:
     ]
 
 
-PLAN = Plan(
-    sizes=(3,),
-    runs=1,
-    scenarios=SCENARIOS,
-    warm_s=0,
-    idle_s=1,
-    changes=1,
-    kills=1,
-    share=0.25,
-    stop_s=1,
-    starve_s=1,
-    encrypted=True,
-    seed=1,
-    settings=LOCAL,
-)
-
-
 def outcome_of(**runs: Runs) -> Outcome:
     results = Results(runs=runs, load=[(0.5, 0.4, 0.3)])
     versions = dict.fromkeys(runs, "1")
-    return Outcome(plan=PLAN, results={3: results}, versions=versions, left_out={})
+    return Outcome(plan=SMALL, results={3: results}, versions=versions, left_out={})
 
 
 def test_a_peer_that_was_left_out_is_not_ok() -> None:

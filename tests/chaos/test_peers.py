@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from chaos.peers.cluster import Cluster, ClusterError, Sighting
 from chaos.peers.command import find_peers, main
 from chaos.peers.peer import ROOT, Peer, find_peer
-from chaos.peers.run import SCENARIOS, PeerRun, Plan, Progress
+from chaos.peers.run import SCENARIOS, PeerRun, Progress
 from chaos.peers.scenarios import (
     FalseDeaths,
     change_one,
@@ -34,6 +34,7 @@ from chaos.peers.scenarios import (
     turns,
 )
 from chaos.peers.settings import Settings
+from tests.chaos.plans import SMALL
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the harness reads /proc")
 
@@ -202,21 +203,7 @@ def test_without_kinship_it_is_left_out_and_the_reason_names_the_extra(
     assert "[bench]" in left_out["kinship"]
 
 
-PLAN = Plan(
-    sizes=(3,),
-    runs=1,
-    scenarios=SCENARIOS,
-    warm_s=0,
-    idle_s=1,
-    changes=1,
-    kills=1,
-    share=0.25,
-    stop_s=1,
-    starve_s=1,
-    encrypted=True,
-    seed=1,
-    settings=FAST,
-)
+PLAN = attrs.evolve(SMALL, settings=FAST)
 
 
 def test_all_peers_meet_the_same_draws_whatever_else_is_measured() -> None:
