@@ -6,26 +6,23 @@ import string
 
 from hypothesis import strategies as st
 
-from swimstream.model.coordinate import DIMENSIONS, Coordinate
-from swimstream.model.identity import Address, InstanceId, Run
-from swimstream.model.job import PARALLELISM_MAX, JobSpec, OperatorSpec, Parameter
-from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, Evidence, MemberState, Profile
-from swimstream.model.plan import (
+from swimstream.model.changes import (
     EVIDENCE_ITEMS_MAX,
     Assign,
-    Assignment,
     Change,
     Conclude,
-    Decision,
     Entry,
     Evict,
     Found,
     Noop,
-    Plan,
-    PlanMark,
     Seat,
     SubmitJob,
 )
+from swimstream.model.coordinate import DIMENSIONS, Coordinate
+from swimstream.model.identity import Address, InstanceId, Run
+from swimstream.model.job import PARALLELISM_MAX, JobSpec, OperatorSpec, Parameter
+from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, Evidence, MemberState, Profile
+from swimstream.model.plan import Assignment, Decision, Plan, PlanMark
 from swimstream.model.status import (
     CAUSE_BYTES_MAX,
     CHECKPOINT_BYTES_MAX,

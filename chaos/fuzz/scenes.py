@@ -11,10 +11,11 @@ import attrs
 from swimstream.config import LAN, NodeConfig
 from swimstream.core.effects import Effect, Saved, StartInstance
 from swimstream.core.node import Node
+from swimstream.model.changes import Assign, Change, Entry, Found, Noop, Seat, SubmitJob
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import Profile
-from swimstream.model.plan import Assign, Change, Entry, Found, Noop, PlanMark, Seat, SubmitJob
+from swimstream.model.plan import PlanMark
 from swimstream.model.status import InstanceState
 from swimstream.wire.codec import encode_message, encode_packet
 from swimstream.wire.messages import Alive, Append, Header, Message, Ping, SyncDigest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swimstream.model.plan import Assign, Evict
+from swimstream.model.changes import Assign, Evict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

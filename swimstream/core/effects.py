@@ -8,9 +8,10 @@ from __future__ import annotations
 import attrs
 
 from swimstream.events import Event
+from swimstream.model.changes import Entry
 from swimstream.model.identity import Address, InstanceId
 from swimstream.model.job import OperatorSpec
-from swimstream.model.plan import Entry, Plan
+from swimstream.model.plan import Plan
 from swimstream.model.talk import QueryResult
 
 

@@ -8,8 +8,9 @@ import attrs
 
 from swimstream.config import FRAME_BYTES_MAX
 from swimstream.core.effects import Answer
+from swimstream.model.changes import SubmitJob
 from swimstream.model.job import JobSpec
-from swimstream.model.plan import INSTANCES_MAX, SubmitJob
+from swimstream.model.plan import INSTANCES_MAX
 from swimstream.wire.codec import encode_message
 from swimstream.wire.messages import ERROR_BYTES_MAX, Propose, ProposeReply
 from swimstream.wire.plan_codec import encode_plan

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, assert_never
 from swimstream.config import PEERS_MAX
 from swimstream.core.effects import BootRecord, EntriesRecord, PeersRecord, Record, Saved, SnapshotRecord, VoteRecord
 from swimstream.errors import StorageError, UsageError, WireError
-from swimstream.model.plan import Entry, Plan
+from swimstream.model.plan import Plan
 from swimstream.wire import checks
 from swimstream.wire.cbor import decode_item_untrusted, encode_item
 from swimstream.wire.plan_codec import decode_entry_untrusted, decode_plan_untrusted, encode_entry, encode_plan
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from swimstream.model.changes import Entry
     from swimstream.model.identity import Address
 
 FILE_NAME = "swimstream.sqlite"

@@ -14,9 +14,10 @@ from swimstream.core.effects import (
     VoteRecord,
 )
 from swimstream.errors import StorageError
-from swimstream.model.plan import Entry, Plan
+from swimstream.model.plan import Plan
 
 if TYPE_CHECKING:
+    from swimstream.model.changes import Entry
     from swimstream.model.identity import Address
 
 

@@ -27,7 +27,7 @@ from swimstream.errors import WireError
 from swimstream.wire.codec import decode_packet_untrusted
 
 if TYPE_CHECKING:
-    from swimstream.model.plan import Entry
+    from swimstream.model.changes import Entry
 
 LINES_KEPT = 4_000
 EVENT_CHARS_MAX = 300

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from swimstream.config import MEMBERS_MAX
 from swimstream.errors import WireError
+from swimstream.model.changes import Entry, SubmitJob
 from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, NOTHING_SEEN, MemberState, Profile
-from swimstream.model.plan import Entry, PlanMark, SubmitJob
+from swimstream.model.plan import PlanMark
 from swimstream.model.status import CAUSE_BYTES_MAX, InstanceState, InstanceStatus
 from swimstream.wire import checks, talk_codec
 from swimstream.wire.kinds import Kind

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import attrs
 
+from swimstream.model.changes import Entry, SubmitJob
 from swimstream.model.coordinate import Coordinate
 from swimstream.model.identity import Address, Run
 from swimstream.model.member import NOTHING_SEEN, Evidence, MemberState, Profile
-from swimstream.model.plan import Entry, Plan, PlanMark, SubmitJob
+from swimstream.model.plan import Plan, PlanMark
 from swimstream.model.status import InstanceStatus
 from swimstream.model.talk import Question
 

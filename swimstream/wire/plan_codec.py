@@ -13,25 +13,22 @@ from typing import TypeVar, assert_never
 
 from swimstream.config import FRAME_BYTES_MAX
 from swimstream.errors import UsageError, WireError
-from swimstream.model.identity import InstanceId, Run
-from swimstream.model.job import OPERATORS_MAX, PARALLELISM_MAX, JobSpec, OperatorSpec, Parameter, check_job
-from swimstream.model.plan import (
+from swimstream.model.changes import (
     COUNCIL_SIZES,
-    DECISIONS_KEPT,
     EVIDENCE_ITEMS_MAX,
     Assign,
-    Assignment,
     Change,
     Conclude,
-    Decision,
     Entry,
     Evict,
     Found,
     Noop,
-    Plan,
     Seat,
     SubmitJob,
 )
+from swimstream.model.identity import InstanceId, Run
+from swimstream.model.job import OPERATORS_MAX, PARALLELISM_MAX, JobSpec, OperatorSpec, Parameter, check_job
+from swimstream.model.plan import DECISIONS_KEPT, Assignment, Decision, Plan
 from swimstream.wire import checks
 from swimstream.wire.cbor import decode_item_untrusted, encode_item
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from swimstream.config import LAN, NodeConfig
 from swimstream.core.effects import Saved
 from swimstream.core.node import Node
+from swimstream.model.changes import Entry, Found, Seat
 from swimstream.model.identity import Address, Run
 from swimstream.model.member import Profile
-from swimstream.model.plan import Entry, Found, PlanMark, Seat
+from swimstream.model.plan import PlanMark
 from swimstream.wire.codec import encode_message, encode_packet
 from swimstream.wire.messages import Alive, Header, Message, Ping, PlanEntries
 from swimstream.wire.seal import envelopes_for

@@ -8,10 +8,10 @@ from swimstream.config import FRAME_BYTES_MAX
 from swimstream.core.council.log import Log
 from swimstream.core.recovery.recovery import pending
 from swimstream.events import Superseded
+from swimstream.model.changes import Entry, SubmitJob
 from swimstream.model.identity import InstanceId
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import MemberState
-from swimstream.model.plan import Entry, SubmitJob
 from swimstream.model.status import InstanceState
 from swimstream.wire.codec import encode_message, encode_packet
 from swimstream.wire.messages import Alive, FoundReply, Header, PlanEntries

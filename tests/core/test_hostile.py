@@ -14,9 +14,10 @@ from swimstream.core import reception
 from swimstream.core.effects import OpenStream, Persist, Saved, SendFrame, SendPacket, StartInstance
 from swimstream.core.membership import gossip
 from swimstream.core.status import table as status_table
+from swimstream.model.changes import Assign, Entry, Found, Seat, SubmitJob
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.member import Profile
-from swimstream.model.plan import Assign, Assignment, Entry, Found, Plan, Seat, SubmitJob
+from swimstream.model.plan import Assignment, Plan
 from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.wire.codec import decode_packet_untrusted, encode_message, encode_packet
 from swimstream.wire.messages import (

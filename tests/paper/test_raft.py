@@ -9,7 +9,7 @@ import pytest
 
 from swimstream.core.council.council import Role
 from swimstream.core.effects import Persist, VoteRecord
-from swimstream.model.plan import Noop
+from swimstream.model.changes import Noop
 from swimstream.wire.messages import Append, AppendReply, VoteReply, VoteRequest
 from tests.core.council.peers import (
     ELECTION_S,
@@ -26,7 +26,7 @@ from tests.core.council.peers import (
 from tests.core.council.test_elections import LATER, become_candidate
 
 if TYPE_CHECKING:
-    from swimstream.model.plan import Entry
+    from swimstream.model.changes import Entry
 
 
 def follower(*extra: tuple[int, int], term: int = 1) -> Peer:

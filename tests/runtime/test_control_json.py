@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from swimstream.model.changes import Assign, Entry, Evict, Found, Seat, SubmitJob
 from swimstream.model.coordinate import Coordinate
 from swimstream.model.identity import Address, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import NOTHING_SEEN, Evidence, Member, MemberState, Profile
-from swimstream.model.plan import Assign, Entry, Evict, Found, Seat, SubmitJob
 from swimstream.model.plan import Plan as PlanValue
 from swimstream.runtime.control_json import member_json, operators_json
 from swimstream.runtime.view import View

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from swimstream.core.effects import BootRecord, EntriesRecord, PeersRecord, Record, Saved, SnapshotRecord, VoteRecord
 from swimstream.errors import StorageError, UsageError
+from swimstream.model.changes import Assign, Entry, Found, Noop, Seat, SubmitJob
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
-from swimstream.model.plan import Assign, Entry, Found, Noop, Plan, Seat, SubmitJob
+from swimstream.model.plan import Plan
 from swimstream.runtime.storage import FILE_NAME, MemoryStorage, Storage
 from tests import strategies
 

@@ -33,7 +33,8 @@ from tests.core.town import Citizen, Town, job
 from tests.wire.test_golden import read_hex
 
 if TYPE_CHECKING:
-    from swimstream.model.plan import Entry, Plan
+    from swimstream.model.changes import Entry
+    from swimstream.model.plan import Plan
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
 VALIDATOR = Validator(Path(__file__).parents[2] / "docs" / "wire.cddl")

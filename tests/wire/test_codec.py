@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from swimstream.config import FRAME_BYTES_MAX
 from swimstream.errors import WireError
+from swimstream.model.changes import Entry, Noop, SubmitJob
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import Profile
-from swimstream.model.plan import Entry, Noop, Plan, PlanMark, SubmitJob
+from swimstream.model.plan import Plan, PlanMark
 from swimstream.model.status import STATUS_BYTES_MAX, InstanceState, InstanceStatus
 from swimstream.wire.codec import (
     MESSAGES_MAX,

@@ -9,8 +9,9 @@ import pytest
 
 from swimstream.core.effects import EntriesRecord, SnapshotRecord, VoteRecord
 from swimstream.errors import StorageError
+from swimstream.model.changes import Entry, Noop
 from swimstream.model.identity import Address
-from swimstream.model.plan import Entry, Noop, Plan
+from swimstream.model.plan import Plan
 from swimstream.simulator.clock import Clock
 from swimstream.simulator.disks import Disk
 from swimstream.simulator.network import Links, Network

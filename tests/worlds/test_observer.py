@@ -8,9 +8,9 @@ import pytest
 from swimstream.config import LOCAL
 from swimstream.core.effects import StartInstance
 from swimstream.events import MemberChanged
+from swimstream.model.changes import Entry, Noop
 from swimstream.model.identity import Run
 from swimstream.model.member import MemberState
-from swimstream.model.plan import Entry, Noop
 from swimstream.model.status import InstanceState
 from swimstream.simulator import promises
 from swimstream.simulator.agreement import disagreements

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import attrs
 
+from swimstream.model.changes import Assign, Change, Conclude, Entry, Found, Seat, SubmitJob
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import Member, MemberState, Profile
-from swimstream.model.plan import (
-    Assign,
-    Change,
-    Conclude,
-    Entry,
-    Found,
-    Plan,
-    PlanMark,
-    Seat,
-    SubmitJob,
-)
+from swimstream.model.plan import Plan, PlanMark
 from swimstream.model.status import InstanceState, InstanceStatus
 
 JOB = JobSpec(name="job", operators=(OperatorSpec(name="source", kind="work"),))

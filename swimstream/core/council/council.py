@@ -17,7 +17,8 @@ from swimstream.core.council.leading import Leadership
 from swimstream.core.council.log import Log
 from swimstream.core.council.seats import majority
 from swimstream.core.effects import VoteRecord
-from swimstream.model.plan import Entry, Noop, Plan, PlanMark, Seat
+from swimstream.model.changes import Entry, Noop, Seat
+from swimstream.model.plan import Plan, PlanMark
 from swimstream.wire.messages import (
     Append,
     AppendReply,
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from swimstream.config import Timing
     from swimstream.core.effects import Saved
     from swimstream.core.outbox import Outbox
+    from swimstream.model.changes import Change
     from swimstream.model.identity import Address, Run
-    from swimstream.model.plan import Change
     from swimstream.wire.messages import Message
 
 

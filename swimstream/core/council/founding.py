@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.core.council.seats import choose_council
+from swimstream.model.changes import Entry, Found
 from swimstream.model.member import MemberState
-from swimstream.model.plan import Entry, Found
 from swimstream.wire.messages import FoundReply, FoundRequest
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from swimstream.model.plan import Entry, Seat
+from swimstream.model.changes import Entry, Seat
 from swimstream.wire.messages import Append, AppendReply, Snapshot
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from swimstream.config import Timing
     from swimstream.core.council.log import Log
-    from swimstream.model.plan import Change
+    from swimstream.model.changes import Change
     from swimstream.wire.messages import Message
 
 ROUNDS_KEPT = 64

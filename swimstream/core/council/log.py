@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.core.effects import EntriesRecord, SnapshotRecord
-from swimstream.model.plan import Found
+from swimstream.model.changes import Found
 from swimstream.wire.plan_codec import encode_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from swimstream.core.effects import Record, Saved
-    from swimstream.model.plan import Entry, Plan, Seat
+    from swimstream.model.changes import Entry, Seat
+    from swimstream.model.plan import Plan
 
 COMPACT_AFTER = 1_024
 TAIL_KEPT = 256

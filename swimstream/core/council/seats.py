@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swimstream.model.plan import Seat
+from swimstream.model.changes import Seat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.core.recovery.placement import place
+from swimstream.model.changes import EVIDENCE_ITEMS_MAX, Assign, Change, Conclude, Evict
 from swimstream.model.identity import InstanceId
 from swimstream.model.member import Member, MemberState
-from swimstream.model.plan import EVIDENCE_ITEMS_MAX, Assign, Assignment, Change, Conclude, Evict, Plan
+from swimstream.model.plan import Assignment, Plan
 from swimstream.model.status import InstanceState, InstanceStatus
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from swimstream.core.effects import (
     VoteRecord,
 )
 from swimstream.core.outbox import Outbox
+from swimstream.model.changes import Entry, Evict, Found, Seat
 from swimstream.model.identity import Address, Run
-from swimstream.model.plan import Entry, Evict, Found, Plan, PlanMark, Seat
+from swimstream.model.plan import Plan, PlanMark
 from swimstream.wire.messages import (
     Append,
     AppendReply,
@@ -39,7 +40,7 @@ from swimstream.wire.seal import PLAIN
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from swimstream.model.plan import Change
+    from swimstream.model.changes import Change
 
 MEMORY = 1
 """Identity of the memory of every seat."""

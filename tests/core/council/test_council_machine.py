@@ -17,7 +17,7 @@ from tests.core.council.peers import ELECTION_S, HEARTBEAT_S, Peer, Sent, change
 
 if TYPE_CHECKING:
     from swimstream.core.council.log import Log
-    from swimstream.model.plan import Entry
+    from swimstream.model.changes import Entry
 
 SEATLESS = "z"
 LATE_MAX = 60

@@ -9,7 +9,7 @@ import pytest
 from swimstream.config import LAN
 from swimstream.core.council.council import Role
 from swimstream.core.effects import Persist, Saved, VoteRecord
-from swimstream.model.plan import Seat
+from swimstream.model.changes import Seat
 from swimstream.wire.messages import AppendReply, Message, VoteReply, VoteRequest
 from tests.core.council.peers import (
     ELECTION_S,

@@ -11,8 +11,9 @@ import pytest
 from swimstream.config import LAN
 from swimstream.core.council.founding import PROMISE_HEARTBEATS, Founding
 from swimstream.core.effects import Saved
+from swimstream.model.changes import Found
 from swimstream.model.member import Member, MemberState, Profile
-from swimstream.model.plan import Found, PlanMark
+from swimstream.model.plan import PlanMark
 from swimstream.wire.messages import FoundReply, FoundRequest
 from tests.core.council.peers import (
     HEARTBEAT_S,

@@ -9,7 +9,7 @@ import pytest
 from swimstream.core.council.leading import reached_by_majority
 from swimstream.core.council.log import COMPACT_AFTER, ENTRIES_PER_MESSAGE_MAX
 from swimstream.core.effects import EntriesRecord, Persist
-from swimstream.model.plan import Noop
+from swimstream.model.changes import Noop
 from swimstream.wire.messages import Append, AppendReply, Snapshot
 from tests.core.council.peers import (
     ELECTION_S,
@@ -25,7 +25,7 @@ from tests.core.council.peers import (
 )
 
 if TYPE_CHECKING:
-    from swimstream.model.plan import Entry
+    from swimstream.model.changes import Entry
     from swimstream.wire.messages import Message
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from swimstream.core.council import log as log_module
 from swimstream.core.council.log import COMPACT_AFTER, TAIL_KEPT, Log
 from swimstream.core.effects import Saved, SnapshotRecord
-from swimstream.model.plan import Entry, Plan
+from swimstream.model.changes import Entry
+from swimstream.model.plan import Plan
 from tests.core.council.peers import FakeDisk, entries_of, entry, founding, plan_after, saved_after, seats_of
 
 Terms = list[int]

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.core.recovery.recovery import Patience, Recovery, Situation
+from swimstream.model.changes import Assign, Change, Entry, SubmitJob
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import Member, MemberState, Profile
-from swimstream.model.plan import Assign, Change, Entry, Plan, SubmitJob
+from swimstream.model.plan import Plan
 from swimstream.model.status import InstanceState, InstanceStatus
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from swimstream.core.recovery.recovery import RESTART_DELAY_S_MAX, RESTART_DELAY_S_MIN, pending
+from swimstream.model.changes import EVIDENCE_ITEMS_MAX, Assign, Conclude, Evict
 from swimstream.model.identity import Run
 from swimstream.model.member import MemberState
-from swimstream.model.plan import EVIDENCE_ITEMS_MAX, Assign, Conclude, Evict
 from swimstream.model.status import InstanceState
 from tests.core.recovery.situations import ABSENCE_S, ACCEPT_S, Scene, assigns, instance, job, member, the_assign
 

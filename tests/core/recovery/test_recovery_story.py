@@ -6,9 +6,9 @@ import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swimstream.model.changes import Assign, Evict
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.member import Member, MemberState
-from swimstream.model.plan import Assign, Evict
 from swimstream.model.status import InstanceState
 from tests.core.recovery.situations import ABSENCE_S, Scene, job, member
 
