@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from swimstream.core.council.leading import Leadership
 from swimstream.core.council.log import Log
+from swimstream.core.council.pulls import answer_to
 from swimstream.core.council.seats import majority
 from swimstream.core.effects import VoteRecord
 from swimstream.model.changes import Entry, Noop, Seat
@@ -319,13 +320,9 @@ class Council:
 
     def receive_pull(self, sender: Run, pull: PlanPull) -> None:
         """Give committed entries, or the whole plan to who is too far behind."""
-        if pull.index >= self.log.commit:
-            return
-        if pull.index < self.log.base.index:
-            self._tell(sender.name, Snapshot(term=self.term, voter=self._seat.voter, round=0, plan=self.log.plan))
-            return
-        entries = self.log.entries_from(pull.index + 1, upto=self.log.commit)
-        self._tell(sender.name, PlanEntries(entries=entries))
+        answer = answer_to(pull, self.log, term=self.term, voter=self._seat.voter)
+        if answer is not None:
+            self._tell(sender.name, answer)
 
     def receive_plan_entries(self, given: PlanEntries, now: float) -> None:
         """Adopt committed entries. Ends a candidacy: the log is no longer the one that was voted on."""
