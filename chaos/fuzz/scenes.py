@@ -18,7 +18,8 @@ from swimstream.model.member import Profile
 from swimstream.model.plan import PlanMark
 from swimstream.model.status import InstanceState
 from swimstream.wire.codec import encode_message, encode_packet
-from swimstream.wire.messages import Alive, Append, Header, Message, Ping, SyncDigest
+from swimstream.wire.council_messages import Append
+from swimstream.wire.messages import Alive, Header, Message, Ping, SyncDigest
 from swimstream.wire.seal import envelopes_for
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from swimstream.core.effects import CloseStream, Effect, OpenStream, SendFrame, 
 from swimstream.errors import WireError
 from swimstream.model.status import InstanceState
 from swimstream.wire.codec import decode_packet_untrusted, encode_message, encode_packet
+from swimstream.wire.council_messages import Append
 from swimstream.wire.keyring import KeyRing, key_id
-from swimstream.wire.messages import Append, Header
-from swimstream.wire.plan_codec import decode_entry_untrusted, decode_plan_untrusted
+from swimstream.wire.messages import Header
+from swimstream.wire.plan_reader import decode_entry_untrusted, decode_plan_untrusted
 from swimstream.wire.seal import SEALED, Sealed
 
 if TYPE_CHECKING:

@@ -111,6 +111,16 @@ class StartInstance:
     outputs: tuple[InstanceId, ...]
     """All instances of the operators that read this one, in the order of the job."""
     resume_from: bytes
+    fence_at: float | None = None
+    """When an at-most-one instance must have ended, on the node's clock, unless a `RenewFence` comes before. None: any
+    other instance."""
+
+
+@attrs.frozen
+class RenewFence:
+    """Every instance that was started with a fence may run until then, on the node's clock. Never earlier than told."""
+
+    until: float
 
 
 @attrs.frozen

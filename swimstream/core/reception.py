@@ -9,16 +9,31 @@ from swimstream.errors import WireError
 from swimstream.events import ForeignCluster, NameConflict
 from swimstream.model.member import MemberState
 from swimstream.wire.codec import decode_packet_untrusted, encode_message
+from swimstream.wire.council_messages import (
+    Append,
+    AppendReply,
+    AuthorityReply,
+    AuthorityRequest,
+    CouncilMessage,
+    CouncilRequest,
+    FoundReply,
+    FoundRequest,
+    PiecePull,
+    PlanEntries,
+    PlanPull,
+    Propose,
+    ProposeReply,
+    Snapshot,
+    SnapshotPiece,
+    TimeoutNow,
+    VoteReply,
+    VoteRequest,
+)
 from swimstream.wire.messages import (
     Accusation,
     Ack,
     Alive,
-    Append,
-    AppendReply,
     Broadcast,
-    CouncilMessage,
-    FoundReply,
-    FoundRequest,
     Header,
     Letter,
     LetterReceipt,
@@ -27,13 +42,8 @@ from swimstream.wire.messages import (
     Packet,
     Ping,
     PingRequest,
-    PlanEntries,
-    PlanPull,
-    Propose,
-    ProposeReply,
     Query,
     QueryReply,
-    Snapshot,
     Spoken,
     StatusUpdate,
     SyncCheck,
@@ -41,8 +51,6 @@ from swimstream.wire.messages import (
     SyncWant,
     TagUpdate,
     Update,
-    VoteReply,
-    VoteRequest,
 )
 
 if TYPE_CHECKING:
@@ -208,6 +216,10 @@ class Reception:
                 self._rooms.submissions.receive_proposal(sender, message, now)
             case ProposeReply():
                 self._rooms.submissions.receive_refusal(message)
+            case (
+                SnapshotPiece() | PiecePull() | TimeoutNow() | AuthorityRequest() | AuthorityReply() | CouncilRequest()
+            ):
+                self._rooms.counters["messages_skipped"] += 1
             case _:
                 assert_never(message)
 

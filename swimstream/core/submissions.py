@@ -12,7 +12,7 @@ from swimstream.model.changes import SubmitJob
 from swimstream.model.job import JobSpec
 from swimstream.model.plan import INSTANCES_MAX
 from swimstream.wire.codec import encode_message
-from swimstream.wire.messages import ERROR_BYTES_MAX, Propose, ProposeReply
+from swimstream.wire.council_messages import ERROR_BYTES_MAX, Propose, ProposeReply
 from swimstream.wire.plan_codec import encode_plan
 
 if TYPE_CHECKING:

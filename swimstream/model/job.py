@@ -14,6 +14,15 @@ from swimstream.model.identity import NAME_PATTERN, InstanceId
 PARALLELISM_MAX = 1_024
 OPERATORS_MAX = 1_024
 PARAMETERS_DEPTH_MAX = 4
+HOLD_FOR_S_MAX = 604_800.0
+
+AT_LEAST_ONE = "at-least-one"
+"""Runs somewhere again as soon as its worker's death is decided; for a while it may run twice."""
+AT_MOST_ONE = "at-most-one"
+"""Never runs in two places at once; for a while it may run nowhere."""
+PINNED = "pinned"
+"""Belongs to the worker that it was first given to, and waits for that name to come back."""
+GUARANTEES = (AT_LEAST_ONE, AT_MOST_ONE, PINNED)
 
 PARAMETER_WORDS = "text, a number, a boolean, or a list or table of them"
 Parameter = str | int | float | bool | Sequence["Parameter"] | Mapping[str, "Parameter"]
@@ -30,6 +39,11 @@ def _canonical(value: Parameter) -> Parameter:
 
 def _canonical_table(table: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
     return {key: _canonical(value) for key, value in table.items()}
+
+
+def _seconds(value: float) -> float:
+    """Return a whole number as a float, so that equal jobs have equal bytes; anything else as it is."""
+    return float(value) if type(value) is int else value
 
 
 def _frozen_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -52,6 +66,10 @@ class OperatorSpec:
     prefer_site: str = ""
     parameters: Mapping[str, Parameter] = attrs.field(factory=dict, converter=_canonical_table)
     """Handed to the operator; JSON-like values, with tuples for lists."""
+    instances: str = AT_LEAST_ONE
+    """The guarantee for each instance: one of `GUARANTEES`."""
+    hold_for_s: float = attrs.field(default=0.0, converter=_seconds)
+    """After its worker's death an instance is left alone for so long before it moves, 0 to 604,800 s."""
 
 
 @attrs.frozen(kw_only=True)
@@ -122,6 +140,7 @@ def _operator_faults(where: str, spec: OperatorSpec, names: Mapping[str, int]) -
     copies: object = spec.parallelism
     if isinstance(copies, bool) or not isinstance(copies, int) or not 1 <= copies <= PARALLELISM_MAX:
         yield f"{where}.parallelism: expected an integer from 1 to {PARALLELISM_MAX}, got {copies!r}"
+    yield from _guarantee_faults(where, spec)
     if len(set(spec.inputs)) < len(spec.inputs):
         yield f"{where}.inputs: expected each operator once, got {', '.join(spec.inputs)}"
     for source in spec.inputs:
@@ -130,6 +149,16 @@ def _operator_faults(where: str, spec: OperatorSpec, names: Mapping[str, int]) -
     for key, value in spec.parameters.items():
         yield from _key_faults(f"{where}.parameters", key)
         yield from _parameter_faults(f"{where}.parameters.{key}", value, PARAMETERS_DEPTH_MAX)
+
+
+def _guarantee_faults(where: str, spec: OperatorSpec) -> Iterator[str]:
+    if spec.instances not in GUARANTEES:
+        yield f"{where}.instances: expected one of {', '.join(GUARANTEES)}, got {spec.instances!r}"
+    hold: object = spec.hold_for_s
+    if not isinstance(hold, float) or not 0 <= hold <= HOLD_FOR_S_MAX:
+        yield f"{where}.hold_for_s: expected 0 to {HOLD_FOR_S_MAX:.0f} s, got {hold!r}"
+    elif hold and spec.instances == PINNED:
+        yield f"{where}.hold_for_s: expected nothing for a pinned operator, which never moves"
 
 
 def _parameter_faults(where: str, value: Parameter, depth: int) -> Iterator[str]:

@@ -43,8 +43,9 @@ class Evidence:
 
 NOTHING_SEEN = Evidence()
 
-SPEAKS = 2
-"""What this version understands: 2 adds `SyncCheck`, tags, broadcasts, queries and messages."""
+SPEAKS = 3
+"""What this version understands: 2 adds `SyncCheck`, tags, broadcasts, queries and messages; 3 guarantees, authority and
+changes of the council."""
 
 
 @attrs.frozen(kw_only=True)

@@ -10,7 +10,23 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from swimstream.model.changes import Assign, Conclude, Entry, Evict, Found, Noop, Seat, SubmitJob
+from swimstream.model.changes import (
+    Assign,
+    ChangeCouncil,
+    Conclude,
+    Entry,
+    Evict,
+    Found,
+    Hold,
+    Noop,
+    RecoverCouncil,
+    Release,
+    ResizeCouncil,
+    Revoke,
+    Seat,
+    SetAuthority,
+    SubmitJob,
+)
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import JobSpec
 
@@ -30,6 +46,8 @@ class Assignment:
     failures: int = 0
     resume_from: bytes = b""
     finished: bool = False
+    revoked: int = 0
+    """Index of the entry that took it back before it was given to another, 0 if there is none."""
 
 
 @attrs.frozen(kw_only=True)
@@ -66,6 +84,14 @@ class Plan:
     assignments: Mapping[InstanceId, Assignment] = attrs.field(factory=dict)
     evicted: Mapping[str, int] = attrs.field(factory=dict)
     """Name → the highest boot of that name that is gone for good."""
+    stops: Mapping[Run, int] = attrs.field(factory=dict)
+    """Run → index of the entry since which it may not renew its authority: held, or evicted and not yet replaced."""
+    seats_wanted: int = 0
+    """How many seats the council shall have; 0: as many as it was founded with, since none was changed yet."""
+    isolation_ms: int = 0
+    """A proof of a quorum lasts so long; 0: not set yet, and no at-most-one operator is given to anybody."""
+    drift_ppm: int = 0
+    """Rates of clocks differ from the true one by at most so many millionths."""
     decisions: tuple[Decision, ...] = ()
     """The newest `DECISIONS_KEPT`, oldest first."""
 
@@ -80,49 +106,131 @@ class Plan:
             (held := self.assignments.get(instance)) is not None and held.finished for instance in spec.instances()
         )
 
+    def guarantee_of(self, instance: InstanceId) -> str:
+        """Return the guarantee of an instance of one of the plan's jobs."""
+        return self.jobs[instance.job].operator(instance.operator).instances
+
+    def is_held(self, run: Run) -> bool:
+        """Return whether `run` may not renew its authority: it is suspected, or was declared gone for good."""
+        return run in self.stops or self.is_evicted(run)
+
+    def stop_index(self, held: Assignment) -> int:
+        """Return the index of the oldest standing entry that stops this assignment, 0 if there is none."""
+        return min((index for index in (held.revoked, self.stops.get(held.run, 0)) if index), default=0)
+
     def advance(self, entries: Iterable[Entry]) -> Plan:
         """Return the plan after `entries`, which must follow on `index` without a gap."""
-        jobs = dict(self.jobs)
-        assignments = dict(self.assignments)
-        evicted = dict(self.evicted)
-        decisions = list(self.decisions)
-        plan = self
+        draft = _Draft(self)
         for entry in entries:
-            assert entry.index == plan.index + 1, "entries are applied in order, without a gap"
-            plan = attrs.evolve(plan, index=entry.index, term=entry.term)
-            match entry.change:
-                case Found() as found:
-                    plan = attrs.evolve(plan, cluster_id=found.cluster_id, council=found.council)
-                case Noop():
-                    pass
-                case SubmitJob(job=job):
-                    jobs.setdefault(job.name, job)
-                case Assign() as made:
-                    if made.instance.job in jobs and jobs[made.instance.job].has(made.instance):
-                        assignments[made.instance] = _assignment(made, entry.index)
-                case Evict(run=run):
-                    evicted[run.name] = max(run.boot, evicted.get(run.name, -1))
-                    if len(evicted) > EVICTED_KEPT:
-                        # the oldest run; by value and not by order, which a snapshot does not keep
-                        del evicted[min(evicted, key=lambda name: (evicted[name], name))]
-                case Conclude(instance=instance, epoch=epoch):
-                    held = assignments.get(instance)
-                    if held is not None and held.epoch == epoch:
-                        assignments[instance] = attrs.evolve(held, finished=True)
-            decisions.append(describe(entry))
+            draft.apply(entry)
+        return draft.plan()
+
+
+class _Draft:
+    """A plan that is being changed. What it does with an entry depends on the entries before it alone."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._base = plan
+        self._index, self._term = plan.index, plan.term
+        self._cluster_id, self._council, self._seats_wanted = plan.cluster_id, plan.council, plan.seats_wanted
+        self._isolation_ms, self._drift_ppm = plan.isolation_ms, plan.drift_ppm
+        self._jobs, self._assignments = dict(plan.jobs), dict(plan.assignments)
+        self._evicted, self._stops = dict(plan.evicted), dict(plan.stops)
+        self._decisions = list(plan.decisions)
+
+    def plan(self) -> Plan:
         return attrs.evolve(
-            plan,
-            jobs=jobs,
-            assignments=assignments,
-            evicted=evicted,
-            decisions=tuple(decisions[-DECISIONS_KEPT:]),
+            self._base,
+            index=self._index,
+            term=self._term,
+            cluster_id=self._cluster_id,
+            council=self._council,
+            seats_wanted=self._seats_wanted,
+            isolation_ms=self._isolation_ms,
+            drift_ppm=self._drift_ppm,
+            jobs=self._jobs,
+            assignments=self._assignments,
+            evicted=self._evicted,
+            stops=self._stops,
+            decisions=tuple(self._decisions[-DECISIONS_KEPT:]),
         )
 
+    def apply(self, entry: Entry) -> None:
+        assert entry.index == self._index + 1, "entries are applied in order, without a gap"
+        self._index, self._term = entry.index, entry.term
+        match entry.change:
+            case Found() | ChangeCouncil() | ResizeCouncil() | RecoverCouncil() | SetAuthority() as change:
+                self._apply_to_cluster(change)
+            case Noop():
+                pass
+            case SubmitJob(job=job):
+                self._jobs.setdefault(job.name, job)
+            case Assign() as made:
+                self._assign(made)
+            case Evict(run=run):
+                self._evict(run)
+            case Hold(run=run):
+                if self._evicted.get(run.name, -1) < run.boot:
+                    self._stops.setdefault(run, self._index)
+            case Release(run=run):
+                if self._evicted.get(run.name, -1) < run.boot:
+                    self._stops.pop(run, None)
+            case Conclude(instance=instance, epoch=epoch):
+                held = self._assignments.get(instance)
+                if held is not None and held.epoch == epoch:
+                    self._assignments[instance] = attrs.evolve(held, finished=True)
+                    self._forget_stop_of(held.run)
+            case Revoke(instance=instance, epoch=epoch):
+                held = self._assignments.get(instance)
+                if held is not None and held.epoch == epoch and not held.finished and not held.revoked:
+                    self._assignments[instance] = attrs.evolve(held, revoked=self._index)
+        self._decisions.append(describe(entry))
 
-def _assignment(made: Assign, epoch: int) -> Assignment:
-    return Assignment(
-        instance=made.instance, run=made.run, epoch=epoch, failures=made.failures, resume_from=made.resume_from
-    )
+    def _apply_to_cluster(self, change: Found | ChangeCouncil | ResizeCouncil | RecoverCouncil | SetAuthority) -> None:
+        match change:
+            case Found():
+                self._cluster_id, self._council = change.cluster_id, change.council
+            case ChangeCouncil() | RecoverCouncil():
+                self._seats_wanted = self._seats_wanted or len(self._council)
+                self._council = change.council
+            case ResizeCouncil():
+                self._seats_wanted = change.seats
+            case SetAuthority():
+                if not self._isolation_ms:
+                    self._isolation_ms, self._drift_ppm = change.isolation_ms, change.drift_ppm
+
+    def _assign(self, made: Assign) -> None:
+        if made.instance.job not in self._jobs or not self._jobs[made.instance.job].has(made.instance):
+            return
+        before = self._assignments.get(made.instance)
+        self._assignments[made.instance] = Assignment(
+            instance=made.instance,
+            run=made.run,
+            epoch=self._index,
+            failures=made.failures,
+            resume_from=made.resume_from,
+        )
+        if before is not None:
+            self._forget_stop_of(before.run)
+        if self._evicted.get(made.run.name, -1) >= made.run.boot:  # no leader does that; but then it stops from here on
+            self._stops.setdefault(made.run, self._index)
+
+    def _evict(self, run: Run) -> None:
+        self._evicted[run.name] = max(run.boot, self._evicted.get(run.name, -1))
+        if len(self._evicted) > EVICTED_KEPT:
+            # the oldest run; by value and not by order, which a snapshot does not keep
+            del self._evicted[min(self._evicted, key=lambda name: (self._evicted[name], name))]
+        for held in self._assignments.values():
+            if held.run.name == run.name and held.run.boot <= run.boot and not held.finished:
+                self._stops.setdefault(held.run, self._index)
+        for stopped in [each for each in self._stops if each.name == run.name]:
+            self._forget_stop_of(stopped)
+
+    def _forget_stop_of(self, run: Run) -> None:
+        """Drop the stop of a run that is gone for good once nothing is assigned to it: nobody waits for it then."""
+        is_gone = run in self._stops and self._evicted.get(run.name, -1) >= run.boot
+        if is_gone and not any(held.run == run and not held.finished for held in self._assignments.values()):
+            del self._stops[run]
 
 
 def describe(entry: Entry) -> Decision:
@@ -131,7 +239,7 @@ def describe(entry: Entry) -> Decision:
     evidence: tuple[str, ...] = ()
     match entry.change:
         case Found(council=council):
-            what = f"found the cluster; council: {', '.join(seat.name for seat in council)}"
+            what = f"found the cluster; council: {_names(council)}"
         case Noop():
             what = "a new leader takes over"
         case SubmitJob(job=job):
@@ -145,4 +253,33 @@ def describe(entry: Entry) -> Decision:
         case Conclude() as done:
             what = f"conclude {done.instance}"
             reason = f"finished in epoch {done.epoch}"
+        case Hold(run=run):
+            what = f"hold {run}"
+            reason, evidence = entry.change.reason, entry.change.evidence
+        case Release(run=run):
+            what, reason = f"release {run}", entry.change.reason
+        case Revoke() as taken:
+            what, reason = f"revoke {taken.instance} in epoch {taken.epoch}", taken.reason
+        case _:
+            what, reason, evidence = _describe_for_cluster(entry.change)
     return Decision(index=entry.index, term=entry.term, what=what, reason=reason, evidence=evidence)
+
+
+def _describe_for_cluster(
+    change: SetAuthority | ChangeCouncil | ResizeCouncil | RecoverCouncil,
+) -> tuple[str, str, tuple[str, ...]]:
+    match change:
+        case SetAuthority():
+            return f"authority lasts {change.isolation_ms} ms, clocks drift {change.drift_ppm} ppm at most", "", ()
+        case ChangeCouncil():
+            return f"council: {_names(change.council)}", change.reason, change.evidence
+        case ResizeCouncil():
+            return f"the council shall have {change.seats} seats", f"asked for at {change.asked_by}", ()
+        case RecoverCouncil():
+            what = f"council put in the place of one that is lost: {_names(change.council)}"
+            lost = tuple(f"declared lost: {name}" for name in change.lost)
+            return what, f"declared by a person at {change.asked_by}", lost
+
+
+def _names(council: tuple[Seat, ...]) -> str:
+    return ", ".join(seat.name for seat in council)

@@ -20,7 +20,11 @@ STATUSES_MAX = 100_000
 
 
 class InstanceState(enum.IntEnum):
-    """STARTING → RUNNING → STOPPING → STOPPED; from any live state FINISHED or FAILED."""
+    """STARTING → RUNNING → STOPPING → STOPPED; from any live state FINISHED or FAILED.
+
+    ISOLATED is for an at-most-one instance whose worker cannot prove that a quorum stands: it does not run, and
+    starts again under the same epoch once the worker can.
+    """
 
     STARTING = 1
     RUNNING = 2
@@ -28,6 +32,7 @@ class InstanceState(enum.IntEnum):
     STOPPED = 4
     FINISHED = 5
     FAILED = 6
+    ISOLATED = 7
 
     @property
     def is_over(self) -> bool:

@@ -30,7 +30,8 @@ from swimstream.errors import StorageError, UsageError, WireError
 from swimstream.model.plan import Plan
 from swimstream.wire import checks
 from swimstream.wire.cbor import decode_item_untrusted, encode_item
-from swimstream.wire.plan_codec import decode_entry_untrusted, decode_plan_untrusted, encode_entry, encode_plan
+from swimstream.wire.plan_codec import encode_entry, encode_plan
+from swimstream.wire.plan_reader import decode_entry_untrusted, decode_plan_untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

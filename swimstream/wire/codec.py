@@ -10,25 +10,22 @@ changed meaning takes a new kind; only a changed frame takes a new version.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from swimstream.config import FRAME_BYTES_MAX
 from swimstream.errors import WireError
 from swimstream.model.status import CAUSE_BYTES_MAX, CHECKPOINT_BYTES_MAX, ENDPOINT_PATTERN, InstanceStatus
 from swimstream.wire import checks
 from swimstream.wire.cbor import decode_sequence_untrusted, encode_item
+from swimstream.wire.council_codec import beacon_items, council_fields
 from swimstream.wire.kinds import Kind
 from swimstream.wire.message_reader import read_message
 from swimstream.wire.messages import (
     Accusation,
     Ack,
     Alive,
-    Append,
-    AppendReply,
     Broadcast,
     DigestEntry,
-    FoundReply,
-    FoundRequest,
     Header,
     Letter,
     LetterReceipt,
@@ -37,22 +34,14 @@ from swimstream.wire.messages import (
     Packet,
     Ping,
     PingRequest,
-    PlanEntries,
-    PlanPull,
-    Propose,
-    ProposeReply,
     Query,
     QueryReply,
-    Snapshot,
     StatusUpdate,
     SyncCheck,
     SyncDigest,
     SyncWant,
     TagUpdate,
-    VoteReply,
-    VoteRequest,
 )
-from swimstream.wire.plan_codec import entry_item, job_item, plan_item
 from swimstream.wire.talk_codec import broadcast_id_items, coordinate_item, evidence_item, talk_fields
 
 if TYPE_CHECKING:
@@ -88,8 +77,7 @@ def _fields(message: Message) -> list[object]:
         case Ping(target=run, mark=mark):
             return [Kind.PING, message.seq, run.name, run.boot, mark.term, mark.leader, mark.index]
         case Ack(mark=mark):
-            place = () if message.coordinate is None else (coordinate_item(message.coordinate),)
-            return [Kind.ACK, message.seq, mark.term, mark.leader, mark.index, *place]
+            return [Kind.ACK, message.seq, mark.term, mark.leader, mark.index, *_ack_place(message)]
         case PingRequest(target=run, address=address):
             return [Kind.PING_REQUEST, message.seq, run.name, run.boot, address.host, address.port]
         case Nack():
@@ -108,41 +96,17 @@ def _fields(message: Message) -> list[object]:
         case SyncWant():
             wanted = [broadcast_id_items(message.broadcasts)] if message.broadcasts else []
             return [Kind.SYNC_WANT, list(message.names), *wanted]
-        case PlanPull():
-            return [Kind.PLAN_PULL, message.index]
-        case PlanEntries():
-            return [Kind.PLAN_ENTRIES, [entry_item(entry) for entry in message.entries]]
-        case Propose():
-            return [Kind.PROPOSE, message.request, job_item(message.change.job)]
-        case ProposeReply():
-            return [Kind.PROPOSE_REPLY, message.request, message.error]
         case TagUpdate() | Broadcast() | Query() | QueryReply() | Letter() | LetterReceipt() | SyncCheck():
             return talk_fields(message)
         case _:
-            return _council_fields(message)
+            return council_fields(message)
 
 
-def _council_fields(
-    message: FoundRequest | FoundReply | VoteRequest | VoteReply | Append | AppendReply | Snapshot,
-) -> list[object]:
-    match message:
-        case FoundRequest():
-            return [Kind.FOUND_REQUEST, message.round, [[run.name, run.boot] for run in message.runs]]
-        case FoundReply():
-            return [Kind.FOUND_REPLY, message.round, [[run.name, run.boot] for run in message.runs], message.agrees]
-        case VoteRequest(term=term, voter=voter):
-            return [Kind.VOTE_REQUEST, term, voter, message.last_index, message.last_term, message.pre]
-        case VoteReply(term=term, voter=voter):
-            return [Kind.VOTE_REPLY, term, voter, message.granted, message.pre]
-        case Append(term=term, voter=voter):
-            place = (message.round, message.prev_index, message.prev_term, message.commit)
-            return [Kind.APPEND, term, voter, *place, [entry_item(entry) for entry in message.entries]]
-        case AppendReply(term=term, voter=voter):
-            return [Kind.APPEND_REPLY, term, voter, message.round, message.success, message.index]
-        case Snapshot(term=term, voter=voter):
-            return [Kind.SNAPSHOT, term, voter, message.round, plan_item(message.plan)]
-        case _:
-            assert_never(message)
+def _ack_place(ack: Ack) -> tuple[object, ...]:
+    place = b"" if ack.coordinate is None else coordinate_item(ack.coordinate)
+    if ack.beacon is not None:
+        return (place, *beacon_items(ack.beacon))
+    return (place,) if place else ()
 
 
 def _alive_fields(alive: Alive) -> list[object]:

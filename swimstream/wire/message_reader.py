@@ -9,46 +9,26 @@ from typing import TYPE_CHECKING
 
 from swimstream.config import MEMBERS_MAX
 from swimstream.errors import WireError
-from swimstream.model.changes import Entry, SubmitJob
 from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, NOTHING_SEEN, MemberState, Profile
-from swimstream.model.plan import PlanMark
 from swimstream.model.status import CAUSE_BYTES_MAX, InstanceState, InstanceStatus
-from swimstream.wire import checks, talk_codec
+from swimstream.wire import checks, council_codec, talk_codec
 from swimstream.wire.kinds import Kind
 from swimstream.wire.messages import (
-    ERROR_BYTES_MAX,
     Accusation,
     Ack,
     Alive,
-    Append,
-    AppendReply,
     DigestEntry,
-    FoundReply,
-    FoundRequest,
     Message,
     Nack,
     Ping,
     PingRequest,
-    PlanEntries,
-    PlanPull,
-    Propose,
-    ProposeReply,
-    Snapshot,
     StatusUpdate,
     SyncDigest,
     SyncWant,
-    VoteReply,
-    VoteRequest,
 )
-from swimstream.wire.plan_codec import read_entry, read_job, read_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from swimstream.model.identity import Run
-
-ENTRIES_MAX = 65_536
-"""Log entries in a message."""
 
 
 def read_message(item: object) -> Message | None:
@@ -64,25 +44,20 @@ def read_message(item: object) -> Message | None:
     return read(fields)
 
 
-def _read_mark(term: object, leader: object, index: object, field: str) -> PlanMark:
-    return PlanMark(
-        term=checks.integer(term, field), leader=checks.name_or_empty(leader, field), index=checks.integer(index, field)
-    )
-
-
 def _read_ping(item: list[object]) -> Ping:
     return Ping(
         seq=checks.integer(item[1], "Ping.seq"),
         target=checks.run(item[2], item[3], "Ping.target"),
-        mark=_read_mark(item[4], item[5], item[6], "Ping.mark"),
+        mark=council_codec.read_mark(item[4], item[5], item[6], "Ping.mark"),
     )
 
 
 def _read_ack(item: list[object]) -> Ack:
     return Ack(
         seq=checks.integer(item[1], "Ack.seq"),
-        mark=_read_mark(item[2], item[3], item[4], "Ack.mark"),
-        coordinate=talk_codec.read_coordinate(item[5], "Ack.coordinate") if len(item) > 5 else None,
+        mark=council_codec.read_mark(item[2], item[3], item[4], "Ack.mark"),
+        coordinate=talk_codec.read_coordinate(item[5], "Ack.coordinate") if item[5:6] not in ([], [b""]) else None,
+        beacon=council_codec.read_beacon(item, 6, "Ack.beacon"),
     )
 
 
@@ -125,7 +100,7 @@ def _read_accusation(item: list[object]) -> Accusation:
 
 
 def _read_status_update(item: list[object]) -> StatusUpdate:
-    state = checks.integer(item[8], "Status.state", low=InstanceState.STARTING, high=InstanceState.FAILED)
+    state = checks.integer(item[8], "Status.state", low=InstanceState.STARTING, high=InstanceState.ISOLATED)
     return StatusUpdate(
         status=InstanceStatus(
             instance=checks.instance(item[1], item[2], item[3], "Status.instance"),
@@ -166,112 +141,6 @@ def _read_sync_want(item: list[object]) -> SyncWant:
     )
 
 
-def _read_runs(item: object, field: str) -> tuple[Run, ...]:
-    runs = tuple(
-        checks.run(name, boot, field)
-        for name, boot, *_ in (
-            checks.record(each, field, length=2) for each in checks.items(item, field, low=1, high=EXPECT_MAX)
-        )
-    )
-    checks.unique(tuple(run.name for run in runs), field)
-    return runs
-
-
-def _read_found_request(item: list[object]) -> FoundRequest:
-    return FoundRequest(
-        round=checks.integer(item[1], "FoundRequest.round"), runs=_read_runs(item[2], "FoundRequest.runs")
-    )
-
-
-def _read_found_reply(item: list[object]) -> FoundReply:
-    return FoundReply(
-        round=checks.integer(item[1], "FoundReply.round"),
-        runs=_read_runs(item[2], "FoundReply.runs"),
-        agrees=checks.boolean(item[3], "FoundReply.agrees"),
-    )
-
-
-def _read_vote_request(item: list[object]) -> VoteRequest:
-    return VoteRequest(
-        term=checks.integer(item[1], "VoteRequest.term"),
-        voter=checks.integer(item[2], "VoteRequest.voter"),
-        last_index=checks.integer(item[3], "VoteRequest.last_index"),
-        last_term=checks.integer(item[4], "VoteRequest.last_term"),
-        pre=checks.boolean(item[5], "VoteRequest.pre"),
-    )
-
-
-def _read_vote_reply(item: list[object]) -> VoteReply:
-    return VoteReply(
-        term=checks.integer(item[1], "VoteReply.term"),
-        voter=checks.integer(item[2], "VoteReply.voter"),
-        granted=checks.boolean(item[3], "VoteReply.granted"),
-        pre=checks.boolean(item[4], "VoteReply.pre"),
-    )
-
-
-def _read_append(item: list[object]) -> Append:
-    prev_index = checks.integer(item[4], "Append.prev_index")
-    prev_term = checks.integer(item[5], "Append.prev_term")
-    return Append(
-        term=checks.integer(item[1], "Append.term"),
-        voter=checks.integer(item[2], "Append.voter"),
-        round=checks.integer(item[3], "Append.round"),
-        prev_index=prev_index,
-        prev_term=prev_term,
-        commit=checks.integer(item[6], "Append.commit"),
-        entries=_read_entries(item[7], "Append.entries", after=(prev_index, prev_term)),
-    )
-
-
-def _read_entries(item: object, field: str, *, after: tuple[int, int] | None = None) -> tuple[Entry, ...]:
-    """Return entries that follow each other, and `after` (index, term) if given, without a gap."""
-    entries = tuple(read_entry(each) for each in checks.items(item, field, high=ENTRIES_MAX))
-    for entry in entries:
-        if after is not None and not (entry.index == after[0] + 1 and entry.term >= after[1]):
-            raise WireError(f"{field}: expected rising indices without a gap and terms that never fall")
-        after = (entry.index, entry.term)
-    return entries
-
-
-def _read_append_reply(item: list[object]) -> AppendReply:
-    return AppendReply(
-        term=checks.integer(item[1], "AppendReply.term"),
-        voter=checks.integer(item[2], "AppendReply.voter"),
-        round=checks.integer(item[3], "AppendReply.round"),
-        success=checks.boolean(item[4], "AppendReply.success"),
-        index=checks.integer(item[5], "AppendReply.index"),
-    )
-
-
-def _read_snapshot(item: list[object]) -> Snapshot:
-    return Snapshot(
-        term=checks.integer(item[1], "Snapshot.term"),
-        voter=checks.integer(item[2], "Snapshot.voter"),
-        round=checks.integer(item[3], "Snapshot.round"),
-        plan=read_plan(item[4]),
-    )
-
-
-def _read_plan_pull(item: list[object]) -> PlanPull:
-    return PlanPull(index=checks.integer(item[1], "PlanPull.index"))
-
-
-def _read_plan_entries(item: list[object]) -> PlanEntries:
-    return PlanEntries(entries=_read_entries(item[1], "PlanEntries.entries"))
-
-
-def _read_propose(item: list[object]) -> Propose:
-    return Propose(request=checks.integer(item[1], "Propose.request"), change=SubmitJob(job=read_job(item[2])))
-
-
-def _read_propose_reply(item: list[object]) -> ProposeReply:
-    return ProposeReply(
-        request=checks.integer(item[1], "ProposeReply.request"),
-        error=checks.text(item[2], "ProposeReply.error", bytes_max=ERROR_BYTES_MAX),
-    )
-
-
 _READERS: Mapping[int, tuple[int, Callable[[list[object]], Message]]] = {
     Kind.PING: (7, _read_ping),
     Kind.ACK: (5, _read_ack),
@@ -282,17 +151,7 @@ _READERS: Mapping[int, tuple[int, Callable[[list[object]], Message]]] = {
     Kind.STATUS_UPDATE: (14, _read_status_update),
     Kind.SYNC_DIGEST: (2, _read_sync_digest),
     Kind.SYNC_WANT: (2, _read_sync_want),
-    Kind.FOUND_REQUEST: (3, _read_found_request),
-    Kind.FOUND_REPLY: (4, _read_found_reply),
-    Kind.VOTE_REQUEST: (6, _read_vote_request),
-    Kind.VOTE_REPLY: (5, _read_vote_reply),
-    Kind.APPEND: (8, _read_append),
-    Kind.APPEND_REPLY: (6, _read_append_reply),
-    Kind.SNAPSHOT: (5, _read_snapshot),
-    Kind.PLAN_PULL: (2, _read_plan_pull),
-    Kind.PLAN_ENTRIES: (2, _read_plan_entries),
-    Kind.PROPOSE: (3, _read_propose),
-    Kind.PROPOSE_REPLY: (3, _read_propose_reply),
+    **council_codec.READERS,
     **talk_codec.READERS,
 }
 """Kind → (length of the array at least, how to read it)."""

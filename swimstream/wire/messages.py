@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import attrs
 
-from swimstream.model.changes import Entry, SubmitJob
 from swimstream.model.coordinate import Coordinate
 from swimstream.model.identity import Address, Run
 from swimstream.model.member import NOTHING_SEEN, Evidence, MemberState, Profile
-from swimstream.model.plan import Plan, PlanMark
+from swimstream.model.plan import PlanMark
 from swimstream.model.status import InstanceStatus
 from swimstream.model.talk import Question
-
-ERROR_BYTES_MAX = 4_096
-"""Longest text of a refusal, UTF-8."""
+from swimstream.wire.council_messages import Beacon, CouncilMessage
 
 
 @attrs.frozen
@@ -48,6 +45,8 @@ class Ack:
     mark: PlanMark
     coordinate: Coordinate | None = None
     """Where the sender stands. None from older peers, and on an answer that is passed on: its way was another."""
+    beacon: Beacon | None = None
+    """What the sender knows of a quorum. None on an answer that is passed on."""
 
 
 @attrs.frozen(kw_only=True)
@@ -200,130 +199,9 @@ class SyncWant:
     broadcasts: tuple[tuple[Run, int], ...] = ()
 
 
-# --- council (Raft §5, §7; Ongaro's thesis §9.6 for the pre-vote) ---------------------------------
-
-
-@attrs.frozen(kw_only=True)
-class FoundRequest:
-    """Do you, too, see exactly these workers as the lowest `expect` names, and no cluster?"""
-
-    round: int
-    runs: tuple[Run, ...]
-
-
-@attrs.frozen(kw_only=True)
-class FoundReply:
-    """`agrees` promises not to agree with another founder for a while. `round` is that of the question."""
-
-    round: int
-    runs: tuple[Run, ...]
-    agrees: bool
-
-
-@attrs.frozen(kw_only=True)
-class VoteRequest:
-    """RequestVote; with `pre` only a question that changes nothing."""
-
-    term: int
-    voter: int
-    last_index: int
-    last_term: int
-    pre: bool
-
-
-@attrs.frozen(kw_only=True)
-class VoteReply:
-    """The answer; a refusal carries the refuser's own term."""
-
-    term: int
-    voter: int
-    granted: bool
-    pre: bool
-
-
-@attrs.frozen(kw_only=True)
-class Append:
-    """AppendEntries. `round` numbers the leader's heartbeats and comes back in the reply."""
-
-    term: int
-    voter: int
-    round: int
-    prev_index: int
-    prev_term: int
-    commit: int
-    entries: tuple[Entry, ...]
-
-
-@attrs.frozen(kw_only=True)
-class AppendReply:
-    """`index` is the last entry known to match, or after a refusal the highest that may match."""
-
-    term: int
-    voter: int
-    round: int
-    success: bool
-    index: int
-
-
-@attrs.frozen(kw_only=True)
-class Snapshot:
-    """InstallSnapshot: the plan is the snapshot. Also answers a `PlanPull` from too far behind."""
-
-    term: int
-    voter: int
-    round: int
-    plan: Plan
-
-
-# --- the plan, to everyone ------------------------------------------------------------------------
-
-
-@attrs.frozen(kw_only=True)
-class PlanPull:
-    """My plan ends at `index`: give me what was committed after it."""
-
-    index: int
-
-
-@attrs.frozen(kw_only=True)
-class PlanEntries:
-    """Committed entries in order, without a gap."""
-
-    entries: tuple[Entry, ...]
-
-
-@attrs.frozen(kw_only=True)
-class Propose:
-    """A worker asks the leader to commit a job. Asked again until answered; accepting twice is harmless."""
-
-    request: int
-    change: SubmitJob
-
-
-@attrs.frozen(kw_only=True)
-class ProposeReply:
-    """The leader refuses a job. What it accepts, the asker finds in the plan."""
-
-    request: int
-    error: str
-
-
 Spoken = TagUpdate | Broadcast | Query
 """Updates by applications."""
 Update = Alive | Accusation | StatusUpdate | Spoken
-CouncilMessage = (
-    FoundRequest
-    | FoundReply
-    | VoteRequest
-    | VoteReply
-    | Append
-    | AppendReply
-    | Snapshot
-    | PlanPull
-    | PlanEntries
-    | Propose
-    | ProposeReply
-)
 Message = (
     Ping
     | Ack

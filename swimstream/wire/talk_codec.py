@@ -24,16 +24,7 @@ from swimstream.model.talk import (
 )
 from swimstream.wire import checks
 from swimstream.wire.kinds import Kind
-from swimstream.wire.messages import (
-    Broadcast,
-    Letter,
-    LetterReceipt,
-    Query,
-    QueryReply,
-    Spoken,
-    SyncCheck,
-    TagUpdate,
-)
+from swimstream.wire.messages import Broadcast, Letter, LetterReceipt, Query, QueryReply, Spoken, SyncCheck, TagUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -15,7 +15,8 @@ from swimstream.model.identity import Address, Run
 from swimstream.model.member import Profile
 from swimstream.model.plan import PlanMark
 from swimstream.wire.codec import encode_message, encode_packet
-from swimstream.wire.messages import Alive, Header, Message, Ping, PlanEntries
+from swimstream.wire.council_messages import PlanEntries
+from swimstream.wire.messages import Alive, Header, Message, Ping
 from swimstream.wire.seal import envelopes_for
 
 if TYPE_CHECKING:

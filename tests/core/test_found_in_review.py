@@ -14,7 +14,8 @@ from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import MemberState
 from swimstream.model.status import InstanceState
 from swimstream.wire.codec import encode_message, encode_packet
-from swimstream.wire.messages import Alive, FoundReply, Header, PlanEntries
+from swimstream.wire.council_messages import FoundReply, PlanEntries
+from swimstream.wire.messages import Alive, Header
 from tests.core.council.peers import HEARTBEAT_S, Peer, Table, entry, founding, run_of, saved_after
 from tests.core.council.test_founding import PROMISE_S, Founder
 from tests.core.recovery.situations import Scene, member

@@ -20,19 +20,8 @@ from swimstream.model.member import Profile
 from swimstream.model.plan import Assignment, Plan
 from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.wire.codec import decode_packet_untrusted, encode_message, encode_packet
-from swimstream.wire.messages import (
-    Alive,
-    Append,
-    Header,
-    Message,
-    Ping,
-    PingRequest,
-    PlanEntries,
-    Propose,
-    Snapshot,
-    StatusUpdate,
-    SyncDigest,
-)
+from swimstream.wire.council_messages import Append, PlanEntries, Propose, Snapshot
+from swimstream.wire.messages import Alive, Header, Message, Ping, PingRequest, StatusUpdate, SyncDigest
 from swimstream.wire.plan_codec import encode_plan
 from tests import strategies
 from tests.core.council.peers import FakeDisk, mark

@@ -10,7 +10,7 @@ import pytest
 from swimstream.core.council.council import Role
 from swimstream.core.effects import Persist, VoteRecord
 from swimstream.model.changes import Noop
-from swimstream.wire.messages import Append, AppendReply, VoteReply, VoteRequest
+from swimstream.wire.council_messages import Append, AppendReply, VoteReply, VoteRequest
 from tests.core.council.peers import (
     ELECTION_S,
     HEARTBEAT_S,

@@ -22,12 +22,8 @@ from swimstream.model.identity import Run
 from swimstream.wire.codec import WIRE_VERSION, decode_packet_untrusted, encode_header, encode_message
 from swimstream.wire.kinds import Kind
 from swimstream.wire.messages import Header, Message
-from swimstream.wire.plan_codec import (
-    decode_entry_untrusted,
-    decode_plan_untrusted,
-    encode_entry,
-    encode_plan,
-)
+from swimstream.wire.plan_codec import encode_entry, encode_plan
+from swimstream.wire.plan_reader import decode_entry_untrusted, decode_plan_untrusted
 from tests import strategies
 from tests.core.town import Citizen, Town, job
 from tests.wire.test_golden import read_hex

@@ -26,13 +26,10 @@ from swimstream.wire.codec import (
     encode_message,
     encode_packet,
 )
-from swimstream.wire.messages import Ack, Alive, Header, Message, Nack, Ping, Propose, Snapshot, StatusUpdate
-from swimstream.wire.plan_codec import (
-    decode_entry_untrusted,
-    decode_plan_untrusted,
-    encode_entry,
-    encode_plan,
-)
+from swimstream.wire.council_messages import Propose, Snapshot
+from swimstream.wire.messages import Ack, Alive, Header, Message, Nack, Ping, StatusUpdate
+from swimstream.wire.plan_codec import encode_entry, encode_plan
+from swimstream.wire.plan_reader import decode_entry_untrusted, decode_plan_untrusted
 from tests import strategies
 
 if typing.TYPE_CHECKING:

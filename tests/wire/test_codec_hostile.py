@@ -21,7 +21,8 @@ from swimstream.wire.codec import (
     encode_packet,
 )
 from swimstream.wire.messages import Header, Message
-from swimstream.wire.plan_codec import decode_entry_untrusted, decode_plan_untrusted, encode_plan
+from swimstream.wire.plan_codec import encode_plan
+from swimstream.wire.plan_reader import decode_entry_untrusted, decode_plan_untrusted
 from tests import strategies
 
 if TYPE_CHECKING:

@@ -26,16 +26,25 @@ from swimstream.model.plan import Assignment, Decision, Plan, PlanMark
 from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.model.talk import Question
 from swimstream.wire.codec import WIRE_VERSION, decode_packet_untrusted, encode_message, encode_packet
+from swimstream.wire.council_messages import (
+    Append,
+    AppendReply,
+    FoundReply,
+    FoundRequest,
+    PlanEntries,
+    PlanPull,
+    Propose,
+    ProposeReply,
+    Snapshot,
+    VoteReply,
+    VoteRequest,
+)
 from swimstream.wire.messages import (
     Accusation,
     Ack,
     Alive,
-    Append,
-    AppendReply,
     Broadcast,
     DigestEntry,
-    FoundReply,
-    FoundRequest,
     Header,
     Letter,
     LetterReceipt,
@@ -44,20 +53,13 @@ from swimstream.wire.messages import (
     Packet,
     Ping,
     PingRequest,
-    PlanEntries,
-    PlanPull,
-    Propose,
-    ProposeReply,
     Query,
     QueryReply,
-    Snapshot,
     StatusUpdate,
     SyncCheck,
     SyncDigest,
     SyncWant,
     TagUpdate,
-    VoteReply,
-    VoteRequest,
 )
 
 FOLDER = Path(__file__).parent / "golden" / f"v{WIRE_VERSION}"

@@ -20,7 +20,7 @@ from swimstream.core.council.seats import majority
 from swimstream.core.effects import VoteRecord
 from swimstream.model.changes import Entry, Noop, Seat
 from swimstream.model.plan import Plan, PlanMark
-from swimstream.wire.messages import (
+from swimstream.wire.council_messages import (
     Append,
     AppendReply,
     PlanEntries,

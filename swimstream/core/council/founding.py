@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from swimstream.core.council.seats import choose_council
 from swimstream.model.changes import Entry, Found
 from swimstream.model.member import MemberState
-from swimstream.wire.messages import FoundReply, FoundRequest
+from swimstream.wire.council_messages import FoundReply, FoundRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.model.changes import Entry, Seat
-from swimstream.wire.messages import Append, AppendReply, Snapshot
+from swimstream.wire.council_messages import Append, AppendReply, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swimstream.wire.messages import PlanEntries, PlanPull, Snapshot
+from swimstream.wire.council_messages import PlanEntries, PlanPull, Snapshot
 
 if TYPE_CHECKING:
     from swimstream.core.council.log import Log

@@ -146,7 +146,7 @@ class Recovery:
                 failed = status.state is InstanceState.FAILED
                 reason = f"failed: {status.cause}" if failed else "was stopped by its worker"
                 return self._reassign(situation, held, load, reason=reason, failed=True, elsewhere=not failed)
-            case InstanceState.STARTING | InstanceState.RUNNING | InstanceState.STOPPING | InstanceState.FINISHED:
+            case _:
                 return []
 
     def _reassign(

@@ -25,16 +25,16 @@ from swimstream.core.outbox import Outbox
 from swimstream.model.changes import Entry, Evict, Found, Seat
 from swimstream.model.identity import Address, Run
 from swimstream.model.plan import Plan, PlanMark
-from swimstream.wire.messages import (
+from swimstream.wire.council_messages import (
     Append,
     AppendReply,
-    Message,
     PlanEntries,
     PlanPull,
     Snapshot,
     VoteReply,
     VoteRequest,
 )
+from swimstream.wire.messages import Message
 from swimstream.wire.seal import PLAIN
 
 if TYPE_CHECKING:

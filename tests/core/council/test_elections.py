@@ -10,7 +10,7 @@ from swimstream.config import LAN
 from swimstream.core.council.council import Role
 from swimstream.core.effects import Persist, Saved, VoteRecord
 from swimstream.model.changes import Seat
-from swimstream.wire.messages import AppendReply, Message, VoteReply, VoteRequest
+from swimstream.wire.council_messages import AppendReply, VoteReply, VoteRequest
 from tests.core.council.peers import (
     ELECTION_S,
     HEARTBEAT_S,
@@ -27,6 +27,8 @@ from tests.core.council.peers import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from swimstream.wire.messages import Message
 
 LATER = 100.0
 """Long after any contact with a leader was forgotten."""

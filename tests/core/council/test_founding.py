@@ -14,7 +14,7 @@ from swimstream.core.effects import Saved
 from swimstream.model.changes import Found
 from swimstream.model.member import Member, MemberState, Profile
 from swimstream.model.plan import PlanMark
-from swimstream.wire.messages import FoundReply, FoundRequest
+from swimstream.wire.council_messages import FoundReply, FoundRequest
 from tests.core.council.peers import (
     HEARTBEAT_S,
     MEMORY,

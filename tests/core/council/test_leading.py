@@ -10,7 +10,7 @@ from swimstream.core.council.leading import reached_by_majority
 from swimstream.core.council.log import COMPACT_AFTER, ENTRIES_PER_MESSAGE_MAX
 from swimstream.core.effects import EntriesRecord, Persist
 from swimstream.model.changes import Noop
-from swimstream.wire.messages import Append, AppendReply, Snapshot
+from swimstream.wire.council_messages import Append, AppendReply, Snapshot
 from tests.core.council.peers import (
     ELECTION_S,
     HEARTBEAT_S,

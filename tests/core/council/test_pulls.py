@@ -5,7 +5,7 @@ from __future__ import annotations
 from swimstream.core.council.council import Role
 from swimstream.core.council.log import COMPACT_AFTER, ENTRIES_PER_MESSAGE_MAX
 from swimstream.core.effects import Persist, Saved
-from swimstream.wire.messages import PlanEntries, PlanPull, Snapshot, VoteReply
+from swimstream.wire.council_messages import PlanEntries, PlanPull, Snapshot, VoteReply
 from tests.core.council.peers import (
     ELECTION_S,
     HEARTBEAT_S,

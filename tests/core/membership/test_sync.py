@@ -16,12 +16,7 @@ from swimstream.core.membership.sync import SYNC_DEADLINE_S, SYNCS_MAX
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.member import MemberState, Profile
 from swimstream.wire.codec import encode_message
-from swimstream.wire.messages import (
-    Accusation,
-    Alive,
-    Broadcast,
-    SyncWant,
-)
+from swimstream.wire.messages import Accusation, Alive, Broadcast, SyncWant
 from tests.core.membership.peers import ANY_STATUS, Peer, check_from, status, sync
 from tests.core.membership.views import address_of, alive, dead, hear, held, left, suspect
 

@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 from swimstream.config import LOCAL
 from swimstream.core.effects import SendFrame, SendPacket
 from swimstream.wire.codec import decode_packet_untrusted
-from swimstream.wire.messages import (
-    SyncCheck,
-    SyncDigest,
-)
+from swimstream.wire.messages import SyncCheck, SyncDigest
 from tests.core.membership.peers import ANY_STATUS, Peer, check_from, status, sync
 from tests.core.membership.views import alive, hear
 
