@@ -44,8 +44,8 @@ class Evidence:
 NOTHING_SEEN = Evidence()
 
 SPEAKS = 3
-"""What this version understands: 2 adds `SyncCheck`, tags, broadcasts, queries and messages; 3 guarantees, authority and
-changes of the council."""
+"""What this version understands: 2 adds `SyncCheck`, tags, broadcasts, queries and messages; 3 guarantees, authority
+and changes of the council."""
 
 
 @attrs.frozen(kw_only=True)
