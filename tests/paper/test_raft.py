@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from swimstream.core.council.council import Role
+from swimstream.core.council.standing import Role
 from swimstream.core.effects import Persist, VoteRecord
 from swimstream.model.changes import Noop
 from swimstream.wire.council_messages import Append, AppendReply, VoteReply, VoteRequest
@@ -256,11 +256,9 @@ def test_the_leader_brings_every_log_of_figure_7_to_its_own(name: str) -> None:
     def log_of(terms: list[int]) -> list[Entry]:
         return [founding("xyz"), *(entry(index, term) for index, term in enumerate(terms[1:], start=2))]
 
-    table = Table("xyz", entries=log_of([1, 1, 1, 4, 4, 5, 5, 6, 6, 6]))
-    table.peers["y"] = Peer("y", saved_after(log_of(FIGURE_7[name]), term=7))
-    for peer in table.peers.values():
-        peer.council.term = 7
-        peer.disk.write(VoteRecord(7, ""))
+    table = Table("xyz")
+    logs = {"x": [1, 1, 1, 4, 4, 5, 5, 6, 6, 6], "y": FIGURE_7[name], "z": [1, 1, 1, 4, 4, 5, 5, 6, 6, 6]}
+    table.peers = {each: Peer(each, saved_after(log_of(terms), term=7)) for each, terms in logs.items()}
     table.elect("x")
     table.beat("x", times=3)
     assert table.peers["y"].entries() == table.peers["x"].entries()

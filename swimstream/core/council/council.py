@@ -1,34 +1,20 @@
-"""Raft among the council's seats, plainly (Ongaro & Ousterhout 2014; Ongaro's thesis for pre-vote and check-quorum).
+"""Raft among the council's seats, plainly (Ongaro & Ousterhout 2014; Ongaro's thesis). Read this file first.
 
-Roles change only in the `_become_…` methods. A message of a newer term makes anyone a follower; PreVote,
-CheckQuorum and vote stickiness stand together, so that a peer with a bad link cannot depose a working leader.
-
-Everyone holds a log, seat or not. Who has no seat never campaigns and follows by pulling what was committed
-from whoever shows a newer plan; **a pull ends a candidacy**: a candidate that adopts entries by another way
-than an election must not go on counting votes for the log that it had before.
+The walls of the room, in files of their own: `standing.py` (term, role, vote: what one is, and the only place
+where that changes), `elections.py` (who leads), `following.py` (how one comes by entries), `leading.py` (what a
+leader does for its term), `log.py`. This file is their face to the node, and what a leader proposes and commits.
 """
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING
 
+from swimstream.core.council.elections import Elections
+from swimstream.core.council.following import Following
 from swimstream.core.council.leading import Leadership
-from swimstream.core.council.log import Log
-from swimstream.core.council.pulls import answer_to
-from swimstream.core.council.seats import majority
-from swimstream.core.effects import VoteRecord
-from swimstream.model.changes import Entry, Noop, Seat
-from swimstream.model.plan import Plan, PlanMark
-from swimstream.wire.council_messages import (
-    Append,
-    AppendReply,
-    PlanEntries,
-    PlanPull,
-    Snapshot,
-    VoteReply,
-    VoteRequest,
-)
+from swimstream.core.council.standing import Role, Standing
+from swimstream.model.changes import Noop, Seat
+from swimstream.model.plan import PlanMark
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -36,23 +22,21 @@ if TYPE_CHECKING:
     from random import Random
 
     from swimstream.config import Timing
+    from swimstream.core.council.log import Log
     from swimstream.core.effects import Saved
     from swimstream.core.outbox import Outbox
-    from swimstream.model.changes import Change
+    from swimstream.model.changes import Change, Entry
     from swimstream.model.identity import Address, Run
-    from swimstream.wire.messages import Message
-
-
-TERM_JUMP_MAX = 2**32
-
-
-class Role(enum.Enum):
-    """What a peer is in its term."""
-
-    FOLLOWER = enum.auto()
-    PRECANDIDATE = enum.auto()
-    CANDIDATE = enum.auto()
-    LEADER = enum.auto()
+    from swimstream.model.plan import Plan
+    from swimstream.wire.council_messages import (
+        Append,
+        AppendReply,
+        PlanEntries,
+        PlanPull,
+        Snapshot,
+        VoteReply,
+        VoteRequest,
+    )
 
 
 class Council:
@@ -70,33 +54,34 @@ class Council:
         address_of: Callable[[str], Address | None],
         now: float,
     ) -> None:
-        """Take up what the state directory held.
-
-        A voter that comes back has forgotten whom it heard last, so it gives no vote for one shortest election
-        time-out, as if it had just heard a leader.
-        """
-        self.log = Log(saved)
-        self.term = max(saved.vote.term, self.log.last_term)
-        self.role = Role.FOLLOWER
-        self._voted_for = saved.vote.voted_for if saved.vote.term == self.term else ""
-        self._name = name
-        self._seat = Seat(name, saved.voter)
-        self._outbox = outbox
-        self._timing = timing
-        self._rng = rng
-        self._counters = counters
-        self._address_of = address_of
-        self._votes: set[Seat] = set()
-        self._leadership: Leadership | None = None
-        """Set exactly while the role is LEADER."""
-        self._known_leader = ("", 0)
-        """The leader of the newest term of which this peer knows the leader, and that term."""
-        self._contact_at = now if self.term else float("-inf")
-        """When a leader last spoke to this peer."""
-        self._election_at = now + self._election_timeout_s()
-        self._pull_at = now
+        """Take up what the state directory held; see `Standing`."""
+        self._standing = Standing(
+            name, saved, outbox, timing=timing, rng=rng, counters=counters, address_of=address_of, now=now
+        )
+        self._elections = Elections(self._standing, self._take_office)
+        self._following = Following(self._standing, now=now)
 
     # --- views ------------------------------------------------------------------------------------
+
+    @property
+    def log(self) -> Log:
+        """Return the log; only the council changes it."""
+        return self._standing.log
+
+    @property
+    def term(self) -> int:
+        """Return the newest term that this peer has entered."""
+        return self._standing.term
+
+    @property
+    def role(self) -> Role:
+        """Return what this peer is in its term."""
+        return self._standing.role
+
+    @property
+    def voted_for(self) -> str:
+        """Return who has this peer's vote in its term; empty if nobody has."""
+        return self._standing.voted_for
 
     @property
     def plan(self) -> Plan:
@@ -106,12 +91,12 @@ class Council:
     @property
     def is_leader(self) -> bool:
         """Return whether this peer leads its term."""
-        return self.role is Role.LEADER
+        return self._standing.is_leader
 
     @property
     def has_seat(self) -> bool:
         """Return whether this peer, with this very memory, votes."""
-        return self._seat in self.log.council
+        return self._standing.has_seat
 
     @property
     def is_settled(self) -> bool:
@@ -121,278 +106,114 @@ class Council:
     @property
     def mark(self) -> PlanMark:
         """Return how far this peer's plan has come, and who leads as far as it knows."""
-        return PlanMark(term=self._known_leader[1], leader=self._known_leader[0], index=self.log.commit)
+        leader, term = self._standing.known_leader
+        return PlanMark(term=term, leader=leader, index=self.log.commit)
 
     def is_believable(self, term: int) -> bool:
         """Return whether a term can have come from elections; a forged one must not exhaust the counter."""
-        believable = term - max(self.term, self._known_leader[1]) <= TERM_JUMP_MAX
-        self._counters["term_jumps_refused"] += not believable
-        return believable
+        return self._following.is_believable(term)
 
-    # --- roles: the only places where one changes -------------------------------------------------
-
-    def _become_follower(self, term: int, leader: str, now: float) -> None:
-        if term > self.term:
-            self._enter_term(term, voted_for="")
-        self.role = Role.FOLLOWER
-        self._leadership = None
-        self._election_at = now + self._election_timeout_s()
-        if leader:
-            self._contact_at = now
-            self._known_leader = (leader, term)
-
-    def _become_precandidate(self, now: float) -> None:
-        self.role = Role.PRECANDIDATE
-        self._election_at = now + self._election_timeout_s()
-        self._counters["prevotes_held"] += 1
-        self._canvass(self.term + 1, pre=True, now=now)
-
-    def _become_candidate(self, now: float) -> None:
-        self._enter_term(self.term + 1, voted_for=self._name)
-        self.role = Role.CANDIDATE
-        self._election_at = now + self._election_timeout_s()
-        self._counters["elections_held"] += 1
-        self._canvass(self.term, pre=False, now=now)
-
-    def _become_leader(self, now: float) -> None:
-        assert self.role is Role.CANDIDATE
-        self.role = Role.LEADER
-        self._known_leader = (self._name, self.term)
-        self._election_at = float("inf")
-        self._leadership = Leadership(self._seat, self.term, self.log, self._tell, timing=self._timing, now=now)
-        self.propose([Noop()], now)
-
-    def step_down(self, now: float) -> None:
-        """Stop leading or campaigning, in the same term."""
-        if self.role is not Role.FOLLOWER:
-            self._become_follower(self.term, "", now)
-        if self._known_leader[0] == self._name:
-            self._known_leader = ("", self.term)
-
-    def _enter_term(self, term: int, *, voted_for: str) -> None:
-        assert term > self.term
-        self.term = term
-        self._voted_for = voted_for
-        self._outbox.persist(VoteRecord(term, voted_for))
-
-    # --- elections (Raft §5.2, §5.4.1; thesis §9.6) -----------------------------------------------
-
-    def _canvass(self, term: int, *, pre: bool, now: float) -> None:
-        self._votes = {self._seat}
-        request = VoteRequest(
-            term=term,
-            voter=self._seat.voter,
-            last_index=self.log.last_index,
-            last_term=self.log.last_term,
-            pre=pre,
-        )
-        for seat in self.log.council:
-            if seat != self._seat:
-                self._tell(seat.name, request)
-        self._count_votes(now)
-
-    def _count_votes(self, now: float) -> None:
-        if len(self._votes) < majority(self.log.council):
-            return
-        if self.role is Role.PRECANDIDATE:
-            self._become_candidate(now)
-        elif self.role is Role.CANDIDATE:
-            self._become_leader(now)
+    # --- elections: see elections.py --------------------------------------------------------------
 
     def receive_vote_request(self, sender: Run, request: VoteRequest, now: float) -> None:
         """Give the vote, or say why not by the term of the reply."""
-        is_sticky = self.is_leader or now - self._contact_at < self._timing.election_timeout_s_min
-        granted = False
-        if not is_sticky and request.term >= self.term:
-            if not request.pre and request.term > self.term:
-                self._become_follower(request.term, "", now)
-            may_vote = request.pre or self._voted_for in ("", sender.name)
-            granted = may_vote and self.log.is_up_to_date(request.last_index, request.last_term)
-        if granted and not request.pre:
-            self._election_at = now + self._election_timeout_s()
-            if not self._voted_for:
-                self._voted_for = sender.name
-                self._outbox.persist(VoteRecord(self.term, sender.name))
-        term = request.term if granted else self.term
-        self._tell(sender.name, VoteReply(term=term, voter=self._seat.voter, granted=granted, pre=request.pre))
+        self._elections.receive_request(sender, request, now)
 
     def receive_vote_reply(self, sender: Run, reply: VoteReply, now: float) -> None:
         """Count a vote for the question that is open."""
-        if not reply.granted:
-            if reply.term > self.term:
-                self._become_follower(reply.term, "", now)
-            return
-        asked = (self.role, reply.pre, reply.term)
-        seat = Seat(sender.name, reply.voter)
-        is_open = asked in ((Role.PRECANDIDATE, True, self.term + 1), (Role.CANDIDATE, False, self.term))
-        if is_open and seat in self.log.council:
-            self._votes.add(seat)
-            self._count_votes(now)
+        self._elections.receive_reply(sender, reply, now)
 
     def leader_is_gone(self, name: str, now: float) -> None:
         """Bring the next campaign forward: membership holds the leader for dead or left. Stickiness stays."""
-        if self._known_leader[0] == name and not self.is_leader:
-            self._election_at = min(self._election_at, now + self._rng.random() * self._timing.heartbeat_interval_s)
+        self._elections.leader_is_gone(name, now)
+
+    def step_down(self, now: float) -> None:
+        """Stop leading or campaigning, in the same term."""
+        standing = self._standing
+        if standing.role is not Role.FOLLOWER:
+            standing.become_follower(standing.term, "", now)
+        if standing.known_leader[0] == standing.name:
+            standing.known_leader = ("", standing.term)
+
+    def found(self, entry: Entry, now: float) -> None:
+        """Begin a log with the founding of a cluster, and campaign at once."""
+        standing = self._standing
+        assert self.log.last_index == 0
+        standing.term = max(standing.term, entry.term)
+        self.log.append([entry])
+        standing.persist_log()
+        self._elections.campaign(now)
 
     # --- leading (Raft §5.3, §5.4.2): see leading.py ----------------------------------------------
 
+    def _take_office(self, now: float) -> None:
+        standing = self._standing
+        office = Leadership(standing.seat, standing.term, standing.log, standing.tell, timing=standing.timing, now=now)
+        standing.become_leader(office)
+        self.propose([Noop()], now)
+
     def propose(self, changes: Sequence[Change], now: float) -> None:
         """Append changes, at least one, to the log and send them to the council. Only the leader may."""
-        assert self._leadership is not None
-        self._leadership.append(changes)
-        self._persist_log()
-        self._leadership.send_entries()
-        self._advance_commit(self._leadership, now)
+        leadership = self._standing.leadership
+        assert leadership is not None
+        leadership.append(changes)
+        self._standing.persist_log()
+        leadership.send_entries()
+        self._advance_commit(leadership, now)
 
     def receive_append_reply(self, sender: Run, reply: AppendReply, now: float) -> None:
         """Learn how far a follower has come."""
-        if reply.term > self.term:
-            self._become_follower(reply.term, "", now)
-        elif self._leadership is not None and reply.term == self.term:
-            self._leadership.receive_reply(Seat(sender.name, reply.voter), reply)
-            self._advance_commit(self._leadership, now)
+        standing = self._standing
+        if reply.term > standing.term:
+            standing.become_follower(reply.term, "", now)
+        elif standing.leadership is not None and reply.term == standing.term:
+            standing.leadership.receive_reply(Seat(sender.name, reply.voter), reply)
+            self._advance_commit(standing.leadership, now)
 
     def _advance_commit(self, leadership: Leadership, now: float) -> None:
         index = leadership.committable()
         if index > self.log.commit:
-            self._commit_to(index)
+            self._standing.commit_to(index)
             leadership.heartbeat_at = now  # followers learn of the commit at once, not a heartbeat later
 
-    # --- following (Raft §5.3, §7) ----------------------------------------------------------------
+    # --- following (Raft §5.3, §7), and the plan to everyone: see following.py --------------------
 
     def receive_append(self, sender: Run, append: Append, now: float) -> None:
         """Take a leader's entries and commit index."""
-        if not self._follows(sender, append.term, now):
-            self._reply(sender, append.round, success=False, index=self.log.last_index)
-            return
-        if not self.log.is_sound(append.entries, after=append.prev_index, term=append.term):
-            self._counters["protocol_violations"] += 1
-            return
-        if append.prev_index > self.log.last_index:
-            self._reply(sender, append.round, success=False, index=self.log.last_index)
-        elif append.prev_index > self.log.commit and self.log.term_at(append.prev_index) != append.prev_term:
-            self._reply(sender, append.round, success=False, index=append.prev_index - 1)
-        else:
-            self.log.merge(append.entries)
-            self._persist_log()
-            agreed = append.prev_index + len(append.entries)
-            self._reply(sender, append.round, success=True, index=agreed)
-            self._commit_to(min(append.commit, agreed))
+        self._following.receive_append(sender, append, now)
 
     def receive_snapshot(self, sender: Run, snapshot: Snapshot, now: float) -> None:
         """Take the whole plan: from the leader, or in answer to a pull (then `round` is 0 and nothing is replied)."""
-        if snapshot.round and not self._follows(sender, snapshot.term, now):
-            self._reply(sender, snapshot.round, success=False, index=self.log.last_index)
-            return
-        if snapshot.plan.index > self.log.commit:
-            self._adopt_term(snapshot.plan.term, now)
-            self.log.install(snapshot.plan)
-            self._persist_log()
-        if snapshot.round:
-            self._reply(sender, snapshot.round, success=True, index=self.log.commit)
-
-    def _follows(self, sender: Run, term: int, now: float) -> bool:
-        """Accept `sender` as the leader of `term`, unless the term is over."""
-        if term < self.term:
-            return False
-        if term == self.term and self.is_leader:
-            self._counters["protocol_violations"] += 1
-            return False
-        self._become_follower(term, sender.name, now)
-        return True
-
-    # --- the plan, to everyone --------------------------------------------------------------------
+        self._following.receive_snapshot(sender, snapshot, now)
 
     def hear_mark(self, sender: Run, mark: PlanMark, now: float) -> None:
         """Learn from a ping or an ack who leads, and whether the sender's plan is ahead; then pull what is missing."""
-        leader, term = self._known_leader
-        knows_better = mark.leader == self._name  # whether it leads it need not be told; this mark was long under way
-        if not self.is_believable(mark.term):
-            return
-        if self.is_leader and mark.term > self.term:
-            self._become_follower(mark.term, "", now)
-        if mark.leader and not knows_better and (mark.term > term or (mark.term == term and not leader)):
-            self._known_leader = (mark.leader, mark.term)
-        is_led = self.has_seat and now - self._contact_at < 2 * self._timing.heartbeat_interval_s
-        if mark.index > self.log.commit and not self.is_leader and not is_led and now >= self._pull_at:
-            self._pull_at = now + self._timing.heartbeat_interval_s
-            self._tell(sender.name, PlanPull(index=self.log.commit))
+        self._following.hear_mark(sender, mark, now)
 
     def receive_pull(self, sender: Run, pull: PlanPull) -> None:
         """Give committed entries, or the whole plan to who is too far behind."""
-        answer = answer_to(pull, self.log, term=self.term, voter=self._seat.voter)
-        if answer is not None:
-            self._tell(sender.name, answer)
+        self._following.receive_pull(sender, pull)
 
     def receive_plan_entries(self, given: PlanEntries, now: float) -> None:
-        """Adopt committed entries. Ends a candidacy: the log is no longer the one that was voted on."""
-        if not given.entries or given.entries[-1].index <= self.log.commit:
-            return
-        first, last = given.entries[0], given.entries[-1]
-        if first.index > self.log.commit + 1:
-            return  # there is a gap: other entries were adopted since the pull, so ask again at the next mark
-        if not self.log.is_sound(given.entries, after=first.index - 1, term=last.term):
-            self._counters["protocol_violations"] += 1
-            return
-        self._adopt_term(last.term, now)
-        self.log.merge(given.entries)
-        self._persist_log()
-        self._commit_to(last.index)
-        self._pull_at = now
+        """Adopt committed entries, in order; ends a candidacy."""
+        self._following.receive_plan_entries(given, now)
 
-    def _adopt_term(self, term: int, now: float) -> None:
-        """Be no candidate any more, and of no older term than the newest entry."""
-        if self.role is not Role.FOLLOWER or term > self.term:
-            self._become_follower(max(term, self.term), "", now)
-
-    # --- time, and what goes out ------------------------------------------------------------------
+    # --- time -------------------------------------------------------------------------------------
 
     def fire_timers(self, now: float) -> None:
         """Beat as a leader; campaign as a voter that has heard none for too long."""
-        leadership = self._leadership
+        standing = self._standing
+        leadership = standing.leadership
         if leadership is not None and leadership.heartbeat_at <= now:
             if leadership.has_quorum(now):
                 leadership.beat(now)
             else:
-                self._counters["quorums_lost"] += 1
+                standing.counters["quorums_lost"] += 1
                 self.step_down(now)
-        if not self.is_leader and self._election_at <= now:
-            if self.has_seat:
-                self._become_precandidate(now)
-            else:
-                self._election_at = now + self._election_timeout_s()
+        if not self.is_leader and standing.election_at <= now:
+            self._elections.campaign(now)
 
     def next_deadline(self) -> float:
         """Return when `fire_timers` wants to be called next."""
-        return min(self._election_at, self._leadership.heartbeat_at if self._leadership else float("inf"))
-
-    def found(self, entry: Entry, now: float) -> None:
-        """Begin a log with the founding of a cluster, and campaign at once."""
-        assert self.log.last_index == 0
-        self.term = max(self.term, entry.term)
-        self.log.append([entry])
-        self._persist_log()
-        self._become_precandidate(now)
-
-    def _commit_to(self, index: int) -> None:
-        self.log.commit_to(index)
-        self._persist_log()
-
-    def _persist_log(self) -> None:
-        for record in self.log.records:
-            self._outbox.persist(record)
-        self.log.records.clear()
-
-    def _reply(self, leader: Run, heartbeat: int, *, success: bool, index: int) -> None:
-        reply = AppendReply(term=self.term, voter=self._seat.voter, round=heartbeat, success=success, index=index)
-        self._tell(leader.name, reply)
-
-    def _tell(self, name: str, message: Message) -> None:
-        address = self._address_of(name)
-        if address is None:
-            self._counters["council_unreachable"] += 1
-        else:
-            self._outbox.send(address, message)
-
-    def _election_timeout_s(self) -> float:
-        return self._timing.election_timeout_s_min * (1 + self._rng.random())
+        leadership = self._standing.leadership
+        return min(self._standing.election_at, leadership.heartbeat_at if leadership else float("inf"))

@@ -190,7 +190,7 @@ class Peer:
         assert entries_of(again, first) == entries_of(log, first)
         assert again.council == log.council
         assert max(saved.vote.term, again.last_term) == self.council.term
-        assert (saved.vote.voted_for if saved.vote.term == self.council.term else "") == self.council._voted_for
+        assert (saved.vote.voted_for if saved.vote.term == self.council.term else "") == self.council.voted_for
 
     def hear(self, sender: str, message: Message, now: float) -> None:
         """Take a message of the council."""

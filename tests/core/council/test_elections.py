@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from swimstream.config import LAN
-from swimstream.core.council.council import Role
+from swimstream.core.council.standing import Role
 from swimstream.core.effects import Persist, Saved, VoteRecord
 from swimstream.model.changes import Seat
 from swimstream.wire.council_messages import AppendReply, VoteReply, VoteRequest

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from swimstream.core.council.council import Role
 from swimstream.core.council.log import COMPACT_AFTER, ENTRIES_PER_MESSAGE_MAX
+from swimstream.core.council.standing import Role
 from swimstream.core.effects import Persist, Saved
 from swimstream.wire.council_messages import PlanEntries, PlanPull, Snapshot, VoteReply
 from tests.core.council.peers import (
