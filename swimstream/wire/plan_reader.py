@@ -219,7 +219,10 @@ def _read_newer_change(item: list[object]) -> Change:
         case [ChangeKind.RECOVER_COUNCIL, council, lost, asked_by]:
             return RecoverCouncil(
                 council=_read_council(council, "RecoverCouncil.council", low=1),
-                lost=checks.names(lost, "RecoverCouncil.lost", high=SEATS_MAX),
+                lost=tuple(
+                    checks.name(each, "RecoverCouncil.lost")  # a name may have had two seats
+                    for each in checks.items(lost, "RecoverCouncil.lost", high=SEATS_MAX)
+                ),
                 asked_by=checks.name(asked_by, "RecoverCouncil.asked_by"),
             )
         case _:

@@ -359,7 +359,7 @@ def test_a_guarantee_out_of_its_limits_is_refused(guarantee: list[object]) -> No
         [6, "j", "o", -1, 1],
         [1, 7, [SEAT, ["a", 2]]],
         [11, [SEAT, SEAT], "why", []],
-        [13, [SEAT], ["b", "b"], "a"],
+        [13, [SEAT], ["b"] * 9, "a"],
         [9, "j", "o", 0, 1],
     ],
 )
