@@ -4,23 +4,43 @@ from __future__ import annotations
 
 import string
 
+import attrs
 from hypothesis import strategies as st
 
+from swimstream.config import DRIFT_PPM_MAX, ISOLATION_MS_MAX
 from swimstream.model.changes import (
+    COUNCIL_SIZES,
     EVIDENCE_ITEMS_MAX,
+    SEATS_MAX,
     Assign,
     Change,
+    ChangeCouncil,
     Conclude,
     Entry,
     Evict,
     Found,
+    Hold,
     Noop,
+    RecoverCouncil,
+    Release,
+    ResizeCouncil,
+    Revoke,
     Seat,
+    SetAuthority,
     SubmitJob,
 )
 from swimstream.model.coordinate import DIMENSIONS, Coordinate
 from swimstream.model.identity import Address, InstanceId, Run
-from swimstream.model.job import PARALLELISM_MAX, JobSpec, OperatorSpec, Parameter
+from swimstream.model.job import (
+    AT_LEAST_ONE,
+    AT_MOST_ONE,
+    HOLD_FOR_S_MAX,
+    PARALLELISM_MAX,
+    PINNED,
+    JobSpec,
+    OperatorSpec,
+    Parameter,
+)
 from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, Evidence, MemberState, Profile
 from swimstream.model.plan import Assignment, Decision, Plan, PlanMark
 from swimstream.model.status import (
@@ -37,16 +57,24 @@ from swimstream.model.talk import (
     TAG_VALUE_BYTES_MAX,
     Question,
 )
+from swimstream.wire.council_codec import HEARTBEAT_MS_MAX
 from swimstream.wire.council_messages import (
     Append,
     AppendReply,
+    AuthorityReply,
+    AuthorityRequest,
+    Beacon,
+    CouncilRequest,
     FoundReply,
     FoundRequest,
+    PiecePull,
     PlanEntries,
     PlanPull,
     Propose,
     ProposeReply,
     Snapshot,
+    SnapshotPiece,
+    TimeoutNow,
     VoteReply,
     VoteRequest,
 )
@@ -71,6 +99,7 @@ from swimstream.wire.messages import (
     SyncWant,
     TagUpdate,
 )
+from swimstream.wire.plan_reader import STORED_BYTES_MAX
 
 LETTERS_AND_DIGITS = string.ascii_letters + string.digits
 
@@ -100,6 +129,7 @@ instances = st.builds(InstanceId, names, names, st.integers(0, PARALLELISM_MAX -
 checkpoints = st.binary(max_size=CHECKPOINT_BYTES_MAX)
 marks = st.builds(PlanMark, term=counters, leader=st.one_of(st.just(""), names), index=counters)
 headers = st.builds(Header, hashes, runs)
+beacons = st.builds(Beacon, term=counters, index=counters, age_ms=counters)
 statuses = st.builds(
     InstanceStatus,
     instance=instances,
@@ -173,10 +203,18 @@ parameters = _tables(1)
 """In canonical form: sequences are tuples."""
 
 
+guarantees = st.one_of(
+    st.tuples(st.just(PINNED), st.just(0.0)),
+    st.tuples(st.sampled_from([AT_LEAST_ONE, AT_MOST_ONE]), st.one_of(st.just(0.0), st.floats(0, HOLD_FOR_S_MAX))),
+)
+"""What an operator asks for, and how long it waits before it moves."""
+
+
 @st.composite
 def jobs(draw: st.DrawFn, job_names: st.SearchStrategy[str] = names) -> JobSpec:
     """Draw a well-formed job; inputs point backwards, so there is no cycle."""
     labels = draw(st.lists(names, min_size=1, max_size=4, unique=True))
+    wishes = [draw(guarantees) for _ in labels]
     return JobSpec(
         name=draw(job_names),
         operators=tuple(
@@ -189,8 +227,10 @@ def jobs(draw: st.DrawFn, job_names: st.SearchStrategy[str] = names) -> JobSpec:
                 else (),
                 prefer_site=draw(st.one_of(st.just(""), names)),
                 parameters=draw(parameters),
+                instances=guarantee,
+                hold_for_s=hold_for_s,
             )
-            for position, label in enumerate(labels)
+            for position, (label, (guarantee, hold_for_s)) in enumerate(zip(labels, wishes, strict=True))
         ),
     )
 
@@ -200,11 +240,18 @@ seats = st.builds(Seat, names, counters)
 
 
 def councils(*, size_min: int = 1) -> st.SearchStrategy[tuple[Seat, ...]]:
-    """Return seats of different names."""
-    return st.lists(seats, min_size=size_min, max_size=7, unique_by=lambda seat: seat.name).map(tuple)
+    """Return different seats; a name may have an old one and a new one."""
+    return st.lists(seats, min_size=size_min, max_size=SEATS_MAX, unique=True).map(tuple)
 
 
-foundings = st.builds(Found, cluster_id=st.integers(1, 2**64 - 1), council=councils())
+foundings = st.builds(
+    Found,
+    cluster_id=st.integers(1, 2**64 - 1),
+    council=st.lists(seats, min_size=1, max_size=max(COUNCIL_SIZES), unique_by=lambda seat: seat.name).map(tuple),
+)
+authorities = st.builds(
+    SetAuthority, isolation_ms=st.integers(1, ISOLATION_MS_MAX), drift_ppm=st.integers(0, DRIFT_PPM_MAX)
+)
 later_changes: st.SearchStrategy[Change] = st.one_of(
     st.just(Noop()),
     st.builds(SubmitJob, job=jobs()),
@@ -219,6 +266,18 @@ later_changes: st.SearchStrategy[Change] = st.one_of(
     ),
     st.builds(Evict, run=runs, reason=texts(bytes_max=80), evidence=evidence),
     st.builds(Conclude, instance=instances, epoch=counters),
+    st.builds(Hold, run=runs, reason=texts(bytes_max=80), evidence=evidence),
+    st.builds(Release, run=runs, reason=texts(bytes_max=80)),
+    st.builds(Revoke, instance=instances, epoch=counters, reason=texts(bytes_max=80)),
+    authorities,
+    st.builds(ChangeCouncil, council=councils(), reason=texts(bytes_max=80), evidence=evidence),
+    st.builds(ResizeCouncil, seats=st.sampled_from(COUNCIL_SIZES), asked_by=names),
+    st.builds(
+        RecoverCouncil,
+        council=councils(),
+        lost=st.lists(names, max_size=SEATS_MAX).map(tuple),
+        asked_by=names,
+    ),
 )
 
 
@@ -243,6 +302,12 @@ grown_plans = entry_lists(size_max=6).map(lambda made: Plan().advance(made))
 """Plans as they come about: by entries."""
 
 
+def _revocations(held: Assignment, index: int) -> st.SearchStrategy[Assignment]:
+    if held.epoch == index:
+        return st.nothing()
+    return st.integers(held.epoch + 1, index).map(lambda at: attrs.evolve(held, revoked=at))
+
+
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
     """Draw a plan with every part filled at random; only instances of its jobs are assigned."""
@@ -257,7 +322,7 @@ def plans(draw: st.DrawFn) -> Plan:
         failures=counters,
         resume_from=checkpoints,
         finished=booleans,
-    )
+    ).flatmap(lambda held: st.just(held) | _revocations(held, index))
     lines = st.builds(
         Decision,
         index=st.integers(1, 2**63 - 1),
@@ -266,6 +331,7 @@ def plans(draw: st.DrawFn) -> Plan:
         reason=texts(bytes_max=80),
         evidence=evidence,
     )
+    authority = draw(st.none() | authorities)
     return Plan(
         index=index,
         term=draw(counters),
@@ -274,6 +340,10 @@ def plans(draw: st.DrawFn) -> Plan:
         jobs=held_jobs,
         assignments={held.instance: held for held in draw(st.lists(assignments, max_size=3 if firsts else 0))},
         evicted=draw(st.dictionaries(names, counters, max_size=3)),
+        stops=draw(st.dictionaries(runs, st.integers(1, index), max_size=3)) if index else {},
+        seats_wanted=draw(st.integers(0, SEATS_MAX)),
+        isolation_ms=authority.isolation_ms if authority else 0,
+        drift_ppm=authority.drift_ppm if authority else 0,
         decisions=tuple(draw(st.lists(lines, max_size=2))),
     )
 
@@ -300,12 +370,31 @@ def appends(draw: st.DrawFn) -> Append:
         prev_term=after[1],
         commit=draw(counters),
         entries=draw(entry_lists(after=after, size_max=3)),
+        heartbeat_ms=draw(st.integers(0, HEARTBEAT_MS_MAX)),
+        echo=draw(counters),
+        beacon=draw(st.none() | beacons),
+    )
+
+
+@st.composite
+def pieces(draw: st.DrawFn) -> SnapshotPiece:
+    """Draw a piece that lies within the whole."""
+    data = draw(st.one_of(st.binary(min_size=1, max_size=40), st.just(bytes(2_000))))
+    offset = draw(st.one_of(st.integers(0, 2_000), st.integers(0, STORED_BYTES_MAX - len(data))))
+    return SnapshotPiece(
+        term=draw(counters),
+        voter=draw(counters),
+        round=draw(counters),
+        index=draw(st.integers(1, 2**63 - 1)),
+        offset=offset,
+        total=draw(st.integers(offset + len(data), STORED_BYTES_MAX)),
+        data=data,
     )
 
 
 BY_TYPE: dict[type[Message], st.SearchStrategy[Message]] = {
     Ping: st.builds(Ping, seq=counters, target=runs, mark=marks),
-    Ack: st.builds(Ack, seq=counters, mark=marks, coordinate=st.none() | coordinates),
+    Ack: st.builds(Ack, seq=counters, mark=marks, coordinate=st.none() | coordinates, beacon=st.none() | beacons),
     PingRequest: st.builds(PingRequest, seq=counters, target=runs, address=addresses),
     Nack: st.builds(Nack, seq=counters),
     Alive: st.builds(Alive, run=runs, incarnation=counters, profile=profiles),
@@ -343,19 +432,34 @@ BY_TYPE: dict[type[Message], st.SearchStrategy[Message]] = {
     FoundRequest: st.builds(FoundRequest, round=counters, runs=_distinct_runs),
     FoundReply: st.builds(FoundReply, round=counters, runs=_distinct_runs, agrees=booleans),
     VoteRequest: st.builds(
-        VoteRequest, term=counters, voter=counters, last_index=counters, last_term=counters, pre=booleans
+        VoteRequest,
+        term=counters,
+        voter=counters,
+        last_index=counters,
+        last_term=counters,
+        pre=booleans,
+        transfer=booleans,
     ),
     VoteReply: st.builds(VoteReply, term=counters, voter=counters, granted=booleans, pre=booleans),
     Append: appends(),
     AppendReply: st.builds(
-        AppendReply, term=counters, voter=counters, round=counters, success=booleans, index=counters
+        AppendReply, term=counters, voter=counters, round=counters, success=booleans, index=counters, token=counters
     ),
     Snapshot: st.builds(Snapshot, term=counters, voter=counters, round=counters, plan=st.one_of(plans(), grown_plans)),
+    SnapshotPiece: pieces(),
+    PiecePull: st.builds(PiecePull, index=counters, offset=st.integers(0, STORED_BYTES_MAX), round=counters),
+    TimeoutNow: st.builds(TimeoutNow, term=counters),
+    AuthorityRequest: st.builds(AuthorityRequest, nonce=counters),
+    AuthorityReply: st.builds(AuthorityReply, nonce=counters, mark=marks, beacon=st.none() | beacons),
     PlanPull: st.builds(PlanPull, index=counters),
     PlanEntries: st.builds(
         PlanEntries, entries=st.integers(0, 2**62).flatmap(lambda index: entry_lists(after=(index, 2)))
     ),
     Propose: st.builds(Propose, request=counters, change=st.builds(SubmitJob, job=jobs())),
+    CouncilRequest: st.one_of(
+        st.builds(CouncilRequest, request=counters, seats=st.sampled_from(COUNCIL_SIZES)),
+        st.builds(CouncilRequest, request=counters, leader=names),
+    ),
     ProposeReply: st.builds(ProposeReply, request=counters, error=texts(bytes_max=400)),
 }
 _any_message: st.SearchStrategy[Message] = st.one_of(*BY_TYPE.values())
@@ -369,12 +473,19 @@ def _messages(draw: st.DrawFn) -> Message:
 
 
 messages = _messages()
-WITHOUT_THE_LAST: dict[type[Message], int] = {
-    Ack: 5,
-    Alive: 11,
-    Accusation: 6,
-    SyncDigest: 2,
-    SyncWant: 2,
-    SyncCheck: 2,
+GROWN: dict[type[Message], tuple[int, int]] = {
+    Ack: (5, 9),
+    Alive: (11, 12),
+    Accusation: (6, 7),
+    SyncDigest: (2, 3),
+    SyncWant: (2, 3),
+    SyncCheck: (2, 3),
+    VoteRequest: (6, 7),
+    Append: (8, 13),
+    AppendReply: (6, 7),
+    AuthorityReply: (5, 8),
 }
-"""Items of the messages whose last field came later: older peers do not write it, nor do we if it holds nothing."""
+"""Items at least and at most of the messages whose last fields are left out where they hold nothing.
+
+Older peers do not write them. A later version appends after the longest form only.
+"""

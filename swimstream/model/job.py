@@ -42,8 +42,8 @@ def _canonical_table(table: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
 
 
 def _seconds(value: float) -> float:
-    """Return a whole number as a float, so that equal jobs have equal bytes; anything else as it is."""
-    return float(value) if type(value) is int else value
+    """Return a number in range as a float, and never as -0.0, so that equal jobs have equal bytes; else as it is."""
+    return value + 0.0 if type(value) in (int, float) and 0 <= value <= HOLD_FOR_S_MAX else value
 
 
 def _frozen_names(names: Iterable[str]) -> tuple[str, ...]:

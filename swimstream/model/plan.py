@@ -28,7 +28,7 @@ from swimstream.model.changes import (
     SubmitJob,
 )
 from swimstream.model.identity import InstanceId, Run
-from swimstream.model.job import JobSpec
+from swimstream.model.job import AT_MOST_ONE, JobSpec
 
 DECISIONS_KEPT = 256
 EVICTED_KEPT = 8_192
@@ -85,7 +85,8 @@ class Plan:
     evicted: Mapping[str, int] = attrs.field(factory=dict)
     """Name → the highest boot of that name that is gone for good."""
     stops: Mapping[Run, int] = attrs.field(factory=dict)
-    """Run → index of the entry since which it may not renew its authority: held, or evicted and not yet replaced."""
+    """Run → index of the entry since which it may not renew its authority: held, or evicted with an at-most-one
+    instance that was not given to another yet."""
     seats_wanted: int = 0
     """How many seats the council shall have; 0: as many as it was founded with, since none was changed yet."""
     isolation_ms: int = 0
@@ -212,24 +213,38 @@ class _Draft:
         )
         if before is not None:
             self._forget_stop_of(before.run)
-        if self._evicted.get(made.run.name, -1) >= made.run.boot:  # no leader does that; but then it stops from here on
-            self._stops.setdefault(made.run, self._index)
+        if self._evicted.get(made.run.name, -1) >= made.run.boot and self._must_stop(made.run):
+            self._stops.setdefault(made.run, self._index)  # no leader does that; but then it stops from here on
 
     def _evict(self, run: Run) -> None:
         self._evicted[run.name] = max(run.boot, self._evicted.get(run.name, -1))
-        if len(self._evicted) > EVICTED_KEPT:
-            # the oldest run; by value and not by order, which a snapshot does not keep
-            del self._evicted[min(self._evicted, key=lambda name: (self._evicted[name], name))]
-        for held in self._assignments.values():
-            if held.run.name == run.name and held.run.boot <= run.boot and not held.finished:
-                self._stops.setdefault(held.run, self._index)
+        gone = {held.run for held in self._assignments.values() if held.run.name == run.name}
+        for each in sorted(gone):
+            if each.boot <= run.boot and self._must_stop(each):
+                self._stops.setdefault(each, self._index)
         for stopped in [each for each in self._stops if each.name == run.name]:
             self._forget_stop_of(stopped)
+        if len(self._evicted) > EVICTED_KEPT:
+            # the oldest run that nobody waits for; by value and not by order, which a snapshot does not keep
+            waited_for = {each.name for each in self._stops}
+            del self._evicted[min(self._evicted, key=lambda name: (name in waited_for, self._evicted[name], name))]
+
+    def _must_stop(self, run: Run) -> bool:
+        """Return whether an at-most-one instance is assigned to `run` that has not finished.
+
+        Nobody waits for the end of any other; and so a plan without such operators keeps its shorter form.
+        """
+        return any(
+            held.run == run
+            and not held.finished
+            and self._jobs[held.instance.job].operator(held.instance.operator).instances == AT_MOST_ONE
+            for held in self._assignments.values()
+        )
 
     def _forget_stop_of(self, run: Run) -> None:
-        """Drop the stop of a run that is gone for good once nothing is assigned to it: nobody waits for it then."""
+        """Drop the stop of a run that is gone for good once nobody waits for its end any more."""
         is_gone = run in self._stops and self._evicted.get(run.name, -1) >= run.boot
-        if is_gone and not any(held.run == run and not held.finished for held in self._assignments.values()):
+        if is_gone and not self._must_stop(run):
             del self._stops[run]
 
 

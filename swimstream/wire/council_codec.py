@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, TypedDict, assert_never
 
 from swimstream.errors import WireError
-from swimstream.model.changes import COUNCIL_SIZES, Entry, SubmitJob
+from swimstream.model.changes import Entry, SubmitJob
 from swimstream.model.member import EXPECT_MAX
 from swimstream.model.plan import PlanMark
 from swimstream.wire import checks
@@ -33,7 +33,7 @@ from swimstream.wire.council_messages import (
 )
 from swimstream.wire.kinds import Kind
 from swimstream.wire.plan_codec import entry_item, job_item, plan_item
-from swimstream.wire.plan_reader import STORED_BYTES_MAX, read_entry, read_job, read_plan
+from swimstream.wire.plan_reader import STORED_BYTES_MAX, read_entry, read_job, read_plan, read_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 ENTRIES_MAX = 65_536
 """Log entries in a message."""
+HEARTBEAT_MS_MAX = 60_000
+"""Slowest pace of a leader that is believed: voters set their patience by it."""
 PIECE_BYTES_MAX = 1024 * 1024
 """Largest piece of a snapshot that is read; what is sent is smaller."""
 
@@ -119,10 +121,14 @@ def beacon_items(beacon: Beacon) -> tuple[int, int, int]:
 
 
 def read_beacon(item: list[object], first: int, field: str) -> Beacon | None:
-    """Return the beacon that stands from `first` on in the items of a message, or None if nothing stands there."""
-    if len(item) < first + 3:
+    """Return the beacon that stands from `first` on in the items of a message, or None if nothing stands there.
+
+    Its age has no bound: the older a beacon, the less it proves.
+    """
+    found = item[first : first + 3]
+    if not found:
         return None
-    term, index, age_ms = item[first : first + 3]
+    term, index, age_ms = checks.items(found, field, low=3, high=3)
     return Beacon(
         term=checks.integer(term, field),
         index=checks.integer(index, field),
@@ -193,10 +199,26 @@ def _read_append(item: list[object]) -> Append:
         prev_term=prev_term,
         commit=checks.integer(item[6], "Append.commit"),
         entries=_read_entries(item[7], "Append.entries", after=(prev_index, prev_term)),
-        heartbeat_ms=checks.integer(item[8], "Append.heartbeat_ms") if len(item) > 8 else 0,
-        echo=checks.integer(item[9], "Append.echo") if len(item) > 9 else 0,
-        beacon=read_beacon(item, 10, "Append.beacon"),
+        **_read_pace(item[8:]),
     )
+
+
+class _Pace(TypedDict, total=False):
+    heartbeat_ms: int
+    echo: int
+    beacon: Beacon | None
+
+
+def _read_pace(items: list[object]) -> _Pace:
+    """Return the fields that an Append has beyond the first eight: two, or two and a beacon."""
+    if not items:
+        return {}
+    heartbeat_ms, echo = checks.items(items[:2], "Append.heartbeat_ms and echo", low=2, high=2)
+    return {
+        "heartbeat_ms": checks.integer(heartbeat_ms, "Append.heartbeat_ms", high=HEARTBEAT_MS_MAX),
+        "echo": checks.integer(echo, "Append.echo"),
+        "beacon": read_beacon(items, 2, "Append.beacon"),
+    }
 
 
 def _read_entries(item: object, field: str, *, after: tuple[int, int] | None = None) -> tuple[Entry, ...]:
@@ -261,7 +283,7 @@ def _read_snapshot_piece(item: list[object]) -> SnapshotPiece:
 def _read_piece_pull(item: list[object]) -> PiecePull:
     return PiecePull(
         index=checks.integer(item[1], "PiecePull.index"),
-        offset=checks.integer(item[2], "PiecePull.offset"),
+        offset=checks.integer(item[2], "PiecePull.offset", high=STORED_BYTES_MAX),
         round=checks.integer(item[3], "PiecePull.round"),
     )
 
@@ -283,7 +305,7 @@ def _read_authority_reply(item: list[object]) -> AuthorityReply:
 
 
 def _read_council_request(item: list[object]) -> CouncilRequest:
-    seats = checks.integer(item[2], "CouncilRequest.seats", high=max(COUNCIL_SIZES))
+    seats = read_size(item[2], "CouncilRequest.seats", or_none=True)
     leader = checks.name_or_empty(item[3], "CouncilRequest.leader")
     if bool(seats) == bool(leader):
         raise WireError("CouncilRequest: expected either seats or leader")

@@ -53,10 +53,12 @@ def _read_ping(item: list[object]) -> Ping:
 
 
 def _read_ack(item: list[object]) -> Ack:
+    # Nothing stands in the place of a coordinate only where a beacon follows.
+    has_place = len(item) > 5 and not (item[5] == b"" and len(item) > 6)
     return Ack(
         seq=checks.integer(item[1], "Ack.seq"),
         mark=council_codec.read_mark(item[2], item[3], item[4], "Ack.mark"),
-        coordinate=talk_codec.read_coordinate(item[5], "Ack.coordinate") if item[5:6] not in ([], [b""]) else None,
+        coordinate=talk_codec.read_coordinate(item[5], "Ack.coordinate") if has_place else None,
         beacon=council_codec.read_beacon(item, 6, "Ack.beacon"),
     )
 

@@ -30,6 +30,7 @@ from swimstream.model.changes import (
 )
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import (
+    AT_LEAST_ONE,
     GUARANTEES,
     OPERATORS_MAX,
     PARALLELISM_MAX,
@@ -114,6 +115,8 @@ def _read_guarantee(items: list[object]) -> _Guarantee:
     instances, hold_for_s = items
     if type(hold_for_s) is not float:
         raise WireError(f"Operator.hold_for_s: expected a float, got {type(hold_for_s).__name__}")
+    if instances == AT_LEAST_ONE and not hold_for_s:
+        raise WireError("Operator: expected the shorter form, since nothing stands in the longer one")
     return {
         "instances": checks.text(instances, "Operator.instances", bytes_max=max(map(len, GUARANTEES))),
         "hold_for_s": hold_for_s,
@@ -148,7 +151,7 @@ def read_change(item: object) -> Change:
         case [ChangeKind.FOUND, cluster_id, council]:
             return Found(
                 cluster_id=checks.integer(cluster_id, "Found.cluster_id", low=1, high=checks.HASH_MAX),
-                council=_read_council(council, "Found.council", low=1),
+                council=_read_founding_council(council),
             )
         case [ChangeKind.NOOP]:
             return Noop()
@@ -210,13 +213,16 @@ def _read_newer_change(item: list[object]) -> Change:
             )
         case [ChangeKind.RESIZE_COUNCIL, seats, asked_by]:
             return ResizeCouncil(
-                seats=_read_size(seats, "ResizeCouncil.seats"),
+                seats=read_size(seats, "ResizeCouncil.seats"),
                 asked_by=checks.name(asked_by, "ResizeCouncil.asked_by"),
             )
         case [ChangeKind.RECOVER_COUNCIL, council, lost, asked_by]:
             return RecoverCouncil(
                 council=_read_council(council, "RecoverCouncil.council", low=1),
-                lost=checks.names(lost, "RecoverCouncil.lost", high=SEATS_MAX),
+                lost=tuple(
+                    checks.name(each, "RecoverCouncil.lost")  # a name may have had two seats
+                    for each in checks.items(lost, "RecoverCouncil.lost", high=SEATS_MAX)
+                ),
                 asked_by=checks.name(asked_by, "RecoverCouncil.asked_by"),
             )
         case _:
@@ -281,12 +287,16 @@ def _read_authority(items: list[object], index_max: int) -> _Authority:
     if not items:
         return {}
     seats_wanted, isolation_ms, drift_ppm, stops = items
+    lasts_ms = checks.integer(isolation_ms, "Plan.isolation_ms", high=ISOLATION_MS_MAX)
     read = [_read_stop(each, index_max) for each in checks.items(stops, "Plan.stops", high=STORED_BYTES_MAX)]
     _check_ascending([run for run, _ in read], "Plan.stops")
+    if not (seats_wanted or lasts_ms or read):
+        raise WireError("Plan: expected the shorter form, since nothing stands in the longer one")
     return {
-        "seats_wanted": seats_wanted if seats_wanted == 0 else _read_size(seats_wanted, "Plan.seats_wanted"),
-        "isolation_ms": checks.integer(isolation_ms, "Plan.isolation_ms", high=ISOLATION_MS_MAX),
-        "drift_ppm": checks.integer(drift_ppm, "Plan.drift_ppm", high=DRIFT_PPM_MAX),
+        # No size of its own choice: it may be that of a council that was being changed when it was put aside.
+        "seats_wanted": checks.integer(seats_wanted, "Plan.seats_wanted", high=SEATS_MAX),
+        "isolation_ms": lasts_ms,
+        "drift_ppm": checks.integer(drift_ppm, "Plan.drift_ppm", high=DRIFT_PPM_MAX if lasts_ms else 0),
         "stops": dict(read),
     }
 
@@ -304,14 +314,15 @@ def _read_evicted(item: object) -> Run:
 def _read_assignment(item: object, index_max: int) -> Assignment:
     fields, newer = _either(item, "Assignment", 9, 10)
     job, operator, index, label, boot, epoch, failures, resume_from, finished = fields
+    given_at = checks.integer(epoch, "Assignment.epoch", high=index_max)
     return Assignment(
         instance=checks.instance(job, operator, index, "Assignment.instance"),
         run=checks.run(label, boot, "Assignment.run"),
-        epoch=checks.integer(epoch, "Assignment.epoch", high=index_max),
+        epoch=given_at,
         failures=checks.integer(failures, "Assignment.failures"),
         resume_from=checks.checkpoint(resume_from, "Assignment.resume_from"),
         finished=checks.boolean(finished, "Assignment.finished"),
-        revoked=checks.integer(newer[0], "Assignment.revoked", low=1, high=index_max) if newer else 0,
+        revoked=checks.integer(newer[0], "Assignment.revoked", low=given_at + 1, high=index_max) if newer else 0,
     )
 
 
@@ -333,9 +344,18 @@ def _read_council(item: object, field: str, *, low: int) -> tuple[Seat, ...]:
     return council
 
 
-def _read_size(item: object, field: str) -> int:
+def _read_founding_council(item: object) -> tuple[Seat, ...]:
+    council = _read_council(item, "Found.council", low=1)
+    checks.unique(tuple(seat.name for seat in council), "Found.council")
+    if len(council) > max(COUNCIL_SIZES):
+        raise WireError(f"Found.council: expected at most {max(COUNCIL_SIZES)} seats, got {len(council)}")
+    return council
+
+
+def read_size(item: object, field: str, *, or_none: bool = False) -> int:
+    """Return a number of seats that a council may be wanted to have, or 0 if that may stand there."""
     seats = checks.integer(item, field)
-    if seats not in COUNCIL_SIZES:
+    if seats not in COUNCIL_SIZES and not (or_none and seats == 0):
         raise WireError(f"{field}: expected one of {', '.join(map(str, COUNCIL_SIZES))}, got {seats}")
     return seats
 

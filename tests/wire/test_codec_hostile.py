@@ -86,7 +86,7 @@ def test_arbitrary_items_raise_only_wire_errors(found: list[object]) -> None:
 
 
 @thorough
-@given(st.integers(1, 20), st.lists(items, max_size=15))
+@given(st.integers(1, 33), st.lists(items, max_size=15))
 def test_arbitrary_fields_of_a_known_kind_raise_only_wire_errors(kind: int, fields: list[object]) -> None:
     only_wire_error(decode_packet_untrusted, START + cbor2.dumps([kind, *fields]))
 
@@ -253,7 +253,7 @@ JOB = ["job", [["op", "map", 1, [], "", {}]]]
         (0, True),
         (2, 2**64),
         (3, [SEAT, SEAT]),
-        (3, [[f"w{number}", 1] for number in range(8)]),
+        (3, [[f"w{number}", 1] for number in range(9)]),
         (3, [["a"]]),
         (3, [["a", 1, "new"]]),
         (4, [["b", []]]),
@@ -278,9 +278,90 @@ def test_a_plan_out_of_its_limits_is_refused(place: int, value: object) -> None:
     refused(START + cbor2.dumps([16, 1, 1, 1, plan]))
 
 
+LONGER = [3, 6_000, 100, [["a", 1, 10], ["a", 2, 10]]]
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (0, False),
+        (0, 0.0),
+        (0, 9),
+        (1, 0),
+        (1, 3_600_001),
+        (1, True),
+        (2, -1),
+        (2, 100_001),
+        (3, [["a", 2, 1], ["a", 1, 1]]),
+        (3, [["a", 1, 1], ["a", 1, 2]]),
+        (3, [["a", 1, 11]]),
+        (3, [["a", 1, 0]]),
+    ],
+)
+def test_the_longer_part_of_a_plan_out_of_its_limits_is_refused(place: int, value: object) -> None:
+    plan: list[object] = [10, 1, 7, [SEAT], [JOB], [HELD], [["a", 1]], []]
+    longer: list[object] = [*LONGER]
+    assert decode_packet_untrusted(START + cbor2.dumps([16, 1, 1, 1, [*plan, *longer]])).messages
+    longer[place] = value
+    refused(START + cbor2.dumps([16, 1, 1, 1, [*plan, *longer]]))
+
+
+@pytest.mark.parametrize("revoked", [0, 4, 5, 11, True, 6.0])
+def test_an_assignment_is_revoked_after_it_was_given_and_not_after_the_plan(revoked: object) -> None:
+    held = [*HELD[:5], 5, *HELD[6:]]
+    plan = [10, 1, 7, [SEAT], [JOB], [[*held, 6]], [["a", 1]], []]
+    assert decode_packet_untrusted(START + cbor2.dumps([16, 1, 1, 1, plan])).messages
+    plan[5] = [[*held, revoked]]
+    refused(START + cbor2.dumps([16, 1, 1, 1, plan]))
+
+
+def test_a_longer_form_in_which_nothing_stands_is_refused() -> None:
+    """Equal plans have equal bytes: so there is one form for each."""
+    plan = [10, 1, 7, [SEAT], [JOB], [HELD], [["a", 1]], []]
+    refused(START + cbor2.dumps([16, 1, 1, 1, [*plan, 0, 0, 0, []]]))
+    refused(START + cbor2.dumps([19, 1, ["job", [["op", "map", 1, [], "", {}, "at-least-one", 0.0]]]]))
+
+
+@pytest.mark.parametrize(
+    "guarantee",
+    [
+        ["exactly-once", 0.0],
+        ["at-most-one", 1],
+        ["at-most-one", True],
+        ["at-most-one", float("nan")],
+        ["at-most-one", float("inf")],
+        ["at-most-one", -0.5],
+        ["at-most-one", 604_800.5],
+        ["pinned", 1.0],
+        [None, 0.0],
+        ["x" * 10_000, 0.0],
+        ["at-most-one"],
+        ["at-most-one", 0.0, 0],
+    ],
+)
+def test_a_guarantee_out_of_its_limits_is_refused(guarantee: list[object]) -> None:
+    operator = ["op", "map", 1, [], "", {}]
+    assert decode_packet_untrusted(START + cbor2.dumps([19, 1, ["job", [[*operator, "at-most-one", 0.5]]]])).messages
+    refused(START + cbor2.dumps([19, 1, ["job", [[*operator, *guarantee]]]]))
+
+
 @pytest.mark.parametrize(
     "change",
-    [[], [0], [7], [True, 1, [SEAT]], [2, "new"], [1, 0, [SEAT]], [1, 1, []], [5, "a", 1, "why"], [6, "j", "o", -1, 1]],
+    [
+        [],
+        [0],
+        [14],
+        [True, 1, [SEAT]],
+        [2, "new"],
+        [1, 0, [SEAT]],
+        [1, 1, []],
+        [5, "a", 1, "why"],
+        [6, "j", "o", -1, 1],
+        [1, 7, [SEAT, ["a", 2]]],
+        [11, [SEAT, SEAT], "why", []],
+        [13, [SEAT], ["b"] * 9, "a"],
+        [9, "j", "o", 0, 1],
+    ],
 )
 def test_a_change_unknown_or_not_whole_is_refused(change: list[object]) -> None:
     refused(START + cbor2.dumps([18, [[1, 1, change]]]))
@@ -361,6 +442,11 @@ def test_a_profile_out_of_its_limits_is_refused(changes: dict[str, object]) -> N
         pytest.param([1, 1, "a", 1, 1, "b c", 1], id="leader without a name"),
         pytest.param([1, 1, "a", 1, 1, "b"], id="ping cut short"),
         pytest.param([20, 1, 1, "e" * 4_097], id="error too long"),
+        pytest.param([28, 1, 1, 1, 1, 5, 8, b"four"], id="piece that ends after the whole"),
+        pytest.param([28, 1, 1, 1, 1, 9, 8, b"x"], id="piece from after the whole"),
+        pytest.param([28, 1, 1, 1, 1, 0, 8, "text"], id="piece of text"),
+        pytest.param([33, 1, False, "a"], id="false for no seats"),
+        pytest.param([2, 1, 1, "a", 1, bytes(22), 1, 1, -1], id="beacon from the future"),
     ],
 )
 def test_a_message_out_of_its_limits_is_refused(message: list[object]) -> None:

@@ -17,7 +17,24 @@ from pathlib import Path
 
 import pytest
 
-from swimstream.model.changes import Assign, Conclude, Entry, Evict, Found, Noop, Seat, SubmitJob
+from swimstream.model.changes import (
+    Assign,
+    Change,
+    ChangeCouncil,
+    Conclude,
+    Entry,
+    Evict,
+    Found,
+    Hold,
+    Noop,
+    RecoverCouncil,
+    Release,
+    ResizeCouncil,
+    Revoke,
+    Seat,
+    SetAuthority,
+    SubmitJob,
+)
 from swimstream.model.coordinate import Coordinate
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
@@ -29,13 +46,20 @@ from swimstream.wire.codec import WIRE_VERSION, decode_packet_untrusted, encode_
 from swimstream.wire.council_messages import (
     Append,
     AppendReply,
+    AuthorityReply,
+    AuthorityRequest,
+    Beacon,
+    CouncilRequest,
     FoundReply,
     FoundRequest,
+    PiecePull,
     PlanEntries,
     PlanPull,
     Propose,
     ProposeReply,
     Snapshot,
+    SnapshotPiece,
+    TimeoutNow,
     VoteReply,
     VoteRequest,
 )
@@ -119,6 +143,21 @@ PLAN = Plan(
         Decision(index=304, term=4, what="evict worker-b", reason="dead for 30 s", evidence=("worker-a", "c.3_x")),
     ),
 )
+PLACE = Coordinate(
+    vector=(0.0, 0.0005, -0.25, 1.0, 0.125, 0.0, 0.0, -1.5), height_s=0.25, adjustment_s=-0.125, error=0.5
+)
+BEACON = Beacon(term=4, index=304, age_ms=1_250)
+GUARANTEED = JobSpec(
+    name="ledger",
+    operators=(
+        OperatorSpec(name="post", kind="sink", instances="at-most-one", hold_for_s=30.0),
+        OperatorSpec(name="watch", kind="map", parallelism=3, instances="pinned"),
+        OperatorSpec(name="mail", kind="sink", hold_for_s=0.5),
+        OperatorSpec(name="count", kind="window"),
+    ),
+)
+POST = InstanceId("ledger", "post", 0)
+GROWN_COUNCIL = (*COUNCIL, Seat("worker-a", 12))
 
 GOLDEN: list[tuple[str, Header, Message]] = [
     ("a probe by the leader's plan", HEADER, Ping(seq=1_000, target=B, mark=MARK)),
@@ -238,6 +277,16 @@ GOLDEN: list[tuple[str, Header, Message]] = [
     ("for one", HEADER, Letter(to=B, number=2**40, topic="hint", payload=b"look")),
     ("it came", HEADER, LetterReceipt(number=2**40)),
     ("all I know", HEADER, SyncCheck(digest=2**64 - 2)),
+    (
+        "the second piece of a plan",
+        HEADER,
+        SnapshotPiece(term=4, voter=11, round=0, index=305, offset=65_536, total=2**26, data=b"\x00piece\xff"),
+    ),
+    ("the piece after it", HEADER, PiecePull(index=305, offset=65_543, round=7)),
+    ("campaign at once", HEADER, TimeoutNow(term=4)),
+    ("what do you know of a quorum", HEADER, AuthorityRequest(nonce=2**63 - 1)),
+    ("nothing so far", HEADER, AuthorityReply(nonce=2**63 - 1, mark=MARK)),
+    ("a council of five, please", HEADER, CouncilRequest(request=43, seats=5)),
 ]
 
 LATER: list[tuple[str, Header, Message]] = [
@@ -247,9 +296,7 @@ LATER: list[tuple[str, Header, Message]] = [
         Ack(
             seq=1,
             mark=MARK,
-            coordinate=Coordinate(
-                vector=(0.0, 0.0005, -0.25, 1.0, 0.125, 0.0, 0.0, -1.5), height_s=0.25, adjustment_s=-0.125, error=0.5
-            ),
+            coordinate=PLACE,
         ),
     ),
     (
@@ -271,13 +318,108 @@ LATER: list[tuple[str, Header, Message]] = [
     ("nothing but broadcasts", HEADER, SyncDigest(entries=(), broadcasts=((B, 5), (A, 0)))),
     ("tell me of that broadcast", HEADER, SyncWant(names=(), broadcasts=((B, 5),))),
     ("all I know, progress too", HEADER, SyncCheck(digest=2**64 - 3, with_progress=True)),
+    ("an answer with a place and a beacon", HEADER, Ack(seq=1, mark=MARK, coordinate=PLACE, beacon=BEACON)),
+    ("an answer with a beacon and no place", HEADER, Ack(seq=1, mark=MARK, beacon=BEACON)),
+    (
+        "a vote that the leader itself wants",
+        HEADER,
+        VoteRequest(term=5, voter=11, last_index=304, last_term=4, pre=False, transfer=True),
+    ),
+    (
+        "a heartbeat before there is a beacon",
+        HEADER,
+        Append(term=4, voter=11, round=9, prev_index=304, prev_term=4, commit=304, entries=(), heartbeat_ms=250),
+    ),
+    (
+        "a heartbeat with a beacon",
+        HEADER,
+        Append(
+            term=4,
+            voter=11,
+            round=10,
+            prev_index=304,
+            prev_term=4,
+            commit=304,
+            entries=(),
+            heartbeat_ms=250,
+            echo=2**40,
+            beacon=BEACON,
+        ),
+    ),
+    (
+        "entries taken, with a token",
+        HEADER,
+        AppendReply(term=4, voter=70_000, round=9, success=True, index=304, token=2**40),
+    ),
+    ("what is known of a quorum", HEADER, AuthorityReply(nonce=7, mark=MARK, beacon=BEACON)),
+    ("another leader, please", HEADER, CouncilRequest(request=44, leader="c.3_x")),
+    ("a job with guarantees", HEADER, Propose(request=45, change=SubmitJob(job=GUARANTEED))),
+    (
+        "an instance that waits for a quorum",
+        HEADER,
+        StatusUpdate(
+            status=InstanceStatus(
+                instance=POST, epoch=309, run=A, seq=3, state=InstanceState.ISOLATED, since_ms=1_700_000_123_456
+            )
+        ),
+    ),
+    (
+        "entries about authority and the council",
+        HEADER,
+        PlanEntries(
+            entries=(
+                Entry(index=306, term=4, change=SetAuthority(isolation_ms=6_000, drift_ppm=10_000)),
+                Entry(index=307, term=4, change=SubmitJob(job=GUARANTEED)),
+                Entry(index=308, term=4, change=Hold(run=B, reason="suspected", evidence=("worker-a", "“längst”"))),
+                Entry(index=309, term=4, change=Release(run=B, reason="it lives")),
+                Entry(index=310, term=4, change=Revoke(instance=POST, epoch=309, reason="nobody took it up")),
+                Entry(
+                    index=311,
+                    term=5,
+                    change=ChangeCouncil(council=GROWN_COUNCIL, reason="worker-a lost its memory", evidence=("c.3_x",)),
+                ),
+                Entry(index=312, term=5, change=ResizeCouncil(seats=5, asked_by="worker-a")),
+                Entry(
+                    index=313,
+                    term=5,
+                    change=RecoverCouncil(
+                        council=(Seat("worker-a", 12),), lost=("c.3_x", "worker-b"), asked_by="worker-a"
+                    ),
+                ),
+            )
+        ),
+    ),
+    (
+        "a plan with authority and stops",
+        HEADER,
+        Snapshot(
+            term=5,
+            voter=11,
+            round=10,
+            plan=Plan(
+                index=313,
+                term=5,
+                cluster_id=HEADER.cluster_id,
+                council=GROWN_COUNCIL,
+                jobs={"ledger": GUARANTEED},
+                assignments={POST: Assignment(instance=POST, run=A, epoch=309, revoked=310)},
+                evicted={"worker-b": B.boot},
+                stops={B: 308, C: 311},
+                seats_wanted=5,
+                isolation_ms=6_000,
+                drift_ppm=10_000,
+            ),
+        ),
+    ),
 ]
-"""Messages of the first release with the field that was appended to them since."""
+"""Later forms of messages of `GOLDEN`: with fields that were appended since, or what they could not hold before."""
 
 
 def file_name(message: Message) -> str:
     name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(message).__name__).lower()
-    return name + ("-2.hex" if any(message is later for _, _, later in LATER) else ".hex")
+    forms = [each for _, _, each in GOLDEN + LATER if type(each) is type(message)]
+    number = 1 + next(place for place, each in enumerate(forms) if each is message)
+    return f"{name}-{number}.hex" if number > 1 else f"{name}.hex"
 
 
 def read_hex(text: str) -> bytes:
@@ -315,6 +457,9 @@ def test_there_is_one_golden_packet_for_each_type_of_message() -> None:
 
 def test_the_golden_packets_hold_every_kind_of_change() -> None:
     entries = [
-        entry for _, _, message in GOLDEN if isinstance(message, Append | PlanEntries) for entry in message.entries
+        entry
+        for _, _, message in GOLDEN + LATER
+        if isinstance(message, Append | PlanEntries)
+        for entry in message.entries
     ]
-    assert {type(entry.change) for entry in entries} == {Found, Noop, SubmitJob, Assign, Evict, Conclude}
+    assert {type(entry.change) for entry in entries} == set(typing.get_args(Change))
