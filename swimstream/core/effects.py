@@ -54,6 +54,8 @@ class VoteRecord:
     term: int
     voted_for: str
     """Name of the candidate, or empty."""
+    voter: int = 0
+    """Identity of the candidate's memory: without it a worker of that name is another candidate. 0: not known."""
 
 
 @attrs.frozen

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from swimstream.core.effects import Notify
 from swimstream.core.recovery.recovery import Patience, Recovery, Situation
+from swimstream.core.stewardship import Stewardship
 from swimstream.events import LeaderChanged
 
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ class Leadership:
         self._rooms = rooms
         self._timing = timing
         self._recovery: Recovery | None = None
+        self._stewardship: Stewardship | None = None
         self._seen = ("", 0)
 
-    def settle(self) -> None:
+    def settle(self, now: float) -> None:
         """Tell who leads if that has changed; begin or end to decide."""
         council = self._rooms.council
         if (council.mark.leader, council.mark.term) != self._seen:
@@ -33,9 +35,10 @@ class Leadership:
             self._rooms.outbox.put(Notify(LeaderChanged(*self._seen)))
         if council.is_leader and self._recovery is None:
             self._recovery = Recovery(self._patience())
+            self._stewardship = Stewardship(self._rooms, self._timing, now=now)
             self._rooms.must_decide = True
         elif not council.is_leader:
-            self._recovery = None
+            self._recovery = self._stewardship = None
 
     def decide(self, now: float) -> bool:
         """As leader, with nothing left to commit, propose what recovery finds; return whether it found anything."""
@@ -43,6 +46,8 @@ class Leadership:
         if self._recovery is None or not rooms.must_decide or not rooms.council.is_settled:
             return False
         rooms.must_decide = False
+        if self._stewardship is not None and self._stewardship.decide(now):
+            return True  # the rest waits until this is committed, and is looked at again then
         situation = Situation(
             plan=rooms.council.plan,
             members=rooms.members_by_name(),
@@ -58,12 +63,13 @@ class Leadership:
         """Return when a leader must look again though nothing has changed; what it must look at anyway waits."""
         if self._recovery is None or self._rooms.must_decide:
             return FOREVER
-        return self._recovery.next_deadline()
+        care_at = self._stewardship.review_at() if self._stewardship is not None else FOREVER
+        return min(self._recovery.next_deadline(), care_at)
 
     def end(self, now: float) -> None:
         """Lead no more."""
         self._rooms.council.step_down(now)
-        self._recovery = None
+        self._recovery = self._stewardship = None
 
     def _patience(self) -> Patience:
         timing = self._timing

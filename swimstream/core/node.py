@@ -21,27 +21,25 @@ from swimstream.core.membership.joining import JoinState
 from swimstream.core.reception import Reception
 from swimstream.core.rooms import open_rooms
 from swimstream.core.status.local import check_report
+from swimstream.core.views import NodeViews
 from swimstream.events import Decided, Event, MemberChanged, MemberForgotten, Superseded
 from swimstream.model.status import cut_cause
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
     from random import Random
 
     from swimstream.config import NodeConfig
     from swimstream.core.effects import Saved
-    from swimstream.model.coordinate import Coordinate
-    from swimstream.model.identity import Address, InstanceId, Run
+    from swimstream.model.identity import Address, InstanceId
     from swimstream.model.job import JobSpec
-    from swimstream.model.member import Member
-    from swimstream.model.plan import Plan, PlanMark
-    from swimstream.model.status import InstanceState, InstanceStatus
+    from swimstream.model.status import InstanceState
     from swimstream.model.talk import Utterance
 
 FOREVER = float("inf")
 
 
-class Node:
+class Node(NodeViews):
     """One participant. Not thread-safe: one driver calls it, and calls `take_effects` after every input."""
 
     def __init__(self, config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now: float) -> None:
@@ -59,6 +57,8 @@ class Node:
         self._leadership = Leadership(self._rooms, config.timing)
         self._join_request = 0
         self._leave_request = 0
+        self._hand_over_until = FOREVER
+        """Until when a leader that leaves waits for another to lead, at most."""
         self._leave_at = FOREVER
         self._seen_plan = self.plan
         self._is_stopped = False
@@ -112,6 +112,7 @@ class Node:
         for status in self._rooms.local.fire_timers(now):
             self._rooms.tell_status(status)
         self._rooms.submissions.fire_timers(now)
+        self._rooms.commands.fire_timers(now)
         self._rooms.conversation.fire_timers(now)
         if self._leadership.review_at() <= now:
             self._rooms.must_decide = True
@@ -136,8 +137,10 @@ class Node:
             self._rooms.founding.next_deadline(),
             self._rooms.local.next_deadline(),
             self._rooms.submissions.next_deadline(),
+            self._rooms.commands.next_deadline(),
             self._rooms.conversation.next_deadline(),
             self._leadership.review_at(),
+            self._hand_over_until,
             self._leave_at,
         )
 
@@ -177,20 +180,56 @@ class Node:
         self._rooms.conversation.carry_out(request, said, now)
         self._settle()
 
-    def leave(self, request: int, *, now: float) -> None:
-        """Say goodbye. Answered when enough live members were told; then the driver may stop."""
+    def resize_council(self, request: int, seats: int, *, now: float) -> None:
+        """Have the council get so many seats, 1, 3, 5 or 7. Answered once that is in the plan here, or with why not."""
+        self._command(lambda: self._rooms.commands.resize(request, seats, now), now)
+
+    def transfer_leadership(self, request: int, to: str, *, now: float) -> None:
+        """Have the worker `to` lead. Answered once it does as far as this node knows, or with why not."""
+        self._command(lambda: self._rooms.commands.transfer(request, to, now), now)
+
+    def recover_council(self, request: int, cluster_id: int, *, now: float) -> None:
+        """Go on alone: the council's majority is lost for good, says who repeats the cluster's id. Answered at once.
+
+        For what this gives up see `council/recovering.py`. No other command can lose what was committed.
+        """
+        self._command(lambda: self._rooms.commands.recover(request, cluster_id, now), now)
+
+    def _command(self, carry_out: Callable[[], None], now: float) -> None:
         self._advance(now)
-        if self._is_stopped or not self._rooms.membership.is_announced or self._rooms.membership.is_leaving:
+        carry_out()
+        if self._is_stopped:
+            self._rooms.commands.give_up()
+        self._settle()
+
+    def leave(self, request: int, *, now: float) -> None:
+        """Have another lead if this node does, then say goodbye.
+
+        Answered when enough live members were told; then the driver may stop.
+        """
+        self._advance(now)
+        if self._is_stopped or not self._rooms.membership.is_announced or self._leave_request:
             self._rooms.outbox.put(Answer(request, ""))
             return
         self._leave_request = request
+        self._hand_over_until = now + self._config.timing.election_timeout_s_min
+        self._rooms.council.hand_over(now)
+        self._settle()
+
+    def _settle_leave(self) -> None:
+        """Say goodbye, unless another is about to lead in this node's place: it gets a moment for that."""
+        now = self._now
+        if not self._leave_request or self._rooms.membership.is_leaving:
+            return
+        if self._rooms.council.transfer is not None and now < self._hand_over_until:
+            return
+        self._hand_over_until = FOREVER
         listeners = [member for member in self._rooms.membership.table.live() if member.run != self.run]
         self._rooms.council.step_down(now)
         self._rooms.membership.say_goodbye(now)
         for member in listeners:
             self._rooms.outbox.gossip(member.profile.address)
         self._leave_at = now + 4 * self._config.timing.gossip_interval_s if listeners else now
-        self._settle()
 
     def report(
         self,
@@ -224,53 +263,6 @@ class Node:
             self._rooms.tell_status(status)
         self._settle()
 
-    # --- views: immutable values, cheap to take ---------------------------------------------------
-
-    @property
-    def run(self) -> Run:
-        """Return which run this node is; its boot is raised when the old run was evicted."""
-        return self._rooms.membership.run
-
-    @property
-    def plan(self) -> Plan:
-        """Return the committed plan as far as this node knows it."""
-        return self._rooms.council.plan
-
-    @property
-    def mark(self) -> PlanMark:
-        """Return term, leader (empty if unknown) and index of the plan here."""
-        return self._rooms.council.mark
-
-    @property
-    def is_leader(self) -> bool:
-        """Return whether this node leads its term."""
-        return self._rooms.council.is_leader
-
-    @property
-    def version(self) -> int:
-        """Return a number that rises with every change of the members and statuses: cheaper than comparing them."""
-        return self._rooms.membership.table.version + self._rooms.statuses.version
-
-    def members(self) -> tuple[Member, ...]:
-        """Return all members that are remembered, itself included, sorted by name."""
-        return self._rooms.membership.table.all()
-
-    def coordinates(self) -> Mapping[str, Coordinate]:
-        """Return where each member stands in the network, as far as it is known, this node included."""
-        return self._rooms.detector.coordinates.by_name(self.run.name)
-
-    def statuses(self) -> tuple[InstanceStatus, ...]:
-        """Return the newest status of every instance, sorted by instance."""
-        return self._rooms.statuses.all()
-
-    def tags(self) -> Mapping[str, Mapping[str, str]]:
-        """Return the tags of every worker that has any, by name and key."""
-        return self._rooms.conversation.tagging.table.all()
-
-    def counters(self) -> dict[str, int]:
-        """Return what was dropped, sent and received so far, by name."""
-        return dict(self._rooms.counters)
-
     # --- joining the rooms ------------------------------------------------------------------------
 
     def _advance(self, now: float) -> None:
@@ -288,7 +280,9 @@ class Node:
         while not self._is_stopped:
             self._settle_join()
             self._settle_members()
-            self._leadership.settle()
+            self._leadership.settle(self._now)
+            self._rooms.commands.look()
+            self._settle_leave()
             if not self._settle_plan() and not self._leadership.decide(self._now):
                 self._rooms.detector.wake_gossip(self._now)
                 break
@@ -378,6 +372,7 @@ class Node:
         self._is_stopped = True
         self._follow_plan()
         self._rooms.submissions.give_up()
+        self._rooms.commands.give_up()
         self._rooms.conversation.give_up()
         if self._leave_request:
             self._rooms.outbox.put(Answer(self._leave_request, ""))

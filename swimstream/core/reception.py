@@ -216,9 +216,12 @@ class Reception:
                 self._rooms.submissions.receive_proposal(sender, message, now)
             case ProposeReply():
                 self._rooms.submissions.receive_refusal(message)
-            case (
-                SnapshotPiece() | PiecePull() | TimeoutNow() | AuthorityRequest() | AuthorityReply() | CouncilRequest()
-            ):
+                self._rooms.commands.receive_refusal(message)
+            case CouncilRequest():
+                self._rooms.commands.receive_request(sender, message, now)
+            case TimeoutNow():
+                self._rooms.council.receive_timeout_now(sender, message, now)
+            case SnapshotPiece() | PiecePull() | AuthorityRequest() | AuthorityReply():
                 self._rooms.counters["messages_skipped"] += 1
             case _:
                 assert_never(message)

@@ -10,6 +10,7 @@ import attrs
 from swimstream.core.conversation import Conversation
 from swimstream.core.council.council import Council
 from swimstream.core.council.founding import Founding
+from swimstream.core.council_commands import CouncilCommands
 from swimstream.core.effects import Notify, StartInstance, StopInstance
 from swimstream.core.keys import KeyService
 from swimstream.core.membership.addresses import Addresses
@@ -60,6 +61,7 @@ class Rooms:
     council: Council
     founding: Founding
     submissions: Submissions
+    commands: CouncilCommands
     conversation: Conversation
     must_decide: bool = False
     """Whether something has changed on which a leader may have to act."""
@@ -222,5 +224,6 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         council=council,
         founding=Founding(membership.run, council, outbox, timing=timing, rng=rng, expect=config.expect),
         submissions=Submissions(membership, council, outbox),
+        commands=CouncilCommands(membership, council, outbox, counters=counters),
         conversation=conversation,
     )

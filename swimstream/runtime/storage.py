@@ -315,7 +315,7 @@ def _sync(path: Path) -> None:
 def _write_record(connection: sqlite3.Connection, record: Record) -> None:
     match record:
         case VoteRecord():
-            _put_state(connection, "vote", encode_item([record.term, record.voted_for]))
+            _put_state(connection, "vote", encode_item([record.term, record.voted_for, record.voter]))
         case EntriesRecord():
             _check_entries(record)
             connection.execute("DELETE FROM entries WHERE position >= ?", (record.first,))
@@ -353,8 +353,12 @@ def _check_sequence(plan: Plan, entries: tuple[Entry, ...]) -> None:
 
 
 def _read_vote(body: bytes) -> VoteRecord:
-    term, voted_for = checks.items(decode_item_untrusted(body), "vote", low=2, high=2)
-    return VoteRecord(checks.integer(term, "vote.term"), checks.name_or_empty(voted_for, "vote.voted_for"))
+    term, voted_for, *more = checks.items(decode_item_untrusted(body), "vote", low=2, high=3)
+    return VoteRecord(
+        checks.integer(term, "vote.term"),
+        checks.name_or_empty(voted_for, "vote.voted_for"),
+        checks.integer(more[0], "vote.voter") if more else 0,  # older versions wrote the name alone
+    )
 
 
 def _read_peers(body: bytes) -> tuple[Address, ...]:

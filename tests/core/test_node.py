@@ -244,15 +244,25 @@ def test_what_ran_on_a_worker_that_left_runs_elsewhere_without_waiting_for_a_sus
     town.run_until(lambda: any(c.is_up and INSTANCE in c.running for c in town.citizens.values()), limit_s=20.0)
 
 
-def test_a_leader_that_leaves_leads_no_more() -> None:
+def test_a_leader_that_leaves_has_another_lead_before_it_says_goodbye() -> None:
     town = Town("abc")
-    town.run_until_led()
-    town.node("a").leave(5, now=town.now)
-    assert not town.node("a").is_leader
-    town.run_until(lambda: 5 in town["a"].answers)
-    town.crash("a")
-    town.cut = {"a"}
-    assert town.run_until_led() in "bc"
+    leader = town.run_until_led()
+    left_at = town.now
+    town.node(leader).leave(5, now=town.now)
+    town.carry_out()
+    assert not town.node(leader).is_leader
+    assert town.leader()
+    assert town.now == left_at  # nobody had to wait for an election time-out
+    town.run_until(lambda: 5 in town[leader].answers, limit_s=5.0)
+
+
+def test_a_leader_that_nobody_can_follow_leaves_all_the_same() -> None:
+    town = Town("abc")
+    leader = town.run_until_led()
+    town.cut = {leader}
+    town.node(leader).leave(5, now=town.now)
+    town.run_until(lambda: 5 in town[leader].answers, limit_s=5.0)
+    assert not town.node(leader).is_leader
 
 
 def test_leaving_twice_is_leaving_once() -> None:

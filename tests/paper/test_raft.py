@@ -69,7 +69,7 @@ def test_term_and_vote_are_stored_before_the_answer() -> None:
     peer = follower()
     peer.hear("a", vote_request(2, last=(1, 1)), LATER)
     *records, _answer = peer.outbox.done
-    assert records == [Persist(VoteRecord(2, "")), Persist(VoteRecord(2, "a"))]
+    assert records == [Persist(VoteRecord(2, "")), Persist(VoteRecord(2, "a", MEMORY))]
 
 
 # --- §5.2 elections -------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_a_candidate_raises_its_term_votes_for_itself_and_asks_all() -> None:
     assert [(sent.to, sent.message.term) for sent in asked if isinstance(sent.message, VoteRequest)] == [
         (name, 2) for name in "bcde"
     ]
-    assert peer.disk.saved().vote == VoteRecord(2, "a")
+    assert peer.disk.saved().vote == VoteRecord(2, "a", MEMORY)
 
 
 @pytest.mark.parametrize(

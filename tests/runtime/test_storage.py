@@ -19,7 +19,8 @@ from swimstream.model.changes import Assign, Entry, Found, Noop, Seat, SubmitJob
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.plan import Plan
-from swimstream.runtime.storage import FILE_NAME, MemoryStorage, Storage
+from swimstream.runtime.storage import FILE_NAME, MemoryStorage, Storage, _read_vote
+from swimstream.wire.cbor import encode_item
 from tests import strategies
 
 if TYPE_CHECKING:
@@ -87,8 +88,12 @@ def test_the_voter_is_the_boot_that_created_the_memory(tmp_path: Path) -> None:
 
 
 def test_everything_written_is_there_after_a_close(tmp_path: Path) -> None:
-    saved = saved_after(tmp_path, [VoteRecord(7, "b"), EntriesRecord(1, LOG)])
-    assert saved == Saved(voter=BOOT, vote=VoteRecord(7, "b"), entries=LOG)
+    saved = saved_after(tmp_path, [VoteRecord(7, "b", 9), EntriesRecord(1, LOG)])
+    assert saved == Saved(voter=BOOT, vote=VoteRecord(7, "b", 9), entries=LOG)
+
+
+def test_a_vote_that_an_older_version_wrote_names_nobodys_memory() -> None:
+    assert _read_vote(encode_item([7, "b"])) == VoteRecord(7, "b", 0)
 
 
 def test_the_last_vote_counts(storage: Storage) -> None:

@@ -2,23 +2,27 @@
 
 The walls of the room, in files of their own: `standing.py` (term, role, vote: what one is, and the only place
 where that changes), `elections.py` (who leads), `following.py` (how one comes by entries), `leading.py` (what a
-leader does for its term), `log.py`. This file is their face to the node, and what a leader proposes and commits.
+leader does for its term), `changing.py` (when the council may change), `recovering.py` (when its majority is lost),
+`log.py`. Who shall have a seat is decided elsewhere: `seats.py` at the founding, `seating.py` afterwards.
+This file is their face to the node, and what a leader proposes and commits.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from swimstream.core.council.changing import admitted
 from swimstream.core.council.elections import Elections
 from swimstream.core.council.following import Following
-from swimstream.core.council.leading import Leadership
+from swimstream.core.council.leading import Leadership, Transfer
+from swimstream.core.council.recovering import begin_recovery, recovery_refusal
 from swimstream.core.council.standing import Role, Standing
 from swimstream.model.changes import Noop, Seat
 from swimstream.model.plan import PlanMark
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from random import Random
 
     from swimstream.config import Timing
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
         PlanEntries,
         PlanPull,
         Snapshot,
+        TimeoutNow,
         VoteReply,
         VoteRequest,
     )
@@ -79,8 +84,8 @@ class Council:
         return self._standing.role
 
     @property
-    def voted_for(self) -> str:
-        """Return who has this peer's vote in its term; empty if nobody has."""
+    def voted_for(self) -> Seat:
+        """Return who has this peer's vote in its term; `NOBODY` if nobody has."""
         return self._standing.voted_for
 
     @property
@@ -100,8 +105,19 @@ class Council:
 
     @property
     def is_settled(self) -> bool:
-        """Return whether nothing waits to be committed."""
-        return self.log.commit == self.log.last_index
+        """Return whether nothing waits to be committed, and no other is about to lead."""
+        return self.log.commit == self.log.last_index and self.transfer is None
+
+    @property
+    def transfer(self) -> Transfer | None:
+        """Return to whom this leader is handing over, if it is."""
+        leadership = self._standing.leadership
+        return leadership.transfer if leadership is not None else None
+
+    @property
+    def seat(self) -> Seat:
+        """Return this worker's name with the memory behind its vote, whether or not that has a seat."""
+        return self._standing.seat
 
     @property
     def mark(self) -> PlanMark:
@@ -153,11 +169,20 @@ class Council:
         self.propose([Noop()], now)
 
     def propose(self, changes: Sequence[Change], now: float) -> None:
-        """Append changes, at least one, to the log and send them to the council. Only the leader may."""
-        leadership = self._standing.leadership
+        """Append changes, at least one, to the log and send them to the council. Only the leader may.
+
+        Left out and counted: everything while another is about to lead, and what `changing.py` does not let in.
+        """
+        standing, leadership = self._standing, self._standing.leadership
         assert leadership is not None
-        leadership.append(changes)
-        self._standing.persist_log()
+        if leadership.transfer is not None:
+            standing.counters["proposals_refused"] += len(changes)
+            return
+        chosen = admitted(changes, self.log, term=standing.term, counters=standing.counters)
+        if not chosen:
+            return
+        leadership.append(chosen)
+        standing.persist_log()
         leadership.send_entries()
         self._advance_commit(leadership, now)
 
@@ -175,6 +200,65 @@ class Council:
         if index > self.log.commit:
             self._standing.commit_to(index)
             leadership.heartbeat_at = now  # followers learn of the commit at once, not a heartbeat later
+            if not self.has_seat and self.log.is_council_settled:
+                self._standing.counters["leaders_unseated"] += 1
+                self.step_down(now)  # it has led until its own removal was committed (thesis §4.2.2)
+
+    # --- the council's own seats ------------------------------------------------------------------
+
+    def teach(self, learner: Seat | None) -> None:
+        """As leader, bring this worker up to date that has no seat yet, and no other (thesis §4.2.1)."""
+        if self._standing.leadership is not None:
+            self._standing.leadership.teach(learner)
+
+    def is_level(self, seat: Seat, now: float) -> bool:
+        """Return whether, as this leader knows, that seat or learner has all that is committed and answers."""
+        return self._standing.leadership is not None and self._standing.leadership.is_level(seat, now)
+
+    def hand_over(self, now: float, *, to: str = "") -> bool:
+        """As leader, propose nothing more and have `to`, or who can soonest, lead instead (thesis §3.10).
+
+        Return whether that has begun or is under way. It ends after the shortest election time-out: then this peer
+        leads on.
+        """
+        standing, leadership = self._standing, self._standing.leadership
+        if leadership is None:
+            return False
+        if leadership.transfer is None:
+            heirs = [seat for seat in self.log.council if seat.name == to and seat != standing.seat]
+            heir = (
+                next((seat for seat in heirs if leadership.is_level(seat, now)), None) if to else leadership.heir(now)
+            )
+            if heir is None:
+                return False
+            leadership.transfer = Transfer(heir, until=now + standing.timing.election_timeout_s_min)
+            standing.counters["transfers_begun"] += 1
+            leadership.send_entries()
+            leadership.hand_over()
+        return not to or leadership.transfer.heir.name == to
+
+    def receive_timeout_now(self, sender: Run, message: TimeoutNow, now: float) -> None:
+        """Campaign at once if the leader asks for it."""
+        self._elections.receive_timeout_now(sender, message, now)
+
+    def recover(self, *, cluster_id: int, live: Collection[Seat], asked_by: str, now: float) -> str:
+        """Go on alone in the place of a council whose majority is lost for good; return why not, or nothing.
+
+        See `recovering.py` for what that gives up. `live`: the seats of workers that are held for alive.
+        """
+        standing = self._standing
+        names = {seat.name for seat in live}
+        error = recovery_refusal(
+            self.log,
+            cluster_id=cluster_id,
+            live=live,
+            ahead=[name for name in self._following.ahead() if name in names],
+            is_led=standing.is_leader or now - standing.contact_at < standing.timing.election_timeout_s_min,
+        )
+        if not error:
+            begin_recovery(standing, asked_by=asked_by, now=now)
+            self._elections.take_over_alone(now)
+        return error
 
     # --- following (Raft §5.3, §7), and the plan to everyone: see following.py --------------------
 
@@ -205,8 +289,12 @@ class Council:
         standing = self._standing
         leadership = standing.leadership
         if leadership is not None and leadership.heartbeat_at <= now:
+            if leadership.transfer is not None and leadership.transfer.until <= now:
+                leadership.transfer = None
+                standing.counters["transfers_given_up"] += 1
             if leadership.has_quorum(now):
                 leadership.beat(now)
+                leadership.hand_over()
             else:
                 standing.counters["quorums_lost"] += 1
                 self.step_down(now)

@@ -1,7 +1,7 @@
 """Who leads: campaigns and votes (Raft §5.2, §5.4.1; Ongaro's thesis §9.6 for the pre-vote).
 
 PreVote, CheckQuorum (see `leading.py`) and vote stickiness stand together, so that a peer with a bad link cannot
-depose a working leader.
+depose a working leader. Only an election that the leader itself has asked for (thesis §3.10) needs neither.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.core.council.seats import majority
-from swimstream.core.council.standing import Role
+from swimstream.core.council.standing import NOBODY, Role
 from swimstream.model.changes import Seat
-from swimstream.wire.council_messages import VoteReply, VoteRequest
+from swimstream.wire.council_messages import TimeoutNow, VoteReply, VoteRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,19 @@ class Elections:
         else:
             standing.election_at = now + standing.election_timeout_s()
 
-    def _canvass(self, term: int, *, pre: bool, now: float) -> None:
+    def receive_timeout_now(self, sender: Run, message: TimeoutNow, now: float) -> None:
+        """Campaign at once, as the leader of this very term asks (thesis §3.10)."""
+        standing = self._standing
+        is_leaders = standing.known_leader == (sender.name, message.term) and message.term == standing.term
+        if is_leaders and standing.role is Role.FOLLOWER and standing.has_seat:
+            standing.become_candidate(now)
+            self._canvass(standing.term, now=now, transfer=True)
+
+    def take_over_alone(self, now: float) -> None:
+        """Campaign in the new term of a council that consists of this seat alone; see `recovering.py`."""
+        self._canvass(self._standing.term, now=now)
+
+    def _canvass(self, term: int, *, now: float, pre: bool = False, transfer: bool = False) -> None:
         standing, log = self._standing, self._standing.log
         self._votes = {standing.seat}
         request = VoteRequest(
@@ -47,10 +59,10 @@ class Elections:
             last_index=log.last_index,
             last_term=log.last_term,
             pre=pre,
+            transfer=transfer,
         )
-        for seat in log.council:
-            if seat != standing.seat:
-                standing.tell(seat.name, request)
+        for name in sorted({seat.name for seat in log.council}):
+            standing.tell(name, request)
         self._count_votes(now)
 
     def _count_votes(self, now: float) -> None:
@@ -59,7 +71,7 @@ class Elections:
             return
         if standing.role is Role.PRECANDIDATE:
             standing.become_candidate(now)
-            self._canvass(standing.term, pre=False, now=now)
+            self._canvass(standing.term, now=now)
         elif standing.role is Role.CANDIDATE:
             self._take_office(now)
 
@@ -69,15 +81,15 @@ class Elections:
         has_leader = now - standing.contact_at < standing.timing.election_timeout_s_min
         is_sticky = standing.is_leader or has_leader
         granted = False
-        if not is_sticky and request.term >= standing.term:
+        if (request.transfer or not is_sticky) and request.term >= standing.term:
             if not request.pre and request.term > standing.term:
                 standing.become_follower(request.term, "", now)
-            may_vote = request.pre or standing.voted_for in ("", sender.name)
+            may_vote = request.pre or standing.voted_for in (NOBODY, Seat(sender.name, request.voter))
             granted = may_vote and standing.log.is_up_to_date(request.last_index, request.last_term)
         if granted and not request.pre:
             standing.election_at = now + standing.election_timeout_s()
-            if not standing.voted_for:
-                standing.vote_for(sender.name)
+            if standing.voted_for == NOBODY:
+                standing.vote_for(Seat(sender.name, request.voter))
         term = request.term if granted else standing.term
         standing.tell(sender.name, VoteReply(term=term, voter=standing.seat.voter, granted=granted, pre=request.pre))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from swimstream.config import MEMBERS_MAX
 from swimstream.core.council.pulls import answer_to
 from swimstream.core.council.standing import Role
 from swimstream.wire.council_messages import Append, AppendReply, PlanEntries, PlanPull, Snapshot
@@ -28,6 +29,8 @@ class Following:
         """Begin free to pull."""
         self._standing = standing
         self._pull_at = now
+        self._ahead: dict[str, int] = {}
+        """Name → the index of a plan that had come further than the one here, when it was last heard of."""
 
     def is_believable(self, term: int) -> bool:
         """Return whether a term can have come from elections; a forged one must not exhaust the counter."""
@@ -104,10 +107,23 @@ class Following:
             standing.become_follower(mark.term, "", now)
         if mark.leader and not knows_better and (mark.term > term or (mark.term == term and not leader)):
             standing.known_leader = (mark.leader, mark.term)
+        self._note_who_is_ahead(sender.name, mark.index)
         is_led = standing.has_seat and now - standing.contact_at < 2 * standing.timing.heartbeat_interval_s
         if mark.index > log.commit and not standing.is_leader and not is_led and now >= self._pull_at:
             self._pull_at = now + standing.timing.heartbeat_interval_s
             standing.tell(sender.name, PlanPull(index=log.commit))
+
+    def _note_who_is_ahead(self, name: str, index: int) -> None:
+        self._ahead.pop(name, None)
+        if index > self._standing.log.commit:
+            self._ahead[name] = index
+            if len(self._ahead) > MEMBERS_MAX:
+                del self._ahead[next(iter(self._ahead))]
+                self._standing.counters["marks_forgotten"] += 1
+
+    def ahead(self) -> dict[str, int]:
+        """Return who was heard to have more of the plan than this peer, and up to which index."""
+        return {name: index for name, index in self._ahead.items() if index > self._standing.log.commit}
 
     def receive_pull(self, sender: Run, pull: PlanPull) -> None:
         """Give committed entries, or the whole plan to who is too far behind."""

@@ -2,6 +2,9 @@
 
 Raft §5.3 and §5.4.2 (an older entry commits only along with one of the leader's own term); Ongaro's thesis §6.2
 (a leader that hears no majority for an election time-out steps down).
+
+The majority is always that of the newest council in the log, committed or not (thesis §4.1). The leader's own copy
+counts only while it has a seat there (§4.2.2), and that of a learner never (§4.2.1).
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.model.changes import Entry, Seat
-from swimstream.wire.council_messages import Append, AppendReply, Snapshot
+from swimstream.wire.council_messages import Append, AppendReply, Snapshot, TimeoutNow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,6 +41,14 @@ class Progress:
     """Whether the point of agreement is still looked for: then `next` moves only with an answer."""
 
 
+@attrs.frozen
+class Transfer:
+    """The leader wants `heir` to lead instead, and proposes nothing before `until` or before that has happened."""
+
+    heir: Seat
+    until: float
+
+
 class Leadership:
     """One term of one leader. `tell(name, message)` sends to a seat."""
 
@@ -54,12 +65,55 @@ class Leadership:
         self._since = now
         self._round = 1
         self._rounds = {1: now}
-        self._progress = {other: Progress(next=log.last_index + 1) for other in log.council if other != seat}
+        self._progress: dict[Seat, Progress] = {}
+        """Every seat of the newest council but the leader's own, and the learner."""
+        self._learner: Seat | None = None
+        self.transfer: Transfer | None = None
+        self._follow_council()
 
     def append(self, changes: Iterable[Change]) -> None:
         """Put changes at the end of the log; `send_entries` lets them go once the log is on disk."""
         first = self._log.last_index + 1
         self._log.append(Entry(index=first + i, term=self._term, change=change) for i, change in enumerate(changes))
+        self._follow_council()
+
+    def teach(self, learner: Seat | None) -> None:
+        """Bring one worker up to date that has no seat yet, instead of the one before (thesis §4.2.1)."""
+        self._learner = learner
+        self._follow_council()
+
+    def _follow_council(self) -> None:
+        """Send to whom the newest council names, and to the learner; who was there before keeps its progress."""
+        learners = () if self._learner is None else (self._learner,)
+        wanted = [seat for seat in dict.fromkeys((*self._log.council, *learners)) if seat != self._seat]
+        before = self._progress
+        self._progress = {seat: before.get(seat, Progress(next=self._log.last_index + 1)) for seat in wanted}
+
+    def _voters(self) -> dict[Seat, Progress]:
+        """Return the others that have a seat in the newest council."""
+        return {seat: self._progress[seat] for seat in self._log.council if seat != self._seat}
+
+    def _own(self, value: float) -> list[float]:
+        """Return what the leader itself adds to a count: nothing while it has no seat."""
+        return [value] if self._seat in self._log.council else []
+
+    def is_level(self, seat: Seat, now: float) -> bool:
+        """Return whether that seat or learner holds all that is committed, and has answered of late."""
+        progress = self._progress.get(seat)
+        if progress is None or progress.probing or progress.match < self._log.commit:
+            return False
+        return now - progress.round_acked_at <= self._timing.election_timeout_s_min
+
+    def heir(self, now: float) -> Seat | None:
+        """Return the voter that could take over soonest, or None if none has answered of late."""
+        level = {seat: progress.match for seat, progress in self._voters().items() if self.is_level(seat, now)}
+        return max(sorted(level), key=lambda seat: level[seat], default=None)
+
+    def hand_over(self) -> None:
+        """Call on the heir to campaign, once it holds everything; said again until it is heard (thesis §3.10)."""
+        progress = self._progress.get(self.transfer.heir) if self.transfer is not None else None
+        if self.transfer is not None and progress is not None and progress.match == self._log.last_index:
+            self._tell(self.transfer.heir.name, TimeoutNow(term=self._term))
 
     def send_entries(self) -> None:
         """Send every follower what it lacks."""
@@ -76,8 +130,8 @@ class Leadership:
 
     def has_quorum(self, now: float) -> bool:
         """Return whether a majority has acked a heartbeat that was sent within the last election time-out."""
-        acked = [progress.round_acked_at for progress in self._progress.values()]
-        quorum_at = reached_by_majority([now, *acked], seats=len(self._log.council))
+        acked = [progress.round_acked_at for progress in self._voters().values()]
+        quorum_at = reached_by_majority([*self._own(now), *acked], seats=len(self._log.council))
         return now - max(quorum_at, self._since) <= self._timing.election_timeout_s_min
 
     def receive_reply(self, seat: Seat, reply: AppendReply) -> None:
@@ -100,12 +154,13 @@ class Leadership:
             progress.next, progress.probing = back, True
         if wants_more:
             self._replicate(seat)
+        elif self.transfer is not None and self.transfer.heir == seat:
+            self.hand_over()
 
     def committable(self) -> int:
         """Return the highest index that may be committed: held by a majority, and of the leader's own term."""
-        matches = [float(progress.match) for progress in self._progress.values()]
-        own = [float(self._log.last_index)] if self._seat in self._log.council else []
-        index = reached_by_majority([*own, *matches], seats=len(self._log.council))
+        matches = [float(progress.match) for progress in self._voters().values()]
+        index = reached_by_majority([*self._own(self._log.last_index), *matches], seats=len(self._log.council))
         if index > self._log.commit and self._log.term_at(int(index)) == self._term:
             return int(index)
         return self._log.commit

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.core.effects import EntriesRecord, SnapshotRecord
-from swimstream.model.changes import Found
+from swimstream.model.changes import COUNCIL_CHANGES
 from swimstream.wire.plan_codec import encode_entry
 
 if TYPE_CHECKING:
@@ -59,9 +59,18 @@ class Log:
     def council(self) -> tuple[Seat, ...]:
         """Return the newest council in the log, committed or not (Ongaro's thesis §4.1)."""
         if self._council is None:
-            councils = [entry.change.council for entry in self._entries if isinstance(entry.change, Found)]
-            self._council = councils[-1] if councils else self.base.council
+            councils = (
+                each.change.council for each in reversed(self._entries) if isinstance(each.change, COUNCIL_CHANGES)
+            )
+            self._council = next(councils, self.base.council)
         return self._council
+
+    @property
+    def is_council_settled(self) -> bool:
+        """Return whether the newest council is committed, as far as is known here."""
+        return not any(
+            isinstance(each.change, COUNCIL_CHANGES) for each in self._entries[self.commit - self.base.index :]
+        )
 
     def term_at(self, index: int) -> int | None:
         """Return the term of an entry, or None if it is compacted away or not there yet."""

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from swimstream.wire.messages import Message
 
 
+NOBODY = Seat("", 0)
+
+
 class Role(enum.Enum):
     """What a peer is in its term."""
 
@@ -57,7 +60,8 @@ class Standing:
         self.log = Log(saved)
         self.term = max(saved.vote.term, self.log.last_term)
         self.role = Role.FOLLOWER
-        self.voted_for = saved.vote.voted_for if saved.vote.term == self.term else ""
+        self.voted_for = Seat(saved.vote.voted_for, saved.vote.voter) if saved.vote.term == self.term else NOBODY
+        """Not the name alone: a worker that lost its memory is another candidate in the same term."""
         self.name = name
         self.seat = Seat(name, saved.voter)
         self.timing = timing
@@ -95,7 +99,7 @@ class Standing:
     def become_follower(self, term: int, leader: str, now: float) -> None:
         """Follow in `term`, which may be the present one; `leader` is empty unless it has just spoken."""
         if term > self.term:
-            self.enter_term(term, voted_for="")
+            self._enter_term(term, NOBODY)
         self.role = Role.FOLLOWER
         self.leadership = None
         self.election_at = now + self.election_timeout_s()
@@ -109,9 +113,9 @@ class Standing:
         self.election_at = now + self.election_timeout_s()
         self.counters["prevotes_held"] += 1
 
-    def become_candidate(self, now: float) -> None:
-        """Campaign in a new term, with one's own vote."""
-        self.enter_term(self.term + 1, voted_for=self.name)
+    def become_candidate(self, now: float, *, terms: int = 1) -> None:
+        """Campaign in a new term, with one's own vote; `terms` above the present one."""
+        self._enter_term(self.term + terms, self.seat)
         self.role = Role.CANDIDATE
         self.election_at = now + self.election_timeout_s()
         self.counters["elections_held"] += 1
@@ -124,16 +128,15 @@ class Standing:
         self.known_leader = (self.name, self.term)
         self.election_at = float("inf")
 
-    def enter_term(self, term: int, *, voted_for: str) -> None:
-        """Begin a term, on disk as well."""
+    def _enter_term(self, term: int, voted_for: Seat) -> None:
         assert term > self.term
         self.term = term
         self.vote_for(voted_for)
 
-    def vote_for(self, name: str) -> None:
-        """Give this term's vote, on disk as well; to nobody yet if `name` is empty."""
-        self.voted_for = name
-        self._outbox.persist(VoteRecord(self.term, name))
+    def vote_for(self, candidate: Seat) -> None:
+        """Give this term's vote, on disk as well; or give it to `NOBODY` yet."""
+        self.voted_for = candidate
+        self._outbox.persist(VoteRecord(self.term, candidate.name, candidate.voter))
 
     # --- what goes out ----------------------------------------------------------------------------
 
@@ -149,7 +152,9 @@ class Standing:
         self.log.records.clear()
 
     def tell(self, name: str, message: Message) -> None:
-        """Send to a worker, if its address is known."""
+        """Send to another worker, if its address is known. A seat of one's own that was lost hears nothing."""
+        if name == self.name:
+            return
         address = self._address_of(name)
         if address is None:
             self.counters["council_unreachable"] += 1

@@ -11,6 +11,7 @@ import attrs
 from swimstream.config import LAN
 from swimstream.core.council.council import Council
 from swimstream.core.council.log import Log
+from swimstream.core.council.standing import NOBODY
 from swimstream.core.effects import (
     BootRecord,
     EntriesRecord,
@@ -135,7 +136,7 @@ def founding(names: Iterable[str], *, cluster_id: int = 7) -> Entry:
 
 
 def saved_after(entries: Sequence[Entry], *, term: int = 1, voted_for: str = "", voter: int = MEMORY) -> Saved:
-    return Saved(voter=voter, vote=VoteRecord(term, voted_for), entries=tuple(entries))
+    return Saved(voter=voter, vote=VoteRecord(term, voted_for, MEMORY if voted_for else 0), entries=tuple(entries))
 
 
 class Peer:
@@ -190,7 +191,8 @@ class Peer:
         assert entries_of(again, first) == entries_of(log, first)
         assert again.council == log.council
         assert max(saved.vote.term, again.last_term) == self.council.term
-        assert (saved.vote.voted_for if saved.vote.term == self.council.term else "") == self.council.voted_for
+        vote = Seat(saved.vote.voted_for, saved.vote.voter)
+        assert (vote if saved.vote.term == self.council.term else NOBODY) == self.council.voted_for
 
     def hear(self, sender: str, message: Message, now: float) -> None:
         """Take a message of the council."""

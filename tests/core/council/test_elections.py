@@ -89,7 +89,7 @@ def test_the_vote_is_on_disk_before_it_is_answered() -> None:
     kinds = [type(effect) for effect in peer.outbox.done]
     assert kinds.index(Sent) > max(i for i, kind in enumerate(kinds) if kind is Persist)
     peer.take()
-    assert peer.disk.saved().vote == VoteRecord(2, "b")
+    assert peer.disk.saved().vote == VoteRecord(2, "b", MEMORY)
 
 
 def test_a_candidate_has_its_own_vote_on_disk_before_it_asks() -> None:
@@ -98,7 +98,7 @@ def test_a_candidate_has_its_own_vote_on_disk_before_it_asks() -> None:
     table["a"].fire_timers(table.now)
     (asked, _) = (sent for sent in table.peers["a"].take())
     table.peers["a"].hear(asked.to, VoteReply(term=2, voter=MEMORY, granted=True, pre=True), table.now)
-    assert table.peers["a"].outbox.done[0] == Persist(VoteRecord(2, "a"))
+    assert table.peers["a"].outbox.done[0] == Persist(VoteRecord(2, "a", MEMORY))
 
 
 def test_a_candidate_votes_for_nobody_else() -> None:
