@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from swimstream.core.boots import boot_after
 from swimstream.core.effects import Answer, BootRecord, Effect, Notify
+from swimstream.core.hosting import Hosting
 from swimstream.core.leadership import Leadership
+from swimstream.core.leaving import Leaving
 from swimstream.core.membership.claims import goodbye_of
 from swimstream.core.membership.joining import JoinState
 from swimstream.core.reception import Reception
@@ -57,9 +59,9 @@ class Node:
         self._remembered = saved.peers
         """Addresses of members that the disk remembers: tried like seeds as long as this node is alone."""
         self._leadership = Leadership(self._rooms, config.timing)
+        self._hosting = Hosting(self._rooms, timing=config.timing, rng=rng, now=now)
         self._join_request = 0
-        self._leave_request = 0
-        self._leave_at = FOREVER
+        self._leaving = Leaving(self._rooms, self._hosting, config.timing)
         self._seen_plan = self.plan
         self._is_stopped = False
         self._deadline: float | None = None
@@ -113,9 +115,10 @@ class Node:
             self._rooms.tell_status(status)
         self._rooms.submissions.fire_timers(now)
         self._rooms.conversation.fire_timers(now)
+        self._hosting.fire_timers(now)
         if self._leadership.review_at() <= now:
             self._rooms.must_decide = True
-        if self._leave_at <= now:
+        if self._leaving.is_over(now):
             self._stop()
         self._settle()
 
@@ -138,7 +141,8 @@ class Node:
             self._rooms.submissions.next_deadline(),
             self._rooms.conversation.next_deadline(),
             self._leadership.review_at(),
-            self._leave_at,
+            self._hosting.next_deadline(),
+            self._leaving.next_deadline(),
         )
 
     def take_effects(self) -> list[Effect]:
@@ -178,18 +182,12 @@ class Node:
         self._settle()
 
     def leave(self, request: int, *, now: float) -> None:
-        """Say goodbye. Answered when enough live members were told; then the driver may stop."""
+        """Stop the at-most-one instances, then say goodbye. Answered when enough live members were told."""
         self._advance(now)
-        if self._is_stopped or not self._rooms.membership.is_announced or self._rooms.membership.is_leaving:
+        if self._is_stopped or not self._rooms.membership.is_announced:
             self._rooms.outbox.put(Answer(request, ""))
             return
-        self._leave_request = request
-        listeners = [member for member in self._rooms.membership.table.live() if member.run != self.run]
-        self._rooms.council.step_down(now)
-        self._rooms.membership.say_goodbye(now)
-        for member in listeners:
-            self._rooms.outbox.gossip(member.profile.address)
-        self._leave_at = now + 4 * self._config.timing.gossip_interval_s if listeners else now
+        self._leaving.begin(request, now)
         self._settle()
 
     def report(
@@ -247,6 +245,15 @@ class Node:
         return self._rooms.council.is_leader
 
     @property
+    def is_isolated(self) -> bool:
+        """Return whether this worker has known of no quorum for longer than a proof of one lasts."""
+        return self._hosting.is_isolated
+
+    def authority_age_s(self, now: float) -> float:
+        """Return how old the newest proof of a quorum is that this run may use, infinity if it has none."""
+        return self._hosting.authority_age_s(now)
+
+    @property
     def version(self) -> int:
         """Return a number that rises with every change of the members and statuses: cheaper than comparing them."""
         return self._rooms.membership.table.version + self._rooms.statuses.version
@@ -289,7 +296,10 @@ class Node:
             self._settle_join()
             self._settle_members()
             self._leadership.settle()
-            if not self._settle_plan() and not self._leadership.decide(self._now):
+            if self._settle_plan():
+                continue
+            self._hosting.settle(self._now)
+            if not self._leaving.settle(self._now) and not self._leadership.decide(self._now):
                 self._rooms.detector.wake_gossip(self._now)
                 break
 
@@ -352,14 +362,9 @@ class Node:
         if plan.is_evicted(self.run) and not self._rooms.membership.is_leaving:
             self._begin_new_run(above=plan.evicted[self.run.name])
         self._rooms.outbox.identify(self.run, plan.cluster_id)
-        self._follow_plan()
+        self._hosting.follow_plan(self._now)
         self._rooms.submissions.look_at(plan)
         return True
-
-    def _follow_plan(self) -> None:
-        """Start what the plan gives to this run, stop what it does not."""
-        assignments = {} if self._is_stopped else self.plan.assignments
-        self._rooms.follow_plan(assignments, self._now)
 
     def _begin_new_run(self, *, above: int) -> None:
         """Go on as a later run: this one was declared gone for good, and what it held is given to others."""
@@ -370,17 +375,16 @@ class Node:
             self._rooms.conversation.tagging.begin_run()
         self._rooms.detector.begin_new_run()
         self._rooms.founding.begin_new_run(self.run)
-        self._follow_plan()
+        self._hosting.follow_plan(self._now)
 
     def _stop(self) -> None:
         """Take part no more: refused, superseded or gone. What runs here is stopped."""
         self._leadership.end(self._now)
         self._is_stopped = True
-        self._follow_plan()
+        self._hosting.end(self._now)
         self._rooms.submissions.give_up()
         self._rooms.conversation.give_up()
-        if self._leave_request:
-            self._rooms.outbox.put(Answer(self._leave_request, ""))
+        self._leaving.answer()
 
     def _notify(self, event: Event) -> None:
         self._rooms.outbox.put(Notify(event))

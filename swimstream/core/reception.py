@@ -164,7 +164,7 @@ class Reception:
         match message:
             case Ping():
                 self._rooms.council.hear_mark(sender, message.mark, now)
-                self._rooms.detector.receive_ping(sender, message, stream)
+                self._rooms.detector.receive_ping(sender, message, stream, now)
             case Ack():
                 self._rooms.council.hear_mark(sender, message.mark, now)
                 self._rooms.detector.receive_ack(sender, message, stream, now)
@@ -216,12 +216,26 @@ class Reception:
                 self._rooms.submissions.receive_proposal(sender, message, now)
             case ProposeReply():
                 self._rooms.submissions.receive_refusal(message)
-            case (
-                SnapshotPiece() | PiecePull() | TimeoutNow() | AuthorityRequest() | AuthorityReply() | CouncilRequest()
-            ):
+            case AuthorityRequest():
+                self._tell_authority(sender, message)
+            case AuthorityReply():
+                self._rooms.council.hear_mark(sender, message.mark, now)
+                self._rooms.council.authority.receive_reply(message)
+            case SnapshotPiece() | PiecePull() | TimeoutNow() | CouncilRequest():
                 self._rooms.counters["messages_skipped"] += 1
             case _:
                 assert_never(message)
+
+    def _tell_authority(self, sender: Run, request: AuthorityRequest) -> None:
+        """Answer a member, at its own address, with what is known of a quorum and how old that is now."""
+        council = self._rooms.council
+        member = self._rooms.membership.table.get_run(sender)
+        if member is None:
+            self._rooms.counters["authority_requests_ignored"] += 1
+            return
+        beacon = council.authority.beacon(self._now)
+        reply = AuthorityReply(nonce=request.nonce, mark=council.mark, beacon=beacon)
+        self._rooms.outbox.send(member.profile.address, reply)
 
     def _meet_namesake(self, sender: Run) -> None:
         """Somebody who lives goes by this worker's name: say so, once for each run."""

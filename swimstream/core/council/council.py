@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
+from swimstream.core.council.authority import Authority
 from swimstream.core.council.leading import Leadership
 from swimstream.core.council.log import Log
 from swimstream.core.council.pulls import answer_to
@@ -76,6 +77,8 @@ class Council:
         time-out, as if it had just heard a leader.
         """
         self.log = Log(saved)
+        self.authority = Authority(rng=rng, counters=counters)
+        """What this peer knows of a quorum."""
         self.term = max(saved.vote.term, self.log.last_term)
         self.role = Role.FOLLOWER
         self._voted_for = saved.vote.voted_for if saved.vote.term == self.term else ""
@@ -241,7 +244,7 @@ class Council:
         assert self._leadership is not None
         self._leadership.append(changes)
         self._persist_log()
-        self._leadership.send_entries()
+        self._leadership.send_entries(now)
         self._advance_commit(self._leadership, now)
 
     def receive_append_reply(self, sender: Run, reply: AppendReply, now: float) -> None:
@@ -249,7 +252,7 @@ class Council:
         if reply.term > self.term:
             self._become_follower(reply.term, "", now)
         elif self._leadership is not None and reply.term == self.term:
-            self._leadership.receive_reply(Seat(sender.name, reply.voter), reply)
+            self._leadership.receive_reply(Seat(sender.name, reply.voter), reply, now)
             self._advance_commit(self._leadership, now)
 
     def _advance_commit(self, leadership: Leadership, now: float) -> None:
@@ -257,39 +260,43 @@ class Council:
         if index > self.log.commit:
             self._commit_to(index)
             leadership.heartbeat_at = now  # followers learn of the commit at once, not a heartbeat later
+        proof = leadership.prove(now)
+        if proof is not None:
+            self.authority.learn(proof)  # the leader's own clock: `issued` as it is
 
     # --- following (Raft §5.3, §7) ----------------------------------------------------------------
 
     def receive_append(self, sender: Run, append: Append, now: float) -> None:
-        """Take a leader's entries and commit index."""
+        """Take a leader's entries and commit index, and what it says of its majority."""
+        self.authority.receive_append(append)
         if not self._follows(sender, append.term, now):
-            self._reply(sender, append.round, success=False, index=self.log.last_index)
+            self._reply(sender, append.round, now, success=False, index=self.log.last_index)
             return
         if not self.log.is_sound(append.entries, after=append.prev_index, term=append.term):
             self._counters["protocol_violations"] += 1
             return
         if append.prev_index > self.log.last_index:
-            self._reply(sender, append.round, success=False, index=self.log.last_index)
+            self._reply(sender, append.round, now, success=False, index=self.log.last_index)
         elif append.prev_index > self.log.commit and self.log.term_at(append.prev_index) != append.prev_term:
-            self._reply(sender, append.round, success=False, index=append.prev_index - 1)
+            self._reply(sender, append.round, now, success=False, index=append.prev_index - 1)
         else:
             self.log.merge(append.entries)
             self._persist_log()
             agreed = append.prev_index + len(append.entries)
-            self._reply(sender, append.round, success=True, index=agreed)
+            self._reply(sender, append.round, now, success=True, index=agreed)
             self._commit_to(min(append.commit, agreed))
 
     def receive_snapshot(self, sender: Run, snapshot: Snapshot, now: float) -> None:
         """Take the whole plan: from the leader, or in answer to a pull (then `round` is 0 and nothing is replied)."""
         if snapshot.round and not self._follows(sender, snapshot.term, now):
-            self._reply(sender, snapshot.round, success=False, index=self.log.last_index)
+            self._reply(sender, snapshot.round, now, success=False, index=self.log.last_index)
             return
         if snapshot.plan.index > self.log.commit:
             self._adopt_term(snapshot.plan.term, now)
             self.log.install(snapshot.plan)
             self._persist_log()
         if snapshot.round:
-            self._reply(sender, snapshot.round, success=True, index=self.log.commit)
+            self._reply(sender, snapshot.round, now, success=True, index=self.log.commit)
 
     def _follows(self, sender: Run, term: int, now: float) -> bool:
         """Accept `sender` as the leader of `term`, unless the term is over."""
@@ -353,6 +360,7 @@ class Council:
         if leadership is not None and leadership.heartbeat_at <= now:
             if leadership.has_quorum(now):
                 leadership.beat(now)
+                self._advance_commit(leadership, now)  # who sits alone has no reply to wait for
             else:
                 self._counters["quorums_lost"] += 1
                 self.step_down(now)
@@ -383,8 +391,11 @@ class Council:
             self._outbox.persist(record)
         self.log.records.clear()
 
-    def _reply(self, leader: Run, heartbeat: int, *, success: bool, index: int) -> None:
-        reply = AppendReply(term=self.term, voter=self._seat.voter, round=heartbeat, success=success, index=index)
+    def _reply(self, leader: Run, heartbeat: int, now: float, *, success: bool, index: int) -> None:
+        token = self.authority.token(now)
+        reply = AppendReply(
+            term=self.term, voter=self._seat.voter, round=heartbeat, success=success, index=index, token=token
+        )
         self._tell(leader.name, reply)
 
     def _tell(self, name: str, message: Message) -> None:
