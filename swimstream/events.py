@@ -43,6 +43,19 @@ class Decided:
 
 
 @attrs.frozen
+class IsolationChanged:
+    """This worker cannot prove any more that a quorum stands, or can again.
+
+    While it is isolated it runs no at-most-one instance; the others go on. A worker that has just joined is given as
+    much time for its first proof as a proof lasts.
+    """
+
+    is_isolated: bool
+    age_s: float
+    """How old the newest proof is that this worker may use; infinity if it has none."""
+
+
+@attrs.frozen
 class Superseded:
     """A later run of this worker's own name has taken over: this one has stopped taking part."""
 
@@ -122,6 +135,7 @@ Event = (
     | InstanceChanged
     | LeaderChanged
     | Decided
+    | IsolationChanged
     | Superseded
     | NameConflict
     | ForeignCluster

@@ -120,7 +120,10 @@ class StartInstance:
 
 @attrs.frozen
 class RenewFence:
-    """Every instance that was started with a fence may run until then, on the node's clock. Never earlier than told."""
+    """Every instance that was started with a fence may run until then, on the node's clock. Never earlier than told.
+
+    But not one that was told to stop before: its fence stays where it is, since others may wait for its end.
+    """
 
     until: float
 
@@ -170,6 +173,7 @@ Effect = (
     | CloseStream
     | Persist
     | StartInstance
+    | RenewFence
     | StopInstance
     | StoreKeys
     | Answer

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from swimstream.core.boots import boot_after
 from swimstream.core.effects import Answer, BootRecord, Effect, Notify
+from swimstream.core.hosting import Hosting
 from swimstream.core.leadership import Leadership
+from swimstream.core.leaving import Leaving
 from swimstream.core.membership.claims import goodbye_of
 from swimstream.core.membership.joining import JoinState
 from swimstream.core.reception import Reception
@@ -55,11 +57,9 @@ class Node(NodeViews):
         self._remembered = saved.peers
         """Addresses of members that the disk remembers: tried like seeds as long as this node is alone."""
         self._leadership = Leadership(self._rooms, config.timing)
+        self._hosting = Hosting(self._rooms, timing=config.timing, rng=rng, now=now)
         self._join_request = 0
-        self._leave_request = 0
-        self._hand_over_until = FOREVER
-        """Until when a leader that leaves waits for another to lead, at most."""
-        self._leave_at = FOREVER
+        self._leaving = Leaving(self._rooms, self._hosting, config.timing)
         self._seen_plan = self.plan
         self._is_stopped = False
         self._deadline: float | None = None
@@ -114,9 +114,10 @@ class Node(NodeViews):
         self._rooms.submissions.fire_timers(now)
         self._rooms.commands.fire_timers(now)
         self._rooms.conversation.fire_timers(now)
+        self._hosting.fire_timers(now)
         if self._leadership.review_at() <= now:
             self._rooms.must_decide = True
-        if self._leave_at <= now:
+        if self._leaving.is_over(now):
             self._stop()
         self._settle()
 
@@ -140,8 +141,8 @@ class Node(NodeViews):
             self._rooms.commands.next_deadline(),
             self._rooms.conversation.next_deadline(),
             self._leadership.review_at(),
-            self._hand_over_until,
-            self._leave_at,
+            self._hosting.next_deadline(),
+            self._leaving.next_deadline(),
         )
 
     def take_effects(self) -> list[Effect]:
@@ -203,33 +204,16 @@ class Node(NodeViews):
         self._settle()
 
     def leave(self, request: int, *, now: float) -> None:
-        """Have another lead if this node does, then say goodbye.
+        """Stop the at-most-one instances, have another lead if this node does, then say goodbye.
 
         Answered when enough live members were told; then the driver may stop.
         """
         self._advance(now)
-        if self._is_stopped or not self._rooms.membership.is_announced or self._leave_request:
+        if self._is_stopped or not self._rooms.membership.is_announced:
             self._rooms.outbox.put(Answer(request, ""))
             return
-        self._leave_request = request
-        self._hand_over_until = now + self._config.timing.election_timeout_s_min
-        self._rooms.council.hand_over(now)
+        self._leaving.begin(request, now)
         self._settle()
-
-    def _settle_leave(self) -> None:
-        """Say goodbye, unless another is about to lead in this node's place: it gets a moment for that."""
-        now = self._now
-        if not self._leave_request or self._rooms.membership.is_leaving:
-            return
-        if self._rooms.council.transfer is not None and now < self._hand_over_until:
-            return
-        self._hand_over_until = FOREVER
-        listeners = [member for member in self._rooms.membership.table.live() if member.run != self.run]
-        self._rooms.council.step_down(now)
-        self._rooms.membership.say_goodbye(now)
-        for member in listeners:
-            self._rooms.outbox.gossip(member.profile.address)
-        self._leave_at = now + 4 * self._config.timing.gossip_interval_s if listeners else now
 
     def report(
         self,
@@ -282,8 +266,10 @@ class Node(NodeViews):
             self._settle_members()
             self._leadership.settle(self._now)
             self._rooms.commands.look()
-            self._settle_leave()
-            if not self._settle_plan() and not self._leadership.decide(self._now):
+            if self._settle_plan():
+                continue
+            self._hosting.settle(self._now)
+            if not self._leaving.settle(self._now) and not self._leadership.decide(self._now):
                 self._rooms.detector.wake_gossip(self._now)
                 break
 
@@ -346,14 +332,9 @@ class Node(NodeViews):
         if plan.is_evicted(self.run) and not self._rooms.membership.is_leaving:
             self._begin_new_run(above=plan.evicted[self.run.name])
         self._rooms.outbox.identify(self.run, plan.cluster_id)
-        self._follow_plan()
+        self._hosting.follow_plan(self._now)
         self._rooms.submissions.look_at(plan)
         return True
-
-    def _follow_plan(self) -> None:
-        """Start what the plan gives to this run, stop what it does not."""
-        assignments = {} if self._is_stopped else self.plan.assignments
-        self._rooms.follow_plan(assignments, self._now)
 
     def _begin_new_run(self, *, above: int) -> None:
         """Go on as a later run: this one was declared gone for good, and what it held is given to others."""
@@ -364,18 +345,17 @@ class Node(NodeViews):
             self._rooms.conversation.tagging.begin_run()
         self._rooms.detector.begin_new_run()
         self._rooms.founding.begin_new_run(self.run)
-        self._follow_plan()
+        self._hosting.follow_plan(self._now)
 
     def _stop(self) -> None:
         """Take part no more: refused, superseded or gone. What runs here is stopped."""
         self._leadership.end(self._now)
         self._is_stopped = True
-        self._follow_plan()
+        self._hosting.end(self._now)
         self._rooms.submissions.give_up()
         self._rooms.commands.give_up()
         self._rooms.conversation.give_up()
-        if self._leave_request:
-            self._rooms.outbox.put(Answer(self._leave_request, ""))
+        self._leaving.answer()
 
     def _notify(self, event: Event) -> None:
         self._rooms.outbox.put(Notify(event))

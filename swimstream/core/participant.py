@@ -86,6 +86,13 @@ class Participant(Protocol):
         """Return term, leader and index."""
 
     @property
+    def is_isolated(self) -> bool:
+        """Return whether it has known of no quorum for too long."""
+
+    def authority_age_s(self, now: float) -> float:
+        """Return how old its newest usable proof of a quorum is, infinity if it has none."""
+
+    @property
     def version(self) -> int:
         """Return a number that rises with every change of the members and statuses."""
 

@@ -164,7 +164,7 @@ class Reception:
         match message:
             case Ping():
                 self._rooms.council.hear_mark(sender, message.mark, now)
-                self._rooms.detector.receive_ping(sender, message, stream)
+                self._rooms.detector.receive_ping(sender, message, stream, now)
             case Ack():
                 self._rooms.council.hear_mark(sender, message.mark, now)
                 self._rooms.detector.receive_ack(sender, message, stream, now)
@@ -221,10 +221,26 @@ class Reception:
                 self._rooms.commands.receive_request(sender, message, now)
             case TimeoutNow():
                 self._rooms.council.receive_timeout_now(sender, message, now)
-            case SnapshotPiece() | PiecePull() | AuthorityRequest() | AuthorityReply():
+            case AuthorityRequest():
+                self._tell_authority(sender, message)
+            case AuthorityReply():
+                self._rooms.council.hear_mark(sender, message.mark, now)
+                self._rooms.council.authority.receive_reply(message)
+            case SnapshotPiece() | PiecePull():
                 self._rooms.counters["messages_skipped"] += 1
             case _:
                 assert_never(message)
+
+    def _tell_authority(self, sender: Run, request: AuthorityRequest) -> None:
+        """Answer a member, at its own address, with what is known of a quorum and how old that is now."""
+        council = self._rooms.council
+        member = self._rooms.membership.table.get_run(sender)
+        if member is None:
+            self._rooms.counters["authority_requests_ignored"] += 1
+            return
+        beacon = council.authority.beacon(self._now)
+        reply = AuthorityReply(nonce=request.nonce, mark=council.mark, beacon=beacon)
+        self._rooms.outbox.send(member.profile.address, reply)
 
     def _meet_namesake(self, sender: Run) -> None:
         """Somebody who lives goes by this worker's name: say so, once for each run."""

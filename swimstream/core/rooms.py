@@ -11,7 +11,7 @@ from swimstream.core.conversation import Conversation
 from swimstream.core.council.council import Council
 from swimstream.core.council.founding import Founding
 from swimstream.core.council_commands import CouncilCommands
-from swimstream.core.effects import Notify, StartInstance, StopInstance
+from swimstream.core.effects import Notify
 from swimstream.core.keys import KeyService
 from swimstream.core.membership.addresses import Addresses
 from swimstream.core.membership.detector import Detector
@@ -33,14 +33,11 @@ from swimstream.wire.messages import Alive
 from swimstream.wire.seal import Envelopes, envelopes_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from random import Random
 
     from swimstream.config import NodeConfig, Timing
     from swimstream.core.effects import Saved
-    from swimstream.model.identity import InstanceId
     from swimstream.model.member import Member
-    from swimstream.model.plan import Assignment
     from swimstream.model.status import InstanceStatus
 
 
@@ -81,26 +78,6 @@ class Rooms:
         if changed:
             self.must_decide = True
             self.outbox.put(Notify(InstanceChanged(status)))
-
-    def follow_plan(self, assignments: Mapping[InstanceId, Assignment], now: float) -> None:
-        """Start what is assigned to this run, stop what is not."""
-        to_start, to_stop, news = self.local.follow_plan(self.membership.run, assignments, now)
-        for status in to_stop:
-            self.outbox.put(StopInstance(status.instance, status.epoch))
-        for status in news:
-            self.tell_status(status)
-        for assigned in to_start:
-            job = self.council.plan.jobs[assigned.instance.job]
-            self.outbox.put(
-                StartInstance(
-                    instance=assigned.instance,
-                    epoch=assigned.epoch,
-                    spec=job.operator(assigned.instance.operator),
-                    inputs=job.inputs_of(assigned.instance.operator),
-                    outputs=job.outputs_of(assigned.instance.operator),
-                    resume_from=assigned.resume_from,
-                )
-            )
 
     def members_by_name(self) -> dict[str, Member]:
         """Return what is held of every member, gone ones included."""
@@ -152,6 +129,23 @@ def _open_council(
     )
 
 
+def _detector(
+    membership: Membership, outbox: Outbox, council: Council, *, timing: Timing, rng: Random, counters: Counter[str]
+) -> Detector:
+    """Return a detector whose probes carry how far the plan has come, and whose acks what is known of a quorum."""
+    authority = council.authority
+    return Detector(
+        membership,
+        outbox,
+        timing=timing,
+        rng=rng,
+        counters=counters,
+        mark=lambda: council.mark,
+        beacon=authority.beacon,
+        beacon_heard=lambda beacon, asked_at: authority.receive_answer(beacon, asked_at=asked_at),
+    )
+
+
 def _syncer(
     membership: Membership,
     outbox: Outbox,
@@ -196,7 +190,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
     )
     statuses = StatusTable(counters)
     council = _open_council(config, membership, outbox, saved=saved, rng=rng, counters=counters, now=now)
-    detector = Detector(membership, outbox, timing=timing, rng=rng, counters=counters, mark=lambda: council.mark)
+    detector = _detector(membership, outbox, council, timing=timing, rng=rng, counters=counters)
     conversation = Conversation(membership, outbox, config=config, counters=counters)
     conversation.serve(KEYS_TOPIC, KeyService(envelopes.ring, outbox, counters=counters).answer)
     if envelopes.ring is None:  # the question would carry a key to everybody in the clear

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from swimstream.core.hosting import Hosting
     from swimstream.core.rooms import Rooms
     from swimstream.model.coordinate import Coordinate
     from swimstream.model.identity import Run
@@ -19,6 +20,7 @@ class NodeViews:
     """The side of a node that is only looked at."""
 
     _rooms: Rooms
+    _hosting: Hosting
 
     @property
     def run(self) -> Run:
@@ -39,6 +41,15 @@ class NodeViews:
     def is_leader(self) -> bool:
         """Return whether this node leads its term."""
         return self._rooms.council.is_leader
+
+    @property
+    def is_isolated(self) -> bool:
+        """Return whether this worker has known of no quorum for longer than a proof of one lasts."""
+        return self._hosting.is_isolated
+
+    def authority_age_s(self, now: float) -> float:
+        """Return how old the newest proof of a quorum is that this run may use, infinity if it has none."""
+        return self._hosting.authority_age_s(now)
 
     @property
     def version(self) -> int:

@@ -22,7 +22,7 @@ from swimstream.runtime.trio_thread import TrioThread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swimstream.core.effects import StartInstance, StopInstance
+    from swimstream.core.effects import RenewFence, StartInstance, StopInstance
     from swimstream.model.identity import InstanceId
     from swimstream.runners.registry import OperatorFunction, Registry
     from swimstream.runtime.reports import Reports
@@ -68,6 +68,9 @@ class InstanceHost:
     def start(self, effect: StartInstance) -> None:
         """Run an instance, after an older copy of it here has ended."""
         self._thread.post(lambda: self._start(effect))
+
+    def renew(self, effect: RenewFence) -> None:
+        """Move the fences of what runs; nothing is fenced by this host."""
 
     def stop(self, effect: StopInstance) -> None:
         """Cancel the copy that runs under that epoch, or forget it if it has not begun."""

@@ -12,6 +12,7 @@ from swimstream.events import (
     EventsLost,
     ForeignCluster,
     InstanceChanged,
+    IsolationChanged,
     LeaderChanged,
     MemberChanged,
     MemberForgotten,
@@ -184,6 +185,8 @@ def event_json(event: Event | EventsLost, *, now: float) -> JsonTable:
             row = {"event": "leader", "name": name, "term": term}
         case Decided(decision=decision):
             row = {"event": "decision", "decision": decision_json(decision)}
+        case IsolationChanged(is_isolated=is_isolated, age_s=age_s):
+            row = {"event": "isolation", "is_isolated": is_isolated, "age_s": age_s if age_s < float("inf") else None}
         case Superseded(by=by, address=address):
             row = {"event": "superseded", "by": str(by), "address": str(address)}
         case ForeignCluster(peer=peer, cluster_id=cluster_id):

@@ -22,6 +22,7 @@ from swimstream.core.effects import (
     OpenStream,
     Persist,
     QueryAnswered,
+    RenewFence,
     SendFrame,
     SendPacket,
     StartInstance,
@@ -51,7 +52,7 @@ COUNTERS_INTERVAL_S = 1.0
 COUNTERS_LATE_S = 1.0
 """Unless no turn comes for so much longer."""
 
-Deed = SendPacket | OpenStream | SendFrame | CloseStream | StartInstance | StopInstance
+Deed = SendPacket | OpenStream | SendFrame | CloseStream | StartInstance | RenewFence | StopInstance
 News = Answer | QueryAnswered | Notify
 
 
@@ -296,6 +297,8 @@ class Driver:
                 self._streams.close(effect.stream)
             case StartInstance():
                 self._runner.start(effect)
+            case RenewFence():
+                self._runner.renew(effect)
             case StopInstance():
                 self._runner.stop(effect)
             case _:
@@ -316,6 +319,7 @@ class Driver:
             or node.plan is not shown.plan
             or node.mark != shown.mark
             or node.run != shown.run
+            or node.is_isolated is not shown.is_isolated
         )
 
     def _publish_view(self) -> None:
@@ -331,6 +335,8 @@ class Driver:
             tags=node.tags(),
             counters=node.counters() | self._counters(),
             coordinates=node.coordinates(),
+            is_isolated=node.is_isolated,
+            authority_issued_at=started_at - node.authority_age_s(started_at),
         )
         self._shown_version = node.version
         self._audience.view_changed(self._shown)

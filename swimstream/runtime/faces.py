@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from swimstream.core.effects import Record, StartInstance, StopInstance
+    from swimstream.core.effects import Record, RenewFence, StartInstance, StopInstance
     from swimstream.events import Event
     from swimstream.model.talk import QueryResult
     from swimstream.runtime.view import View
@@ -28,10 +28,13 @@ class KeyStore(Protocol):
 
 
 class InstanceRunner(Protocol):
-    """Who runs instances; both calls return at once."""
+    """Who runs instances; all calls return at once."""
 
     def start(self, effect: StartInstance) -> None:
         """Run an instance."""
+
+    def renew(self, effect: RenewFence) -> None:
+        """Move the fences of those that were not told to stop."""
 
     def stop(self, effect: StopInstance) -> None:
         """Stop an instance."""

@@ -19,7 +19,7 @@ from swimstream.config import NodeConfig
 from swimstream.core.effects import Saved
 from swimstream.core.node import Node
 from swimstream.errors import DeliveryFailed, JoinFailed, SwimstreamError, UsageError, WorkerStopped
-from swimstream.events import ForeignCluster, NameConflict, Superseded
+from swimstream.events import ForeignCluster, IsolationChanged, NameConflict, Superseded
 from swimstream.model.identity import Address, Run
 from swimstream.model.talk import Send
 from swimstream.runtime import clock
@@ -176,6 +176,9 @@ class PeerThread:
             log.error("a later run of this worker's name has taken over by=%s address=%s", event.by, event.address)
             self._cause = WorkerStopped(f"a later run of this worker's name, {event.by}, took over at {event.address}")
             self._stop()
+        elif isinstance(event, IsolationChanged):
+            state = "isolated" if event.is_isolated else "not isolated any more"
+            log.warning("this worker is %s age_s=%.3f", state, event.age_s)
         elif isinstance(event, NameConflict):
             log.warning("another live process goes by this worker's name run=%s", event.run)
         elif isinstance(event, ForeignCluster):

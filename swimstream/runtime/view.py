@@ -37,6 +37,10 @@ class View:
     counters: Mapping[str, int] = attrs.field(factory=dict)
     coordinates: Mapping[str, Coordinate] = attrs.field(factory=dict)
     """Where the members stand in the network, by name, as far as it is known."""
+    is_isolated: bool = False
+    """Whether this worker has known of no quorum for longer than a proof of one lasts."""
+    authority_issued_at: float = float("-inf")
+    """When the newest proof of a quorum that it may use was issued, on the driver's clock; -inf if it has none."""
 
     @functools.cached_property
     def status_by_instance(self) -> Mapping[InstanceId, InstanceStatus]:

@@ -26,6 +26,7 @@ from swimstream.core.effects import (
     Persist,
     QueryAnswered,
     Record,
+    RenewFence,
     SendFrame,
     SendPacket,
     StartInstance,
@@ -347,7 +348,7 @@ class Life:
                 self._clock.after(0.0, partial(self._on_answer, self, effect.request, effect.error))
             case Notify():
                 self._hear(effect.event)
-            case QueryAnswered() | StoreKeys():
+            case QueryAnswered() | StoreKeys() | RenewFence():
                 pass
             case _:
                 assert_never(effect)

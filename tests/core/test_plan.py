@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,9 @@ from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, PINNED, JobSpec, Ope
 from swimstream.model.plan import Plan
 from swimstream.wire.plan_codec import encode_plan
 from swimstream.wire.plan_reader import decode_plan_untrusted
+
+if TYPE_CHECKING:
+    import pytest
 
 thorough = settings(deadline=None, max_examples=200)
 

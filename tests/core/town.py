@@ -13,6 +13,7 @@ from swimstream.core.effects import (
     OpenStream,
     Persist,
     QueryAnswered,
+    RenewFence,
     Saved,
     SendFrame,
     SendPacket,
@@ -61,6 +62,8 @@ class Citizen:
         self.incoming: dict[int, tuple[str, int]] = {}
         """Streams that others opened, by this node's number: who, and that node's number."""
         self.started: list[StartInstance] = []
+        self.fenced_until = 0.0
+        """What it was told last of how long its at-most-one instances may run."""
         self.is_up = True
         config = NodeConfig(
             name=name,
@@ -180,6 +183,8 @@ class Town:
                 citizen.started.append(effect)
                 citizen.running[str(effect.instance)] = effect.epoch
                 citizen.node.report(effect.instance, effect.epoch, now=self.now, state=InstanceState.RUNNING)
+            case RenewFence(until=until):
+                citizen.fenced_until = until
             case StopInstance(instance=instance, epoch=epoch):
                 if citizen.running.get(str(instance)) == epoch:
                     del citizen.running[str(instance)]

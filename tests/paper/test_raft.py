@@ -17,6 +17,7 @@ from tests.core.council.peers import (
     MEMORY,
     Peer,
     Table,
+    answers,
     append,
     entry,
     founding,
@@ -319,9 +320,9 @@ def test_requests_are_idempotent() -> None:
     """§5.5: a follower that receives an AppendEntries request with entries it has already ignores those entries."""
     peer = follower()
     peer.hear("a", append(1, [entry(2, 1)], commit=2), LATER)
-    before = (peer.said(), peer.entries())
+    before = (answers(peer), peer.entries())
     peer.hear("a", append(1, [entry(2, 1)], commit=2), LATER)
-    assert (peer.said(), peer.entries()) == before
+    assert (answers(peer), peer.entries()) == before
 
 
 # --- thesis ---------------------------------------------------------------------------------------

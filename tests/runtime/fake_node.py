@@ -34,6 +34,7 @@ class FakeNode:
         self.on_timers: Callable[[], list[Effect]] = list
         self.known_plan = Plan()
         self.known_statuses: tuple[InstanceStatus, ...] = ()
+        self.isolated = False
         self._run = Run(name, 1)
 
     def receive_packet(self, data: bytes, *, source: Address, now: float) -> None:
@@ -104,6 +105,13 @@ class FakeNode:
     @property
     def mark(self) -> PlanMark:
         return PlanMark(term=0, leader="", index=self.known_plan.index)
+
+    @property
+    def is_isolated(self) -> bool:
+        return self.isolated
+
+    def authority_age_s(self, now: float) -> float:
+        return NEVER
 
     @property
     def version(self) -> int:

@@ -20,6 +20,7 @@ from swimstream.core.effects import (
     Persist,
     QueryAnswered,
     Record,
+    RenewFence,
     SendFrame,
     SendPacket,
     StartInstance,
@@ -91,6 +92,9 @@ class Ears:
         self._hear(QueryAnswered(request, result))
 
     def start(self, effect: StartInstance) -> None:
+        self._hear(effect)
+
+    def renew(self, effect: RenewFence) -> None:
         self._hear(effect)
 
     def stop(self, effect: StopInstance) -> None:

@@ -18,6 +18,7 @@ from swimstream.core.effects import (
     Persist,
     QueryAnswered,
     Record,
+    RenewFence,
     Saved,
     StartInstance,
     StopInstance,
@@ -52,6 +53,7 @@ class Idle:
     """A runner of instances that runs none."""
 
     def start(self, effect: StartInstance) -> None: ...
+    def renew(self, effect: RenewFence) -> None: ...
     def stop(self, effect: StopInstance) -> None: ...
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from swimstream.core.council.authority import Authority
 from swimstream.core.council.changing import admitted
 from swimstream.core.council.elections import Elections
 from swimstream.core.council.following import Following
@@ -64,7 +65,9 @@ class Council:
             name, saved, outbox, timing=timing, rng=rng, counters=counters, address_of=address_of, now=now
         )
         self._elections = Elections(self._standing, self._take_office)
-        self._following = Following(self._standing, now=now)
+        self.authority = Authority(rng=rng, counters=counters)
+        """What this peer knows of a quorum."""
+        self._following = Following(self._standing, self.authority, now=now)
 
     # --- views ------------------------------------------------------------------------------------
 
@@ -183,7 +186,7 @@ class Council:
             return
         leadership.append(chosen)
         standing.persist_log()
-        leadership.send_entries()
+        leadership.send_entries(now)
         self._advance_commit(leadership, now)
 
     def receive_append_reply(self, sender: Run, reply: AppendReply, now: float) -> None:
@@ -192,7 +195,7 @@ class Council:
         if reply.term > standing.term:
             standing.become_follower(reply.term, "", now)
         elif standing.leadership is not None and reply.term == standing.term:
-            standing.leadership.receive_reply(Seat(sender.name, reply.voter), reply)
+            standing.leadership.receive_reply(Seat(sender.name, reply.voter), reply, now)
             self._advance_commit(standing.leadership, now)
 
     def _advance_commit(self, leadership: Leadership, now: float) -> None:
@@ -203,6 +206,9 @@ class Council:
             if not self.has_seat and self.log.is_council_settled:
                 self._standing.counters["leaders_unseated"] += 1
                 self.step_down(now)  # it has led until its own removal was committed (thesis §4.2.2)
+        proof = leadership.prove(now)
+        if proof is not None:
+            self.authority.learn(proof)  # the leader's own clock: `issued` as it is
 
     # --- the council's own seats ------------------------------------------------------------------
 
@@ -233,7 +239,7 @@ class Council:
                 return False
             leadership.transfer = Transfer(heir, until=now + standing.timing.election_timeout_s_min)
             standing.counters["transfers_begun"] += 1
-            leadership.send_entries()
+            leadership.send_entries(now)
             leadership.hand_over()
         return not to or leadership.transfer.heir.name == to
 
@@ -295,6 +301,7 @@ class Council:
             if leadership.has_quorum(now):
                 leadership.beat(now)
                 leadership.hand_over()
+                self._advance_commit(leadership, now)  # who sits alone has no reply to wait for
             else:
                 standing.counters["quorums_lost"] += 1
                 self.step_down(now)

@@ -15,6 +15,7 @@ from swimstream.core.council.standing import Role
 from swimstream.wire.council_messages import Append, AppendReply, PlanEntries, PlanPull, Snapshot
 
 if TYPE_CHECKING:
+    from swimstream.core.council.authority import Authority
     from swimstream.core.council.standing import Standing
     from swimstream.model.identity import Run
     from swimstream.model.plan import PlanMark
@@ -25,9 +26,10 @@ TERM_JUMP_MAX = 2**32
 class Following:
     """One peer as a reader of what others have decided."""
 
-    def __init__(self, standing: Standing, *, now: float) -> None:
-        """Begin free to pull."""
+    def __init__(self, standing: Standing, authority: Authority, *, now: float) -> None:
+        """Begin free to pull. `authority`: what this peer knows of a quorum."""
         self._standing = standing
+        self._authority = authority
         self._pull_at = now
         self._ahead: dict[str, int] = {}
         """Name → the index of a plan that had come further than the one here, when it was last heard of."""
@@ -42,37 +44,38 @@ class Following:
     # --- from a leader ----------------------------------------------------------------------------
 
     def receive_append(self, sender: Run, append: Append, now: float) -> None:
-        """Take a leader's entries and commit index."""
+        """Take a leader's entries and commit index, and what it says of its majority."""
+        self._authority.receive_append(append)
         standing, log = self._standing, self._standing.log
         if not self._follows(sender, append.term, now):
-            self._reply(sender, append.round, success=False, index=log.last_index)
+            self._reply(sender, append.round, now, success=False, index=log.last_index)
             return
         if not log.is_sound(append.entries, after=append.prev_index, term=append.term):
             standing.counters["protocol_violations"] += 1
             return
         if append.prev_index > log.last_index:
-            self._reply(sender, append.round, success=False, index=log.last_index)
+            self._reply(sender, append.round, now, success=False, index=log.last_index)
         elif append.prev_index > log.commit and log.term_at(append.prev_index) != append.prev_term:
-            self._reply(sender, append.round, success=False, index=append.prev_index - 1)
+            self._reply(sender, append.round, now, success=False, index=append.prev_index - 1)
         else:
             log.merge(append.entries)
             standing.persist_log()
             agreed = append.prev_index + len(append.entries)
-            self._reply(sender, append.round, success=True, index=agreed)
+            self._reply(sender, append.round, now, success=True, index=agreed)
             standing.commit_to(min(append.commit, agreed))
 
     def receive_snapshot(self, sender: Run, snapshot: Snapshot, now: float) -> None:
         """Take the whole plan: from the leader, or in answer to a pull (then `round` is 0 and nothing is replied)."""
         standing, log = self._standing, self._standing.log
         if snapshot.round and not self._follows(sender, snapshot.term, now):
-            self._reply(sender, snapshot.round, success=False, index=log.last_index)
+            self._reply(sender, snapshot.round, now, success=False, index=log.last_index)
             return
         if snapshot.plan.index > log.commit:
             self._adopt_term(snapshot.plan.term, now)
             log.install(snapshot.plan)
             standing.persist_log()
         if snapshot.round:
-            self._reply(sender, snapshot.round, success=True, index=log.commit)
+            self._reply(sender, snapshot.round, now, success=True, index=log.commit)
 
     def _follows(self, sender: Run, term: int, now: float) -> bool:
         """Accept `sender` as the leader of `term`, unless the term is over."""
@@ -85,10 +88,15 @@ class Following:
         standing.become_follower(term, sender.name, now)
         return True
 
-    def _reply(self, leader: Run, heartbeat: int, *, success: bool, index: int) -> None:
+    def _reply(self, leader: Run, heartbeat: int, now: float, *, success: bool, index: int) -> None:
         standing = self._standing
         reply = AppendReply(
-            term=standing.term, voter=standing.seat.voter, round=heartbeat, success=success, index=index
+            term=standing.term,
+            voter=standing.seat.voter,
+            round=heartbeat,
+            success=success,
+            index=index,
+            token=self._authority.token(now),
         )
         standing.tell(leader.name, reply)
 

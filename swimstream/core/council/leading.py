@@ -5,6 +5,8 @@ Raft §5.3 and §5.4.2 (an older entry commits only along with one of the leader
 
 The majority is always that of the newest council in the log, committed or not (thesis §4.1). The leader's own copy
 counts only while it has a seat there (§4.2.2), and that of a learner never (§4.2.1).
+
+That a majority has acked is news for everybody: `prove` makes the proof of it which `authority.py` is about.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.core.council.beacons import Proof
 from swimstream.model.changes import Entry, Seat
 from swimstream.wire.council_messages import Append, AppendReply, Snapshot, TimeoutNow
 
@@ -37,6 +40,8 @@ class Progress:
     """Index up to which its log is known to agree with the leader's."""
     round_acked_at: float = float("-inf")
     """When the newest heartbeat round that it acked was *sent*, on the leader's clock."""
+    token: int = 0
+    """That of the newest reply: what the next message says of the quorum answers it."""
     probing: bool = True
     """Whether the point of agreement is still looked for: then `next` moves only with an answer."""
 
@@ -69,6 +74,8 @@ class Leadership:
         """Every seat of the newest council but the leader's own, and the learner."""
         self._learner: Seat | None = None
         self.transfer: Transfer | None = None
+        self._proof: Proof | None = None
+        """The newest one that this leadership has made."""
         self._follow_council()
 
     def append(self, changes: Iterable[Change]) -> None:
@@ -115,10 +122,10 @@ class Leadership:
         if self.transfer is not None and progress is not None and progress.match == self._log.last_index:
             self._tell(self.transfer.heir.name, TimeoutNow(term=self._term))
 
-    def send_entries(self) -> None:
+    def send_entries(self, now: float) -> None:
         """Send every follower what it lacks."""
         for seat in self._progress:
-            self._replicate(seat)
+            self._replicate(seat, now)
 
     def beat(self, now: float) -> None:
         """Send a heartbeat round."""
@@ -126,15 +133,37 @@ class Leadership:
         self._round += 1
         self._rounds[self._round] = now
         self._rounds.pop(self._round - ROUNDS_KEPT, None)
-        self.send_entries()
+        self.send_entries(now)
 
     def has_quorum(self, now: float) -> bool:
         """Return whether a majority has acked a heartbeat that was sent within the last election time-out."""
-        acked = [progress.round_acked_at for progress in self._voters().values()]
-        quorum_at = reached_by_majority([*self._own(now), *acked], seats=len(self._log.council))
-        return now - max(quorum_at, self._since) <= self._timing.election_timeout_s_min
+        return now - max(self._quorum_at(now), self._since) <= self._timing.election_timeout_s_min
 
-    def receive_reply(self, seat: Seat, reply: AppendReply) -> None:
+    def _quorum_at(self, now: float) -> float:
+        """Return when the newest heartbeats that a majority has acked were *sent*, on the leader's clock.
+
+        Rule 1 of authority: an ack counts from the sending of the very round that it names, so a late one of an older
+        round proves nothing newer. Rule 2: the majority is that of the newest council in the log, committed or not; who
+        has no seat in it does not count, be it a learner, a removed voter or the leader itself.
+        """
+        acked = [progress.round_acked_at for progress in self._voters().values()]
+        return reached_by_majority([*self._own(now), *acked], seats=len(self._log.council))
+
+    def prove(self, now: float) -> Proof | None:
+        """Return the proof that this leader had a majority, the newest that can be made; None before there is one.
+
+        Rule 3: none before an entry of its own term has committed, since only from then on the leader's commit index
+        covers all that was ever committed before; and the index is that of the moment when the proof is made. The
+        proof then stays as it is until a later one can be made.
+        """
+        if self._log.plan.term != self._term:
+            return None
+        issued = self._quorum_at(now)
+        if issued > (self._proof.issued if self._proof is not None else float("-inf")):
+            self._proof = Proof(term=self._term, index=self._log.commit, issued=issued)
+        return self._proof
+
+    def receive_reply(self, seat: Seat, reply: AppendReply, now: float) -> None:
         """Learn how far a follower has come, and send on what it lacks."""
         progress = self._progress.get(seat)
         if progress is None:
@@ -142,6 +171,7 @@ class Leadership:
         sent_at = self._rounds.get(reply.round)
         if sent_at is not None:
             progress.round_acked_at = max(progress.round_acked_at, sent_at)
+        progress.token = reply.token or progress.token
         index = min(reply.index, self._log.last_index)
         if reply.success:
             progress.probing = False
@@ -153,7 +183,7 @@ class Leadership:
             wants_more = back < progress.next
             progress.next, progress.probing = back, True
         if wants_more:
-            self._replicate(seat)
+            self._replicate(seat, now)
         elif self.transfer is not None and self.transfer.heir == seat:
             self.hand_over()
 
@@ -165,7 +195,7 @@ class Leadership:
             return int(index)
         return self._log.commit
 
-    def _replicate(self, seat: Seat) -> None:
+    def _replicate(self, seat: Seat, now: float) -> None:
         progress = self._progress[seat]
         prev_term = self._log.term_at(progress.next - 1)
         if prev_term is None:
@@ -182,6 +212,8 @@ class Leadership:
             prev_term=prev_term,
             commit=self._log.commit,
             entries=entries,
+            echo=progress.token,
+            beacon=self._proof.written_at(now) if self._proof is not None and progress.token else None,
         )
         if not progress.probing:
             progress.next += len(entries)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from swimstream.model.identity import Address, Run
     from swimstream.model.member import Member
     from swimstream.model.plan import PlanMark
+    from swimstream.wire.council_messages import Beacon
 
 GOSSIP_TO_DEAD_INTERVALS = 30
 """The newly dead still get gossip for so many probe intervals, so that one who lives hears of it and refutes."""
@@ -31,9 +32,16 @@ BURST_MULT = 2
 """News after a rest goes to this many times more members at once. In a wave in which everybody passes news on to k
 random others, a share of e^-k is left out, who wait for the next tick: with 3 one in 20, with 5 one in 150."""
 
+SEQ_BITS = 32
+"""The first number of a process is one of so many: 5 B on the wire."""
+
 
 class Detector:
-    """The prober of one node. `mark` is asked for at every ping and ack: how far the plan here has come."""
+    """The prober of one node. `mark` is asked for at every ping and ack: how far the plan here has come.
+
+    `beacon(now)` is asked for at every ack, with its age of that moment; `beacon_heard(beacon, asked_at)` is told what
+    the target of a probe has answered, and when the ping that it answers was sent. A ping carries none: nobody asked.
+    """
 
     def __init__(
         self,
@@ -44,6 +52,8 @@ class Detector:
         rng: Random,
         counters: Counter[str],
         mark: Callable[[], PlanMark],
+        beacon: Callable[[float], Beacon | None],
+        beacon_heard: Callable[[Beacon, float], None],
     ) -> None:
         """Build a detector that probes nobody until `start`."""
         self._membership = membership
@@ -52,8 +62,11 @@ class Detector:
         self._rng = rng
         self._counters = counters
         self._mark = mark
+        self._beacon = beacon
+        self._beacon_heard = beacon_heard
         self.coordinates = Coordinates(rng=rng, counters=counters)
-        self._seq = 0
+        self._seq = -1
+        """Drawn anew in every process, then counted up: no late ack to a former process matches a ping of this one."""
         self._probe: Probe | None = None
         self._errands = Errands(counters)
         self._acquainted: dict[str, int] = {}
@@ -86,7 +99,7 @@ class Detector:
 
     # --- messages ---------------------------------------------------------------------------------
 
-    def receive_ping(self, sender: Run, ping: Ping, stream: int | None) -> None:
+    def receive_ping(self, sender: Run, ping: Ping, stream: int | None, now: float) -> None:
         """Answer a ping that means this very run, if its sender is a known member; tell one that is held gone so.
 
         The answer goes back on the stream that it came by, or to the member's own address: never to where a
@@ -100,7 +113,7 @@ class Detector:
                 # nobody answers an earlier run any more: it must learn who has taken over, before it suspects everybody
                 self._outbox.send_frame(stream, claims_of(later))
             return
-        ack = Ack(seq=ping.seq, mark=self._mark(), coordinate=self.coordinates.own)
+        ack = Ack(seq=ping.seq, mark=self._mark(), coordinate=self.coordinates.own, beacon=self._beacon(now))
         # else who was removed, and lives, would be answered for ever and never know that it has to come back
         is_blamed = member.state is MemberState.DEAD or (member.state is MemberState.LEFT and member.accusers)
         news = [accusation_of(member, member.state, signer_of(member))] if is_blamed else []
@@ -143,6 +156,9 @@ class Detector:
         if probe is not None and ack.seq == probe.seq and (sender == probe.target or sender.name in probe.relays):
             self._counters["acks_by_stream_only"] += stream is not None and not probe.acked
             if sender == probe.target:
+                if ack.beacon is not None:
+                    # the first ping of this number: what answers a later one, by stream, only looks older than it is
+                    self._beacon_heard(ack.beacon, probe.sent_at)
                 if stream is None and not probe.is_measured:
                     probe.is_measured = True
                     self._measure(probe, ack, now)
@@ -157,6 +173,7 @@ class Detector:
             return
         requester = self._membership.table.get_run(errand.requester)
         if requester is not None:
+            # without the beacon: it answers this relay's ping, not the requester's
             self._outbox.send(requester.profile.address, Ack(seq=errand.seq, mark=ack.mark))
 
     def receive_nack(self, sender: Run, nack: Nack, now: float) -> None:
@@ -337,5 +354,5 @@ class Detector:
             self._outbox.send(requester.profile.address, Nack(seq=errand.seq))
 
     def _next_seq(self) -> int:
-        self._seq += 1
+        self._seq = self._seq + 1 if self._seq >= 0 else self._rng.getrandbits(SEQ_BITS)
         return self._seq

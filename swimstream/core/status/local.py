@@ -3,6 +3,10 @@
 A worker starts an instance only for an epoch above every epoch it has seen for it, and only when the committed
 plan gives that epoch to this very run. A change of state is told at once; progress is coalesced to one record
 per status interval.
+
+An at-most-one instance is *fenced*: it is started only with the time by which it must have ended unless its fence is
+renewed. Without such a time it is ISOLATED, and started under the same epoch once there is one. Since that may happen,
+ISOLATED is no proof of its end; STOPPED is (rule 11 of authority): this run never starts it again.
 """
 
 from __future__ import annotations
@@ -22,10 +26,13 @@ from swimstream.model.status import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from swimstream.model.identity import InstanceId, Run
     from swimstream.model.plan import Assignment
+
+
+ISOLATED_CAUSE = "this worker cannot prove that a quorum stands"
 
 
 def check_report(*, progress: int | None, checkpoint: bytes | None, endpoint: str | None) -> None:
@@ -46,6 +53,21 @@ class Held:
     told_at: float
     is_ahead: bool = False
     stop_asked: bool = False
+    is_parked: bool = False
+    """Whether the stop was asked for only because the proof of a quorum runs out: then it may start again."""
+    fence_at: float | None = None
+    """By when its runner ends it; None for an instance that is not fenced, or that was never started."""
+
+    @property
+    def is_fenced(self) -> bool:
+        """Return whether a fenced copy has been started here and has not been reported to have ended."""
+        is_idle = self.status.state.is_over or self.status.state is InstanceState.ISOLATED
+        return self.fence_at is not None and not is_idle
+
+    @property
+    def may_go_on(self) -> bool:
+        """Return whether a fenced copy runs here that was not told to stop: only of such a one the fence moves."""
+        return self.is_fenced and not self.stop_asked
 
 
 class LocalInstances:
@@ -58,36 +80,120 @@ class LocalInstances:
         self._held: dict[InstanceId, Held] = {}
 
     def follow_plan(
-        self, run: Run, assignments: Mapping[InstanceId, Assignment], now: float
+        self,
+        run: Run,
+        assignments: Mapping[InstanceId, Assignment],
+        now: float,
+        *,
+        fenced: Collection[InstanceId] = (),
+        fence_at: float | None = None,
     ) -> tuple[list[Assignment], list[InstanceStatus], list[InstanceStatus]]:
-        """Compare with the plan; return what to start, what to stop, and the statuses that changed by it."""
-        to_start, to_stop, news = [], [], []
+        """Compare with the plan; return what to start, what to stop, and the statuses that changed by it.
+
+        `fenced` tells which instances are at-most-one; one of them is started only if `fence_at` says until when.
+        """
+        to_stop, news = self._drop_lost(run, assignments, now)
+        to_start = []
+        for instance in sorted(instance for instance, assigned in assignments.items() if assigned.run == run):
+            assigned = assignments[instance]
+            needs_fence = instance in fenced
+            held = self._held.get(instance)
+            if assigned.finished:
+                continue
+            if held is None or held.status.epoch < assigned.epoch:
+                held = self._held[instance] = self._take_up(assigned, now)
+            elif held.status.state is not InstanceState.ISOLATED or assigned.revoked or fence_at is None:
+                continue
+            if assigned.revoked:
+                state = InstanceState.STOPPED  # it was never started here, and now it never will be
+            elif needs_fence and fence_at is None:
+                state = InstanceState.ISOLATED
+            else:
+                state = InstanceState.STARTING
+                held.fence_at = fence_at if needs_fence else None
+                to_start.append(attrs.evolve(assigned, resume_from=held.status.checkpoint))
+            news.append(self._enter(held, state, now))
+        return to_start, to_stop, news
+
+    def _drop_lost(
+        self, run: Run, assignments: Mapping[InstanceId, Assignment], now: float
+    ) -> tuple[list[InstanceStatus], list[InstanceStatus]]:
+        """Give up what the plan does not give to this run any more; return what to stop, and what was not running."""
+        to_stop, news = [], []
         for instance in sorted(self._held):
             held = self._held[instance]
             assigned = assignments.get(instance)
             is_ours = assigned is not None and (assigned.run, assigned.epoch) == (run, held.status.epoch)
-            if assigned is not None and assigned.epoch > held.status.epoch and held.status.state.is_over:
-                del self._held[instance]
-            elif not is_ours and not held.stop_asked and not held.status.state.is_over:
+            if assigned is not None and is_ours and not assigned.revoked:
+                continue
+            held.is_parked = False  # once it has ended it stays so
+            if held.status.state is InstanceState.ISOLATED:
+                news.append(self._enter(held, InstanceState.STOPPED, now))
+            elif not held.stop_asked and not held.status.state.is_over:
                 held.stop_asked = True
                 to_stop.append(held.status)
-        for instance in sorted(instance for instance, assigned in assignments.items() if assigned.run == run):
-            assigned = assignments[instance]
-            held_epoch = self._held[instance].status.epoch if instance in self._held else 0
-            if assigned.epoch > held_epoch and not assigned.finished:
-                status = InstanceStatus(
-                    instance=instance,
-                    epoch=assigned.epoch,
-                    run=run,
-                    seq=1,
-                    state=InstanceState.STARTING,
-                    since_ms=self._calendar_ms(now),
-                    checkpoint=assigned.resume_from,
-                )
-                self._held[instance] = Held(status, told_at=now)
-                to_start.append(assigned)
-                news.append(status)
-        return to_start, to_stop, news
+            if assigned is not None and assigned.epoch > held.status.epoch and held.status.state.is_over:
+                del self._held[instance]
+        return to_stop, news
+
+    def _take_up(self, assigned: Assignment, now: float) -> Held:
+        """Return the record of an epoch that is new here; its first status is told as number 1."""
+        status = InstanceStatus(
+            instance=assigned.instance,
+            epoch=assigned.epoch,
+            run=assigned.run,
+            seq=0,
+            state=InstanceState.STARTING,
+            since_ms=self._calendar_ms(now),
+            checkpoint=assigned.resume_from,
+        )
+        return Held(status, told_at=now)
+
+    def _enter(self, held: Held, state: InstanceState, now: float) -> InstanceStatus:
+        """Put an instance that does not run into another state, and return what to tell of it."""
+        cause = ISOLATED_CAUSE if state is InstanceState.ISOLATED else ""
+        held.stop_asked = held.is_parked = False
+        held.status = attrs.evolve(held.status, state=state, since_ms=self._calendar_ms(now), endpoint="", cause=cause)
+        return self._tell(held, now)
+
+    # --- at-most-one instances --------------------------------------------------------------------
+
+    @property
+    def has_isolated(self) -> bool:
+        """Return whether some instance waits for a proof of a quorum."""
+        return any(held.status.state is InstanceState.ISOLATED for held in self._held.values())
+
+    @property
+    def may_go_on(self) -> bool:
+        """Return whether some fenced copy runs here that was not told to stop."""
+        return any(held.may_go_on for held in self._held.values())
+
+    @property
+    def fenced_until(self) -> float:
+        """Return by when the last fenced copy, told to stop or not, has ended in any case; -inf if there is none."""
+        fences = [held.fence_at for held in self._held.values() if held.is_fenced and held.fence_at is not None]
+        return max(fences, default=float("-inf"))
+
+    def park(self) -> list[InstanceStatus]:
+        """Return the fenced copies that are to be stopped now; once they have ended they are ISOLATED."""
+        parked = [held for _, held in sorted(self._held.items()) if held.may_go_on]
+        for held in parked:
+            held.stop_asked = held.is_parked = True
+        return [held.status for held in parked]
+
+    def renew(self, until: float, *, slack_s: float) -> bool:
+        """Move the fences to `until`; return whether that is worth telling: some of them moves by more than a slack.
+
+        Never the fence of a copy that was told to stop: somebody may wait for its end.
+        """
+        going_on = [held for held in self._held.values() if held.may_go_on]
+        if not any(held.fence_at is not None and held.fence_at + slack_s < until for held in going_on):
+            return False
+        for held in going_on:
+            held.fence_at = until
+        return True
+
+    # --- what the runner says ---------------------------------------------------------------------
 
     def report(
         self,
@@ -106,6 +212,10 @@ class LocalInstances:
         if held is None or held.status.epoch != epoch or held.status.state.is_over:
             return None
         before = held.status
+        if before.state is InstanceState.ISOLATED:
+            return None  # nothing runs, so this was said before it had ended
+        if state is InstanceState.STOPPED and held.is_parked:
+            state = InstanceState.ISOLATED
         after = attrs.evolve(
             before,
             state=before.state if state is None else state,
@@ -117,6 +227,9 @@ class LocalInstances:
         if after == before:
             return None
         held.is_ahead = True
+        if after.state is InstanceState.ISOLATED:
+            held.status = after
+            return self._enter(held, after.state, now)
         if after.state is not before.state:
             after = attrs.evolve(after, since_ms=self._calendar_ms(now))
         held.status = after

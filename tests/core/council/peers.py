@@ -219,6 +219,11 @@ class Peer:
         return entries_of(self.council.log, self.council.log.base.index + 1)
 
 
+def answers(peer: Peer) -> list[AppendReply]:
+    """Return what a follower has replied, without the numbers of its replies."""
+    return [attrs.evolve(message, token=0) for message in peer.said() if isinstance(message, AppendReply)]
+
+
 def entries_of(log: Log, first: int) -> tuple[Entry, ...]:
     """Return all entries from `first` on, which may take several messages."""
     found: tuple[Entry, ...] = ()

@@ -18,6 +18,7 @@ from tests.core.council.peers import (
     Peer,
     Sent,
     Table,
+    answers,
     append,
     entry,
     founding,
@@ -164,13 +165,13 @@ def test_a_follower_commits_no_further_than_its_log_is_known_to_agree() -> None:
 def test_a_follower_that_lacks_entries_says_where_its_log_ends() -> None:
     peer = Peer("b", saved_after([founding("abc")]))
     peer.hear("a", append(1, [entry(9, 1)], prev=(1, 8)), 0.0)
-    assert peer.said() == [ack(1, 1, success=False)]
+    assert answers(peer) == [ack(1, 1, success=False)]
 
 
 def test_a_follower_refuses_entries_after_one_that_it_does_not_have() -> None:
     peer = Peer("b", saved_after([founding("abc"), entry(2, 1)]))
     peer.hear("a", append(3, [entry(3, 3)], prev=(2, 2)), 0.0)
-    assert peer.said() == [ack(3, 1, success=False)]
+    assert answers(peer) == [ack(3, 1, success=False)]
     assert peer.council.log.last_index == 2
 
 
@@ -228,7 +229,7 @@ def test_a_snapshot_of_an_older_term_is_refused() -> None:
     table.elect("a")
     peer = Peer("b", saved_after([founding("abc")], term=5))
     peer.hear("a", Snapshot(term=2, voter=MEMORY, round=1, plan=table["a"].plan), 0.0)
-    assert peer.said() == [ack(5, 1, success=False)]
+    assert answers(peer) == [ack(5, 1, success=False)]
     assert peer.council.log.commit == 0
 
 
@@ -238,7 +239,7 @@ def test_a_snapshot_that_says_nothing_new_is_acked_all_the_same() -> None:
     old = Snapshot(term=2, voter=MEMORY, round=3, plan=table["b"].plan)
     table.peers["b"].take()
     table.peers["b"].hear("a", old, table.now)
-    assert table.peers["b"].said() == [ack(2, 2, beat=3)]
+    assert answers(table.peers["b"]) == [ack(2, 2, beat=3)]
 
 
 # --- what breaks the rules ------------------------------------------------------------------------
@@ -273,7 +274,7 @@ def test_a_second_leader_of_the_own_term_is_refused_and_counted() -> None:
 def test_a_leader_of_an_older_term_is_told_of_the_newer() -> None:
     peer = Peer("b", saved_after([founding("abc")], term=5))
     peer.hear("a", append(4, [entry(2, 4)]), 0.0)
-    assert peer.said() == [ack(5, 1, success=False)]
+    assert answers(peer) == [ack(5, 1, success=False)]
     assert peer.council.mark.leader == ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from random import Random
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
@@ -22,6 +23,9 @@ from swimstream.wire.messages import Ack, Message, Nack, Ping, PingRequest
 from swimstream.wire.seal import PLAIN
 from tests.core.membership.views import address_of, alive, dead, hear, held, left, suspect, view
 
+if TYPE_CHECKING:
+    from swimstream.wire.council_messages import Beacon
+
 MARK = PlanMark(term=0, leader="", index=0)
 INTERVAL_S, TIMEOUT_S = LOCAL.probe_interval_s, LOCAL.probe_timeout_s
 
@@ -36,8 +40,19 @@ class Bench:
         self.outbox = Outbox(packet_bytes_max=1_200, piggyback=lambda _: [], counters=self.counters, envelopes=PLAIN)
         self.outbox.identify(self.membership.run, 0)
         self.streams: list[Effect] = []
+        self.beacon: Beacon | None = None
+        """What `a` would say of a quorum."""
+        self.proofs: list[tuple[Beacon, float]] = []
+        """What it was told of one, and when it had asked."""
         self.detector = Detector(
-            self.membership, self.outbox, timing=LOCAL, rng=Random(1), counters=self.counters, mark=lambda: MARK
+            self.membership,
+            self.outbox,
+            timing=LOCAL,
+            rng=Random(1),
+            counters=self.counters,
+            mark=lambda: MARK,
+            beacon=lambda _: self.beacon,
+            beacon_heard=lambda beacon, asked_at: self.proofs.append((beacon, asked_at)),
         )
 
     def ack(self, by: Run, ack: Ack, *, stream: int | None = None) -> None:
@@ -242,7 +257,7 @@ def test_doubt_stretches_the_round_and_its_time_out(score: int) -> None:
 
 def test_a_ping_of_a_member_is_answered_at_the_address_of_the_member() -> None:
     bench = Bench("b")
-    bench.detector.receive_ping(Run("b", 1), Ping(seq=7, target=Run("a", 1), mark=MARK), None)
+    bench.detector.receive_ping(Run("b", 1), Ping(seq=7, target=Run("a", 1), mark=MARK), None, bench.now)
     [(to, ack)] = bench.sent()
     assert (to, seq_of(ack)) == ("b", 7)
 
@@ -250,7 +265,7 @@ def test_a_ping_of_a_member_is_answered_at_the_address_of_the_member() -> None:
 @pytest.mark.parametrize(("sender", "target"), [("b", Run("a", 2)), ("b", Run("c", 1)), ("z", Run("a", 1))])
 def test_a_ping_for_another_run_or_by_a_stranger_is_ignored_and_counted(sender: str, target: Run) -> None:
     bench = Bench("b")
-    bench.detector.receive_ping(Run(sender, 1), Ping(seq=7, target=target, mark=MARK), None)
+    bench.detector.receive_ping(Run(sender, 1), Ping(seq=7, target=target, mark=MARK), None, bench.now)
     assert bench.sent() == []
     assert bench.counters["pings_ignored"] == 1
 
@@ -477,7 +492,7 @@ def test_the_stream_is_closed_with_its_round() -> None:
 
 def test_a_ping_by_stream_is_answered_on_that_stream() -> None:
     bench = Bench("b")
-    bench.detector.receive_ping(Run("b", 1), Ping(seq=7, target=bench.membership.run, mark=MARK), -3)
+    bench.detector.receive_ping(Run("b", 1), Ping(seq=7, target=bench.membership.run, mark=MARK), -3, bench.now)
     assert bench.sent() == []
     (answer,) = bench.streams
     assert isinstance(answer, SendFrame)
@@ -514,7 +529,7 @@ def asked_after(bench: Bench, ping: Ping, at: float) -> float:
 
 def test_an_own_ack_says_where_this_node_stands() -> None:
     bench = Bench("b")
-    bench.detector.receive_ping(Run("b", 1), Ping(seq=7, target=Run("a", 1), mark=MARK), None)
+    bench.detector.receive_ping(Run("b", 1), Ping(seq=7, target=Run("a", 1), mark=MARK), None, bench.now)
     [(_, ack)] = bench.sent()
     assert isinstance(ack, Ack)
     assert ack.coordinate is not None
@@ -748,7 +763,7 @@ def test_the_probe_under_way_ends_with_the_run_that_made_it() -> None:
 def test_an_earlier_run_that_pings_by_stream_is_told_who_has_taken_over(boot: int, *, is_told: bool) -> None:
     """Nobody answers it any more. Else it would hold everybody for dead before it hears why."""
     bench = Bench("b")
-    bench.detector.receive_ping(Run("b", boot), Ping(seq=7, target=bench.membership.run, mark=MARK), -3)
+    bench.detector.receive_ping(Run("b", boot), Ping(seq=7, target=bench.membership.run, mark=MARK), -3, bench.now)
     bench.sent()
     told = [
         message
@@ -761,7 +776,7 @@ def test_an_earlier_run_that_pings_by_stream_is_told_who_has_taken_over(boot: in
 
 def test_an_earlier_run_that_pings_by_datagram_is_not_answered_since_it_has_no_address() -> None:
     bench = Bench("b")
-    bench.detector.receive_ping(Run("b", 0), Ping(seq=7, target=bench.membership.run, mark=MARK), None)
+    bench.detector.receive_ping(Run("b", 0), Ping(seq=7, target=bench.membership.run, mark=MARK), None, bench.now)
     assert bench.sent() == []
     assert bench.streams == []
 

@@ -1,0 +1,175 @@
+"""What runs on this worker, and by which authority: the plan, the proofs of a quorum and the local instances joined.
+
+An at-most-one instance runs only while this run can prove that a quorum stood less than L ago (`Plan.isolation_ms`;
+see `council/authority.py`), counted from the proof's `issued`:
+
+- up to `START_SHARE` of L it may be started, else it is ISOLATED and waits;
+- at `STOP_SHARE` of L it is asked to stop, so that it has ended in good order before L is over;
+- at L its own runner ends it (rule 13), whatever this process is doing then: that time is its fence, which moves with
+  every newer proof.
+
+The order within one turn matters: first the plan is followed, then fences are renewed. A run that learns from one
+packet that an instance was taken from it, and of a newer proof, must not renew that instance.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swimstream.core.council.asking import Asking
+from swimstream.core.effects import Notify, RenewFence, StartInstance, StopInstance
+from swimstream.events import IsolationChanged
+from swimstream.model.job import AT_MOST_ONE
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from swimstream.config import Timing
+    from swimstream.core.rooms import Rooms
+    from swimstream.model.identity import InstanceId
+    from swimstream.model.plan import Assignment
+
+FOREVER = float("inf")
+START_SHARE = 0.5
+"""An at-most-one instance is started with a proof that is younger than this share of L: later it hardly pays."""
+STOP_SHARE = 0.8
+"""It is asked to stop when the proof is older than this one; what is left is for stopping in good order."""
+RENEW_SHARE = 0.05
+"""Fences are moved once it is by more than this share of L: the runners need not hear of every proof."""
+
+
+class Hosting:
+    """What one worker runs. `settle` is called after every input, once the plan has been followed."""
+
+    def __init__(self, rooms: Rooms, *, timing: Timing, rng: Random, now: float) -> None:
+        """Begin with nothing that runs."""
+        self._rooms = rooms
+        self._asking = Asking(rng=rng, pause_s=timing.probe_timeout_s, now=now)
+        self._known_since = FOREVER
+        """Since when this worker knows L: before, there was nothing to ask for."""
+        self._is_leaving = False
+        self._has_ended = False
+        self.is_isolated = False
+        """Whether this worker has known of no quorum for longer than L."""
+
+    # --- time -------------------------------------------------------------------------------------
+
+    @property
+    def _isolation_s(self) -> float:
+        """Return L. It is the plan's, the same for everybody (rule 7), and 0 while it is not set."""
+        return self._rooms.council.plan.isolation_ms / 1_000
+
+    @property
+    def _usable_at(self) -> float:
+        return self._rooms.council.authority.usable_at
+
+    def authority_age_s(self, now: float) -> float:
+        """Return how old the newest proof of a quorum is that this run may use, infinity if it has none."""
+        return now - self._usable_at
+
+    def fire_timers(self, now: float) -> None:
+        """Ask for a newer proof if that is due; what has run out is seen to in `settle`."""
+        if self._ask_at() > now:
+            return
+        membership = self._rooms.membership
+        others = [member for member in membership.table.live() if member.run != membership.run]
+        member = self._asking.choose(others, self._rooms.council.plan.council, now)
+        if member is not None:
+            self._rooms.counters["authority_asked"] += 1
+            self._rooms.outbox.send(member.profile.address, self._rooms.council.authority.request(now))
+
+    def next_deadline(self) -> float:
+        """Return when something is due though nothing has come in."""
+        if self._has_ended or not self._isolation_s:
+            return FOREVER
+        stop_at = self._usable_at + STOP_SHARE * self._isolation_s if self._rooms.local.may_go_on else FOREVER
+        isolated_at = self._isolated_at() if not self.is_isolated else FOREVER
+        return min(self._ask_at(), stop_at, isolated_at)
+
+    def _ask_at(self) -> float:
+        if self._has_ended or not self._isolation_s or not self._rooms.membership.is_announced:
+            return FOREVER
+        is_hosting = self._rooms.local.may_go_on or self._rooms.local.has_isolated
+        return self._asking.due_at(self._usable_at, self._isolation_s, is_hosting=is_hosting)
+
+    def _isolated_at(self) -> float:
+        return max(self._usable_at, self._known_since) + self._isolation_s
+
+    # --- the plan ---------------------------------------------------------------------------------
+
+    def follow_plan(self, now: float) -> None:
+        """Start what the plan gives to this run, as far as it may run; stop what it does not."""
+        rooms, plan = self._rooms, self._rooms.council.plan
+        run = rooms.membership.run
+        rooms.council.authority.review(plan, run)
+        assignments = {} if self._has_ended else plan.assignments
+        ours = [instance for instance, assigned in assignments.items() if assigned.run == run]
+        fenced = {instance for instance in ours if plan.guarantee_of(instance) == AT_MOST_ONE}
+        if self._is_leaving and fenced:
+            assignments = {instance: held for instance, held in assignments.items() if instance not in fenced}
+        fence_at = self._usable_at + self._isolation_s if self._may_start(now) else None
+        to_start, to_stop, news = rooms.local.follow_plan(run, assignments, now, fenced=fenced, fence_at=fence_at)
+        for status in to_stop:
+            rooms.outbox.put(StopInstance(status.instance, status.epoch))
+        for status in news:
+            rooms.tell_status(status)
+        for assigned in to_start:
+            self._start(assigned, fence_at if assigned.instance in fenced else None)
+
+    def _start(self, assigned: Assignment, fence_at: float | None) -> None:
+        instance: InstanceId = assigned.instance
+        job = self._rooms.council.plan.jobs[instance.job]
+        self._rooms.outbox.put(
+            StartInstance(
+                instance=instance,
+                epoch=assigned.epoch,
+                spec=job.operator(instance.operator),
+                inputs=job.inputs_of(instance.operator),
+                outputs=job.outputs_of(instance.operator),
+                resume_from=assigned.resume_from,
+                fence_at=fence_at,
+            )
+        )
+
+    def _may_start(self, now: float) -> bool:
+        return bool(self._isolation_s) and now < self._usable_at + START_SHARE * self._isolation_s
+
+    # --- authority --------------------------------------------------------------------------------
+
+    def settle(self, now: float) -> None:
+        """Act on what has become of the proofs: stop what runs out, start what may run again, move the fences."""
+        if self._has_ended or not self._isolation_s:
+            return
+        rooms = self._rooms
+        if self._known_since == FOREVER:
+            self._known_since = now
+        rooms.council.authority.review(rooms.council.plan, rooms.membership.run)
+        if now >= self._usable_at + STOP_SHARE * self._isolation_s:
+            for status in rooms.local.park():
+                rooms.counters["instances_isolated"] += 1
+                rooms.outbox.put(StopInstance(status.instance, status.epoch))
+        elif rooms.local.has_isolated and self._may_start(now):
+            self.follow_plan(now)
+        until = self._usable_at + self._isolation_s
+        if rooms.local.renew(until, slack_s=RENEW_SHARE * self._isolation_s):
+            rooms.outbox.put(RenewFence(until))
+        is_isolated = now >= self._isolated_at()
+        if is_isolated is not self.is_isolated:
+            self.is_isolated = is_isolated
+            rooms.outbox.put(Notify(IsolationChanged(is_isolated, self.authority_age_s(now))))
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def begin_leaving(self, now: float) -> None:
+        """Stop the at-most-one instances, and take up none any more: their end is to be told before the goodbye."""
+        self._is_leaving = True
+        self.follow_plan(now)
+
+    def ended_at(self) -> float:
+        """Return by when all at-most-one instances have ended in any case; -inf if they have."""
+        return self._rooms.local.fenced_until
+
+    def end(self, now: float) -> None:
+        """Stop everything: this worker takes part no more."""
+        self._has_ended = True
+        self.follow_plan(now)
