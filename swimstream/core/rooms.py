@@ -132,6 +132,7 @@ def _open_council(
     config: NodeConfig,
     membership: Membership,
     outbox: Outbox,
+    statuses: StatusTable,
     *,
     saved: Saved,
     rng: Random,
@@ -147,6 +148,7 @@ def _open_council(
         counters=counters,
         address_of=membership.table.address_of,
         now=now,
+        has_ended=statuses.has_ended,
     )
 
 
@@ -193,7 +195,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         envelopes=envelopes,
     )
     statuses = StatusTable(counters)
-    council = _open_council(config, membership, outbox, saved=saved, rng=rng, counters=counters, now=now)
+    council = _open_council(config, membership, outbox, statuses, saved=saved, rng=rng, counters=counters, now=now)
     detector = Detector(membership, outbox, timing=timing, rng=rng, counters=counters, mark=lambda: council.mark)
     conversation = Conversation(membership, outbox, config=config, counters=counters)
     conversation.serve(KEYS_TOPIC, KeyService(envelopes.ring, outbox, counters=counters).answer)

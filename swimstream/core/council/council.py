@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
+from swimstream.core.council.guard import MoveGuard, no_end_known
 from swimstream.core.council.leading import Leadership
 from swimstream.core.council.log import Log
 from swimstream.core.council.pulls import answer_to
@@ -39,9 +40,8 @@ if TYPE_CHECKING:
     from swimstream.core.effects import Saved
     from swimstream.core.outbox import Outbox
     from swimstream.model.changes import Change
-    from swimstream.model.identity import Address, Run
+    from swimstream.model.identity import Address, InstanceId, Run
     from swimstream.wire.messages import Message
-
 
 TERM_JUMP_MAX = 2**32
 
@@ -69,6 +69,7 @@ class Council:
         counters: Counter[str],
         address_of: Callable[[str], Address | None],
         now: float,
+        has_ended: Callable[[InstanceId, int], bool] = no_end_known,
     ) -> None:
         """Take up what the state directory held.
 
@@ -86,6 +87,7 @@ class Council:
         self._rng = rng
         self._counters = counters
         self._address_of = address_of
+        self.guard = MoveGuard(self.log, has_ended, counters=counters)
         self._votes: set[Seat] = set()
         self._leadership: Leadership | None = None
         """Set exactly while the role is LEADER."""
@@ -160,6 +162,7 @@ class Council:
         self._known_leader = (self._name, self.term)
         self._election_at = float("inf")
         self._leadership = Leadership(self._seat, self.term, self.log, self._tell, timing=self._timing, now=now)
+        self.guard.take_office(now)
         self.propose([Noop()], now)
 
     def step_down(self, now: float) -> None:
@@ -237,12 +240,13 @@ class Council:
     # --- leading (Raft §5.3, §5.4.2): see leading.py ----------------------------------------------
 
     def propose(self, changes: Sequence[Change], now: float) -> None:
-        """Append changes, at least one, to the log and send them to the council. Only the leader may."""
+        """Append changes, as far as the guard admits them, and send them to the council. Only the leader may."""
         assert self._leadership is not None
-        self._leadership.append(changes)
-        self._persist_log()
-        self._leadership.send_entries()
-        self._advance_commit(self._leadership, now)
+        if admitted := self.guard.admit(changes, now):
+            self._leadership.append(admitted)
+            self._persist_log()
+            self._leadership.send_entries()
+            self._advance_commit(self._leadership, now)
 
     def receive_append_reply(self, sender: Run, reply: AppendReply, now: float) -> None:
         """Learn how far a follower has come."""
@@ -253,9 +257,9 @@ class Council:
             self._advance_commit(self._leadership, now)
 
     def _advance_commit(self, leadership: Leadership, now: float) -> None:
-        index = leadership.committable()
-        if index > self.log.commit:
+        if (index := leadership.committable()) > self.log.commit:
             self._commit_to(index)
+            self.guard.note_commit(now)
             leadership.heartbeat_at = now  # followers learn of the commit at once, not a heartbeat later
 
     # --- following (Raft §5.3, §7) ----------------------------------------------------------------
@@ -320,8 +324,7 @@ class Council:
 
     def receive_pull(self, sender: Run, pull: PlanPull) -> None:
         """Give committed entries, or the whole plan to who is too far behind."""
-        answer = answer_to(pull, self.log, term=self.term, voter=self._seat.voter)
-        if answer is not None:
+        if answer := answer_to(pull, self.log, term=self.term, voter=self._seat.voter):
             self._tell(sender.name, answer)
 
     def receive_plan_entries(self, given: PlanEntries, now: float) -> None:
@@ -388,11 +391,10 @@ class Council:
         self._tell(leader.name, reply)
 
     def _tell(self, name: str, message: Message) -> None:
-        address = self._address_of(name)
-        if address is None:
-            self._counters["council_unreachable"] += 1
-        else:
+        if address := self._address_of(name):
             self._outbox.send(address, message)
+        else:
+            self._counters["council_unreachable"] += 1
 
     def _election_timeout_s(self) -> float:
         return self._timing.election_timeout_s_min * (1 + self._rng.random())
