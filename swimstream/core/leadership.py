@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from swimstream.core.effects import Notify
-from swimstream.core.recovery.recovery import Patience, Recovery, Situation
+from swimstream.core.recovery.recovery import Recovery
+from swimstream.core.recovery.situation import Patience, Situation
 from swimstream.core.stewardship import Stewardship
 from swimstream.events import LeaderChanged
+from swimstream.model.changes import SetAuthority
 
 if TYPE_CHECKING:
     from swimstream.config import Timing
@@ -34,7 +37,7 @@ class Leadership:
             self._seen = (council.mark.leader, council.mark.term)
             self._rooms.outbox.put(Notify(LeaderChanged(*self._seen)))
         if council.is_leader and self._recovery is None:
-            self._recovery = Recovery(self._patience())
+            self._recovery = Recovery(self._patience(), authority=self._authority())
             self._stewardship = Stewardship(self._rooms, self._timing, now=now)
             self._rooms.must_decide = True
         elif not council.is_leader:
@@ -52,6 +55,7 @@ class Leadership:
             plan=rooms.council.plan,
             members=rooms.members_by_name(),
             statuses=rooms.statuses.by_instance(),
+            stopped_at=rooms.council.guard.stopped_at,
             now=now,
         )
         changes = self._recovery.decide(situation)
@@ -75,3 +79,10 @@ class Leadership:
         timing = self._timing
         longest_s = timing.suspicion_mult * timing.suspicion_max_mult * timing.probe_interval_s
         return Patience(accept_s=timing.accept_timeout_s, absence_s=2 * longest_s + timing.sync_interval_s)
+
+    def _authority(self) -> SetAuthority:
+        """Return this leader's own values; they matter only until the plan has any."""
+        timing = self._timing
+        return SetAuthority(
+            isolation_ms=math.ceil(timing.isolation_timeout_s * 1_000), drift_ppm=math.ceil(timing.clock_drift * 1e6)
+        )

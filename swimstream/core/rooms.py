@@ -111,6 +111,7 @@ def _open_council(
     config: NodeConfig,
     membership: Membership,
     outbox: Outbox,
+    statuses: StatusTable,
     *,
     saved: Saved,
     rng: Random,
@@ -126,6 +127,7 @@ def _open_council(
         counters=counters,
         address_of=membership.table.address_of,
         now=now,
+        has_ended=statuses.has_ended,
     )
 
 
@@ -189,7 +191,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         envelopes=envelopes,
     )
     statuses = StatusTable(counters)
-    council = _open_council(config, membership, outbox, saved=saved, rng=rng, counters=counters, now=now)
+    council = _open_council(config, membership, outbox, statuses, saved=saved, rng=rng, counters=counters, now=now)
     detector = _detector(membership, outbox, council, timing=timing, rng=rng, counters=counters)
     conversation = Conversation(membership, outbox, config=config, counters=counters)
     conversation.serve(KEYS_TOPIC, KeyService(envelopes.ring, outbox, counters=counters).answer)

@@ -9,14 +9,15 @@ import attrs
 from swimstream.config import FRAME_BYTES_MAX
 from swimstream.core.effects import Answer
 from swimstream.model.changes import SubmitJob
-from swimstream.model.job import JobSpec
+from swimstream.model.job import AT_LEAST_ONE, JobSpec
+from swimstream.model.member import too_old
 from swimstream.model.plan import INSTANCES_MAX
 from swimstream.wire.codec import encode_message
 from swimstream.wire.council_messages import ERROR_BYTES_MAX, Propose, ProposeReply
 from swimstream.wire.plan_codec import encode_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from swimstream.core.council.council import Council
     from swimstream.core.membership.membership import Membership
@@ -145,8 +146,9 @@ def conflict(job: JobSpec, plan: Plan) -> str:
 
 
 def faults(job: JobSpec, plan: Plan, members: Iterable[Member]) -> str:
-    """Return why a leader refuses `job`: it conflicts with the plan, or no live worker runs one of its kinds."""
-    error = conflict(job, plan)
+    """Return why a leader refuses `job`: it conflicts with the plan, or the live workers cannot do what it asks for."""
+    members = tuple(members)
+    error = conflict(job, plan) or _guarantee_faults(job, too_old(members))
     if error:
         return error
     kinds = {kind for member in members for kind in member.profile.kinds}
@@ -157,3 +159,14 @@ def faults(job: JobSpec, plan: Plan, members: Iterable[Member]) -> str:
         if spec.kind not in kinds
     )
     return error if len(error.encode()) <= ERROR_BYTES_MAX else error[: ERROR_BYTES_MAX // 4] + " …"
+
+
+def _guarantee_faults(job: JobSpec, older: Sequence[str]) -> str:
+    """Return why the guarantees of `job` cannot be kept: who knows none could not even read the plan any more."""
+    for position, spec in enumerate(job.operators if older else ()):
+        where = f"operators[{position}]"
+        if spec.instances != AT_LEAST_ONE:
+            return f"{where}.instances: {spec.instances!r} cannot be kept while {older[0]} of an older version is alive"
+        if spec.hold_for_s:
+            return f"{where}.hold_for_s: it cannot be kept while {older[0]} of an older version is alive"
+    return ""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import enum
+from typing import TYPE_CHECKING
 
 import attrs
 
 from swimstream.model.identity import Address, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 KINDS_MAX = 64
 CAPACITY_MAX = 1_024
@@ -46,6 +50,8 @@ NOTHING_SEEN = Evidence()
 SPEAKS = 3
 """What this version understands: 2 adds `SyncCheck`, tags, broadcasts, queries and messages; 3 guarantees, authority
 and changes of the council."""
+SPEAKS_GUARANTEES = 3
+"""From this level on a worker keeps guarantees, and understands a plan in which runs are held."""
 
 
 @attrs.frozen(kw_only=True)
@@ -91,3 +97,8 @@ class Member:
         names = sorted({*self.accusers, accuser})
         seen = {accuser: evidence} | {name: self.evidence_of(name) for name in self.accusers}
         return attrs.evolve(self, accusers=tuple(names), evidence=tuple(seen[name] for name in names))
+
+
+def too_old(members: Iterable[Member]) -> list[str]:
+    """Return the names of the live members that know no guarantees: a plan that speaks of any, they refuse."""
+    return [each.run.name for each in members if not each.state.is_gone and each.profile.speaks < SPEAKS_GUARANTEES]

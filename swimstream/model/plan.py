@@ -117,20 +117,24 @@ class Plan:
 
     def stop_index(self, held: Assignment) -> int:
         """Return the index of the oldest standing entry that stops this assignment, 0 if there is none."""
-        return min((index for index in (held.revoked, self.stops.get(held.run, 0)) if index), default=0)
+        return _stop_index(held, self.stops)
 
     def advance(self, entries: Iterable[Entry]) -> Plan:
         """Return the plan after `entries`, which must follow on `index` without a gap."""
-        draft = _Draft(self)
+        draft = PlanDraft(self)
         for entry in entries:
             draft.apply(entry)
         return draft.plan()
 
 
-class _Draft:
-    """A plan that is being changed. What it does with an entry depends on the entries before it alone."""
+class PlanDraft:
+    """A plan that is being changed. What it does with an entry depends on the entries before it alone.
+
+    What it can be asked means the same as the question to the `Plan` that it would give; asking costs no copy of it.
+    """
 
     def __init__(self, plan: Plan) -> None:
+        """Begin with `plan`, which stays as it is."""
         self._base = plan
         self._index, self._term = plan.index, plan.term
         self._cluster_id, self._council, self._seats_wanted = plan.cluster_id, plan.council, plan.seats_wanted
@@ -139,7 +143,34 @@ class _Draft:
         self._evicted, self._stops = dict(plan.evicted), dict(plan.stops)
         self._decisions = list(plan.decisions)
 
+    @property
+    def index(self) -> int:
+        """Return the index of the entry that was applied last."""
+        return self._index
+
+    def assignment_of(self, instance: InstanceId) -> Assignment | None:
+        """Return where `instance` belongs, None if it was never given to anybody."""
+        return self._assignments.get(instance)
+
+    def guarantee_of(self, instance: InstanceId) -> str:
+        """Return the guarantee of `instance`, or nothing if no job has it: an assignment of it changes nothing."""
+        job = self._jobs.get(instance.job)
+        return job.operator(instance.operator).instances if job is not None and job.has(instance) else ""
+
+    def is_evicted(self, run: Run) -> bool:
+        """Return whether `run` was declared gone for good."""
+        return self._evicted.get(run.name, -1) >= run.boot
+
+    def is_held(self, run: Run) -> bool:
+        """Return whether `run` may not renew its authority."""
+        return run in self._stops or self.is_evicted(run)
+
+    def stop_index(self, held: Assignment) -> int:
+        """Return the index of the oldest standing entry that stops this assignment, 0 if there is none."""
+        return _stop_index(held, self._stops)
+
     def plan(self) -> Plan:
+        """Return what has become of the plan."""
         return attrs.evolve(
             self._base,
             index=self._index,
@@ -157,6 +188,7 @@ class _Draft:
         )
 
     def apply(self, entry: Entry) -> None:
+        """Change the plan by one entry, which must follow on the last one."""
         assert entry.index == self._index + 1, "entries are applied in order, without a gap"
         self._index, self._term = entry.index, entry.term
         match entry.change:
@@ -171,10 +203,10 @@ class _Draft:
             case Evict(run=run):
                 self._evict(run)
             case Hold(run=run):
-                if self._evicted.get(run.name, -1) < run.boot:
+                if not self.is_evicted(run):
                     self._stops.setdefault(run, self._index)
             case Release(run=run):
-                if self._evicted.get(run.name, -1) < run.boot:
+                if not self.is_evicted(run):
                     self._stops.pop(run, None)
             case Conclude(instance=instance, epoch=epoch):
                 held = self._assignments.get(instance)
@@ -213,7 +245,7 @@ class _Draft:
         )
         if before is not None:
             self._forget_stop_of(before.run)
-        if self._evicted.get(made.run.name, -1) >= made.run.boot and self._must_stop(made.run):
+        if self.is_evicted(made.run) and self._must_stop(made.run):
             self._stops.setdefault(made.run, self._index)  # no leader does that; but then it stops from here on
 
     def _evict(self, run: Run) -> None:
@@ -243,9 +275,13 @@ class _Draft:
 
     def _forget_stop_of(self, run: Run) -> None:
         """Drop the stop of a run that is gone for good once nobody waits for its end any more."""
-        is_gone = run in self._stops and self._evicted.get(run.name, -1) >= run.boot
+        is_gone = run in self._stops and self.is_evicted(run)
         if is_gone and not self._must_stop(run):
             del self._stops[run]
+
+
+def _stop_index(held: Assignment, stops: Mapping[Run, int]) -> int:
+    return min((index for index in (held.revoked, stops.get(held.run, 0)) if index), default=0)
 
 
 def describe(entry: Entry) -> Decision:

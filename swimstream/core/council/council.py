@@ -15,6 +15,7 @@ from swimstream.core.council.authority import Authority
 from swimstream.core.council.changing import admitted
 from swimstream.core.council.elections import Elections
 from swimstream.core.council.following import Following
+from swimstream.core.council.guard import MoveGuard, no_end_known
 from swimstream.core.council.leading import Leadership, Transfer
 from swimstream.core.council.recovering import begin_recovery, recovery_refusal
 from swimstream.core.council.standing import Role, Standing
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from swimstream.core.effects import Saved
     from swimstream.core.outbox import Outbox
     from swimstream.model.changes import Change, Entry
-    from swimstream.model.identity import Address, Run
+    from swimstream.model.identity import Address, InstanceId, Run
     from swimstream.model.plan import Plan
     from swimstream.wire.council_messages import (
         Append,
@@ -59,6 +60,7 @@ class Council:
         counters: Counter[str],
         address_of: Callable[[str], Address | None],
         now: float,
+        has_ended: Callable[[InstanceId, int], bool] = no_end_known,
     ) -> None:
         """Take up what the state directory held; see `Standing`."""
         self._standing = Standing(
@@ -68,6 +70,7 @@ class Council:
         self.authority = Authority(rng=rng, counters=counters)
         """What this peer knows of a quorum."""
         self._following = Following(self._standing, self.authority, now=now)
+        self.guard = MoveGuard(self._standing.log, has_ended, counters=counters)
 
     # --- views ------------------------------------------------------------------------------------
 
@@ -169,12 +172,14 @@ class Council:
         standing = self._standing
         office = Leadership(standing.seat, standing.term, standing.log, standing.tell, timing=standing.timing, now=now)
         standing.become_leader(office)
+        self.guard.take_office(now)
         self.propose([Noop()], now)
 
     def propose(self, changes: Sequence[Change], now: float) -> None:
         """Append changes, at least one, to the log and send them to the council. Only the leader may.
 
-        Left out and counted: everything while another is about to lead, and what `changing.py` does not let in.
+        Left out and counted: everything while another is about to lead, and what `changing.py` or the guard of moves
+        does not let in.
         """
         standing, leadership = self._standing, self._standing.leadership
         assert leadership is not None
@@ -182,6 +187,7 @@ class Council:
             standing.counters["proposals_refused"] += len(changes)
             return
         chosen = admitted(changes, self.log, term=standing.term, counters=standing.counters)
+        chosen = self.guard.admit(chosen, now)
         if not chosen:
             return
         leadership.append(chosen)
@@ -202,6 +208,7 @@ class Council:
         index = leadership.committable()
         if index > self.log.commit:
             self._standing.commit_to(index)
+            self.guard.note_commit(now)
             leadership.heartbeat_at = now  # followers learn of the commit at once, not a heartbeat later
             if not self.has_seat and self.log.is_council_settled:
                 self._standing.counters["leaders_unseated"] += 1

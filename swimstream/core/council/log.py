@@ -92,6 +92,10 @@ class Log:
             chosen.append(entry)
         return tuple(chosen)
 
+    def tail(self) -> tuple[Entry, ...]:
+        """Return the entries that are not committed."""
+        return tuple(self._entries[self.commit - self.base.index :])
+
     def _holds(self, entry: Entry) -> bool:
         position = entry.index - self.base.index - 1
         return 0 <= position < len(self._entries) and self._entries[position] == entry

@@ -4,164 +4,149 @@ Only the leader asks, and only the leader commits what comes out; nobody acts be
 its reason and its evidence. A missing status is never taken for a death: an assignment counts as not taken up
 only after the leader itself has waited for it, so a new leader starts all such waits anew.
 
-- A run is evicted when it is declared dead or has left, when a later run of its name is here, or when the plan
-  names it and it has not been seen for `absence_s` (a worker that died while nobody was left to remember it).
-- An instance is assigned when it has no run, its run is evicted, it has failed or was stopped by its worker (after
-  a growing delay), or its worker does not take it up in time.
+- What is done about the runs of workers: `workers.py`.
+- An instance is assigned when it has no run, its run is evicted or away, it has failed or was stopped by its worker
+  (after a growing delay), or its worker does not take it up in time.
+- An at-most-one instance that is not taken up in time is revoked first; and none is given to another run before its
+  copy has ended for good, or the run has been stopped for so long that it cannot act any more. The guard at the log
+  (`council/guard.py`) checks that again; what is decided here is when to ask for it.
 - An instance that has finished is concluded and never executed again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import attrs
-
 from swimstream.core.recovery.placement import place
-from swimstream.model.changes import EVIDENCE_ITEMS_MAX, Assign, Change, Conclude, Evict
-from swimstream.model.identity import InstanceId
-from swimstream.model.member import Member, MemberState
-from swimstream.model.plan import Assignment, Plan
-from swimstream.model.status import InstanceState, InstanceStatus
+from swimstream.core.recovery.waiting import FOREVER, Wait, Waits
+from swimstream.core.recovery.workers import review_workers, waits_for_worker
+from swimstream.model.changes import Assign, Change, Conclude, Revoke, SetAuthority
+from swimstream.model.job import AT_MOST_ONE, PINNED
+from swimstream.model.member import too_old
+from swimstream.model.status import InstanceState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
-    from swimstream.model.identity import Run
+    from swimstream.core.recovery.situation import Patience, Situation
+    from swimstream.core.recovery.workers import Workers
+    from swimstream.model.identity import InstanceId, Run
+    from swimstream.model.member import Member
+    from swimstream.model.plan import Assignment, Plan
 
 RESTART_DELAY_S_MIN = 0.5
 RESTART_DELAY_S_MAX = 30.0
 FAILURES_MAX = 1_000_000
-
-
-@attrs.frozen(kw_only=True)
-class Situation:
-    """All that a decision may depend on."""
-
-    plan: Plan
-    members: Mapping[str, Member]
-    statuses: Mapping[InstanceId, InstanceStatus]
-    now: float
-
-
-@attrs.frozen(kw_only=True)
-class Patience:
-    """How long to wait before the absence of something counts, seconds."""
-
-    accept_s: float
-    absence_s: float
+NOT_TAKEN_UP = "was not taken up in time"
+MAY_STILL_ACT = "its former run may still hold authority"
+WAITS_FOR_LEADER = "waits for the leader to decide"
+NO_WAITS: Mapping[InstanceId, Wait] = MappingProxyType({})
 
 
 class Recovery:
     """The decisions of one leadership. Remembers since when it has waited for what, and nothing else."""
 
-    def __init__(self, patience: Patience) -> None:
-        """Begin with no memory, as a new leader does."""
+    def __init__(self, patience: Patience, *, authority: SetAuthority) -> None:
+        """Begin with no memory, as a new leader does. `authority` is proposed if the plan has none yet."""
         self._patience = patience
-        self._waits: dict[str, float] = {}
-        self._renewed: dict[str, float] = {}
-        self._next_check_at = float("inf")
+        self._authority = authority
+        self._waits = Waits()
 
     def next_deadline(self) -> float:
         """Return when `decide` could come to another result though nothing has changed."""
-        return self._next_check_at
+        return self._waits.next_check_at
+
+    @property
+    def waits(self) -> Mapping[InstanceId, Wait]:
+        """Return the instances that the last decision has left alone, and until when."""
+        return self._waits.of_instances
 
     def decide(self, situation: Situation) -> list[Change]:
-        """Return the changes to commit now, evictions first."""
-        self._renewed = {}
-        self._next_check_at = float("inf")
-        gone = self._evictions(situation)
-        changes: list[Change] = list(gone)
-        evicted = {change.run: change for change in gone}
+        """Return the changes to commit now, those of the workers first."""
+        plan = situation.plan
+        self._waits.begin_review(situation.now)
+        changes: list[Change] = []
+        if not plan.isolation_ms and situation.may_hold():
+            changes.append(self._authority)  # rule 7: the same for everybody, so it belongs in the plan
+        workers = review_workers(situation, self._waits, self._patience)
+        changes += workers.changes
         load = Counter(
-            held.run for held in situation.plan.assignments.values() if not held.finished and held.run not in evicted
+            held.run for held in plan.assignments.values() if not held.finished and held.run not in workers.evicted
         )
-        for name in sorted(situation.plan.jobs):
-            for instance in situation.plan.jobs[name].instances():
-                changes += self._decide_instance(situation, instance, evicted, load)
-        self._waits = self._renewed
+        for name in sorted(plan.jobs):
+            for instance in plan.jobs[name].instances():
+                changes += self._decide_instance(situation, instance, workers, load)
         return changes
-
-    # --- workers ----------------------------------------------------------------------------------
-
-    def _evictions(self, situation: Situation) -> list[Evict]:
-        runs = {held.run for held in situation.plan.assignments.values() if not held.finished}
-        changes = []
-        for run in sorted(run for run in runs if not situation.plan.is_evicted(run)):
-            member = situation.members.get(run.name)
-            verdict = self._verdict(run, member, situation.now)
-            if verdict:
-                accusers = member.accusers[:EVIDENCE_ITEMS_MAX] if member is not None else ()
-                changes.append(Evict(run=run, reason=verdict, evidence=tuple(f"seen by {who}" for who in accusers)))
-        return changes
-
-    def _verdict(self, run: Run, member: Member | None, now: float) -> str:
-        """Return why `run` is gone, or nothing if it may live."""
-        if member is None or member.run.boot < run.boot:
-            waited = self._has_waited(f"absent {run}", self._patience.absence_s, now)
-            return f"not seen for {self._patience.absence_s:.0f} s" if waited else ""
-        if member.run.boot > run.boot:
-            return f"a later run is here: {member.run}"
-        if member.state is MemberState.DEAD:
-            return "declared dead"
-        return "has left" if member.state is MemberState.LEFT else ""
-
-    # --- instances --------------------------------------------------------------------------------
 
     def _decide_instance(
-        self, situation: Situation, instance: InstanceId, evicted: Mapping[Run, Evict], load: Counter[Run]
-    ) -> Iterable[Change]:
+        self, situation: Situation, instance: InstanceId, workers: Workers, load: Counter[Run]
+    ) -> list[Change]:
         held = situation.plan.assignments.get(instance)
         if held is None:
             return self._assign(situation, instance, load, reason="the job was accepted")
         if held.finished:
             return []
-        status = situation.statuses.get(instance)
-        if status is not None and status.epoch == held.epoch and status.state is InstanceState.FINISHED:
+        if situation.state_of(held) is InstanceState.FINISHED:
             return [Conclude(instance=instance, epoch=held.epoch)]
-        if held.run in evicted:
-            reason = f"{held.run.name}: {evicted[held.run].reason}"
-            return self._assign(situation, instance, load, held=held, reason=reason)
+        name = held.run.name
+        if held.run in workers.evicted:
+            return self._move(situation, held, workers, load, reason=f"{name}: {workers.evicted[held.run]}")
         if situation.plan.is_evicted(held.run):
-            return self._assign(situation, instance, load, held=held, reason=f"{held.run.name} was evicted")
-        return self._mend(situation, held, status, load)
+            return self._move(situation, held, workers, load, reason=f"{name} was evicted")
+        if held.run in workers.away:
+            gone = workers.away[held.run]
+            if waits_for_worker(held, gone, situation, self._waits):
+                return []
+            return self._move(situation, held, workers, load, reason=f"{name}: {gone.why}")
+        if held.revoked:
+            return self._move(situation, held, workers, load, reason=NOT_TAKEN_UP, elsewhere=True)
+        return self._mend(situation, held, workers, load)
 
-    def _mend(
-        self, situation: Situation, held: Assignment, status: InstanceStatus | None, load: Counter[Run]
-    ) -> Iterable[Change]:
+    def _mend(self, situation: Situation, held: Assignment, workers: Workers, load: Counter[Run]) -> list[Change]:
         """Decide about an instance whose worker lives."""
-        is_current = status is not None and status.epoch == held.epoch
-        if status is None or not is_current:
-            if not self._has_waited(f"offer {held.epoch} {held.instance}", self._patience.accept_s, situation.now):
-                return []
-            reason = "was not taken up in time"
-            return self._reassign(situation, held, load, reason=reason, failed=False, elsewhere=True)
-        match status.state:
-            case InstanceState.FAILED | InstanceState.STOPPED:
-                delay_s = min(RESTART_DELAY_S_MAX, RESTART_DELAY_S_MIN * 2 ** min(held.failures, 16))
-                if not self._has_waited(f"ended {held.epoch} {held.instance}", delay_s, situation.now):
+        match situation.state_of(held):
+            case None:
+                if not self._waits.has_waited(f"offer {held.epoch} {held.instance}", self._patience.accept_s):
                     return []
-                failed = status.state is InstanceState.FAILED
-                reason = f"failed: {status.cause}" if failed else "was stopped by its worker"
-                return self._reassign(situation, held, load, reason=reason, failed=True, elsewhere=not failed)
-            case _:
+                if situation.spec_of(held.instance).instances != AT_MOST_ONE:
+                    return self._move(situation, held, workers, load, reason=NOT_TAKEN_UP, elsewhere=True)
+                if not situation.may_hold():
+                    return []
+                # rule 12: it may have been taken up, unheard; so it is taken back and waited for like any other
+                return [Revoke(instance=held.instance, epoch=held.epoch, reason=NOT_TAKEN_UP)]
+            case InstanceState.FAILED | InstanceState.STOPPED as state:
+                delay_s = min(RESTART_DELAY_S_MAX, RESTART_DELAY_S_MIN * 2 ** min(held.failures, 16))
+                if not self._waits.has_waited(f"ended {held.epoch} {held.instance}", delay_s):
+                    return []
+                failed = state is InstanceState.FAILED
+                cause = situation.statuses[held.instance].cause
+                reason = f"failed: {cause}" if failed else "was stopped by its worker"
+                return self._move(situation, held, workers, load, reason=reason, failed=True, elsewhere=not failed)
+            case _:  # an isolated instance too has been taken up: its worker starts it again by itself
                 return []
 
-    def _reassign(
+    def _move(
         self,
         situation: Situation,
         held: Assignment,
+        workers: Workers,
         load: Counter[Run],
         *,
         reason: str,
-        failed: bool,
-        elsewhere: bool,
-    ) -> Iterable[Change]:
+        failed: bool = False,
+        elsewhere: bool = False,
+    ) -> list[Change]:
+        """Give an instance to another run, or to the same one anew, once nobody acts on its assignment any more."""
+        if situation.spec_of(held.instance).instances == AT_MOST_ONE and not situation.has_ended(held):
+            # rules 8 to 12; a release that is decided in this very review annuls the wait
+            until = FOREVER if held.run in workers.released else situation.stopped_at(held)
+            if self._waits.leave_alone(held.instance, until, MAY_STILL_ACT):
+                return []
         load[held.run] -= 1
         avoid = held.run if elsewhere else None
-        return self._assign(situation, held.instance, load, held=held, reason=reason, failed=failed, avoid=avoid)
+        return self._assign(situation, held.instance, load, reason=reason, held=held, failed=failed, avoid=avoid)
 
     def _assign(
         self,
@@ -173,10 +158,14 @@ class Recovery:
         held: Assignment | None = None,
         failed: bool = False,
         avoid: Run | None = None,
-    ) -> Iterable[Change]:
+    ) -> list[Change]:
         """Place an instance; no room means that it stays pending until something changes."""
-        spec = situation.plan.jobs[instance.job].operator(instance.operator)
-        placement = place(spec, _present(situation.plan, situation.members), load, avoid=avoid)
+        spec = situation.spec_of(instance)
+        if spec.instances == AT_MOST_ONE and not situation.plan.isolation_ms:
+            return []
+        home = held.run.name if held is not None and spec.instances == PINNED else ""
+        members = [situation.members[name] for name in sorted(situation.members)]
+        placement = place(spec, members, load, plan=situation.plan, avoid=avoid, home=home)
         if placement.run is None:
             return []
         load[placement.run] += 1
@@ -193,30 +182,54 @@ class Recovery:
             )
         ]
 
-    def _has_waited(self, what: str, patience_s: float, now: float) -> bool:
-        """Return whether this leader has seen `what` without a break for so long."""
-        since = self._waits.get(what, now)
-        self._renewed[what] = since
-        if since + patience_s <= now:  # the same sum as the deadline below, so that rounding cannot part them
-            return True
-        self._next_check_at = min(self._next_check_at, since + patience_s)
-        return False
 
+def pending(
+    plan: Plan, members: Mapping[str, Member], *, waits: Mapping[InstanceId, Wait] = NO_WAITS, now: float = 0.0
+) -> dict[InstanceId, str]:
+    """Return the instances that belong nowhere at present, or wait for their worker, and why.
 
-def pending(plan: Plan, members: Mapping[str, Member]) -> dict[InstanceId, str]:
-    """Return the instances that belong nowhere at present, and why."""
+    `waits` is what the leader has left alone (`Recovery.waits`), on the clock of `now`; anybody else does not know
+    for how long it still does.
+    """
     load = Counter(held.run for held in plan.assignments.values() if not held.finished)
     reasons = {}
     for name in sorted(plan.jobs):
         for instance in plan.jobs[name].instances():
             held = plan.assignments.get(instance)
-            if held is None or (not held.finished and plan.is_evicted(held.run)):
-                spec = plan.jobs[name].operator(instance.operator)
-                placement = place(spec, _present(plan, members), load)
-                reasons[instance] = placement.why if placement.run is None else "waits for the leader to decide"
+            wait = waits.get(instance)
+            if wait is not None:
+                left = f" ({wait.until - now:.1f} s left)" if wait.until < FOREVER else ""
+                reasons[instance] = wait.why + left
+            elif held is None:
+                reasons[instance] = _why_unassigned(plan, members, instance, load)
+            elif not held.finished and (plan.is_evicted(held.run) or held.revoked or _is_away(plan, members, held)):
+                reasons[instance] = _why_not_moved(plan, members, held, load)
     return reasons
 
 
-def _present(plan: Plan, members: Mapping[str, Member]) -> list[Member]:
-    """Return the members that may hold an instance: an evicted run may look alive until it has heard of it."""
-    return [members[name] for name in sorted(members) if not plan.is_evicted(members[name].run)]
+def _why_unassigned(plan: Plan, members: Mapping[str, Member], instance: InstanceId, load: Counter[Run]) -> str:
+    spec = plan.jobs[instance.job].operator(instance.operator)
+    older = too_old(members.values())
+    if spec.instances == AT_MOST_ONE and not plan.isolation_ms and older:
+        return f"no guarantee can be kept while {', '.join(sorted(older))} is of an older version"
+    placement = place(spec, members.values(), load, plan=plan)
+    return placement.why if placement.run is None else WAITS_FOR_LEADER
+
+
+def _is_away(plan: Plan, members: Mapping[str, Member], held: Assignment) -> bool:
+    """Return whether an instance's run is gone and held, so that it may go on there if it comes back."""
+    member = members.get(held.run.name)
+    return held.run in plan.stops and (member is None or member.run != held.run or member.state.is_gone)
+
+
+def _why_not_moved(plan: Plan, members: Mapping[str, Member], held: Assignment, load: Counter[Run]) -> str:
+    spec = plan.jobs[held.instance.job].operator(held.instance.operator)
+    is_gone = plan.is_evicted(held.run)
+    if not is_gone and spec.instances == PINNED:
+        return f"pinned to {held.run.name}, which is away"
+    if not is_gone and not held.revoked and spec.hold_for_s:
+        return f"held: its worker is away, moves after hold_for ({spec.hold_for_s:.0f} s)"
+    placement = place(spec, members.values(), load, plan=plan, home=held.run.name)
+    if placement.run is None:
+        return placement.why
+    return f"{MAY_STILL_ACT}, or {WAITS_FOR_LEADER}" if spec.instances == AT_MOST_ONE else WAITS_FOR_LEADER

@@ -52,6 +52,11 @@ class StatusTable:
         held = self._records.get(instance)
         return held.status if held is not None else None
 
+    def has_ended(self, instance: InstanceId, epoch: int) -> bool:
+        """Return whether the copy of `instance` that was started under `epoch` is known to have ended for good."""
+        status = self.get(instance)
+        return status is not None and status.epoch == epoch and status.state.is_over
+
     def by_instance(self) -> dict[InstanceId, InstanceStatus]:
         """Return every status, by instance."""
         return {instance: held.status for instance, held in self._records.items()}

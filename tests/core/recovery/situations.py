@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import attrs
 
-from swimstream.core.recovery.recovery import Patience, Recovery, Situation
-from swimstream.model.changes import Assign, Change, Entry, SubmitJob
+from swimstream.core.council.guard import MoveGuard
+from swimstream.core.council.log import Log
+from swimstream.core.council.stops import wait_s
+from swimstream.core.effects import Saved
+from swimstream.core.recovery.recovery import Recovery
+from swimstream.core.recovery.situation import Patience, Situation
+from swimstream.model.changes import Assign, Change, Entry, SetAuthority, SubmitJob
 from swimstream.model.identity import Address, InstanceId, Run
-from swimstream.model.job import JobSpec, OperatorSpec
-from swimstream.model.member import Member, MemberState, Profile
-from swimstream.model.plan import Plan
+from swimstream.model.job import AT_LEAST_ONE, JobSpec, OperatorSpec
+from swimstream.model.member import SPEAKS_GUARANTEES, Member, MemberState, Profile
 from swimstream.model.status import InstanceState, InstanceStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from swimstream.model.plan import Plan
+
 ACCEPT_S = 10.0
 ABSENCE_S = 60.0
+AUTHORITY = SetAuthority(isolation_ms=6_000, drift_ppm=10_000)
+WAIT_S = wait_s(AUTHORITY.isolation_ms, AUTHORITY.drift_ppm)
+
+
+class MemberParts(TypedDict, total=False):
+    """What else `member` takes."""
+
+    boot: int
+    state: MemberState
+    kinds: tuple[str, ...]
+    capacity: int
+    site: str
+    accusers: tuple[str, ...]
 
 
 def member(
@@ -30,13 +50,34 @@ def member(
     capacity: int = 64,
     site: str = "default",
     accusers: tuple[str, ...] = (),
+    speaks: int = 1,
 ) -> Member:
-    profile = Profile(address=Address(name, 1), site=site, kinds=kinds, capacity=capacity)
+    profile = Profile(address=Address(name, 1), site=site, kinds=kinds, capacity=capacity, speaks=speaks)
     return Member(run=Run(name, boot), incarnation=0, state=state, profile=profile, since=0.0, accusers=accusers)
 
 
-def job(name: str = "job", *, parallelism: int = 1, kind: str = "map", prefer_site: str = "") -> JobSpec:
-    operator = OperatorSpec(name="op", kind=kind, parallelism=parallelism, prefer_site=prefer_site)
+def newer(name: str, **others: Unpack[MemberParts]) -> Member:
+    """Return a member that knows guarantees."""
+    return member(name, speaks=SPEAKS_GUARANTEES, **others)
+
+
+def job(
+    name: str = "job",
+    *,
+    parallelism: int = 1,
+    kind: str = "map",
+    prefer_site: str = "",
+    instances: str = AT_LEAST_ONE,
+    hold_for_s: float = 0.0,
+) -> JobSpec:
+    operator = OperatorSpec(
+        name="op",
+        kind=kind,
+        parallelism=parallelism,
+        prefer_site=prefer_site,
+        instances=instances,
+        hold_for_s=hold_for_s,
+    )
     return JobSpec(name=name, operators=(operator,))
 
 
@@ -51,16 +92,34 @@ class Scene:
         self.now = now
         self.members = {each.run.name: each for each in members}
         self.statuses: dict[InstanceId, InstanceStatus] = {}
-        self.plan = Plan()
-        self.recovery = Recovery(Patience(accept_s=ACCEPT_S, absence_s=ABSENCE_S))
+        self.counters: Counter[str] = Counter()
+        self.log = Log(Saved(voter=1))
+        self.guard = MoveGuard(self.log, self._has_ended, counters=self.counters)
+        self.new_leader()
         for spec in jobs:
             self.commit(SubmitJob(job=spec))
 
     def situation(self) -> Situation:
-        return Situation(plan=self.plan, members=self.members, statuses=self.statuses, now=self.now)
+        return Situation(
+            plan=self.plan,
+            members=self.members,
+            statuses=self.statuses,
+            stopped_at=self.guard.stopped_at,
+            now=self.now,
+        )
+
+    @property
+    def plan(self) -> Plan:
+        return self.log.plan
+
+    def _has_ended(self, which: InstanceId, epoch: int) -> bool:
+        status = self.statuses.get(which)
+        return status is not None and status.epoch == epoch and status.state.is_over
 
     def decide(self) -> list[Change]:
+        """Ask recovery, and let the real guard look: it must agree with everything, whatever the scene."""
         changes = self.recovery.decide(self.situation())
+        assert self.guard.admit(changes, self.now) == changes, "recovery asks for nothing that the guard refuses"
         self.commit(*changes)
         return changes
 
@@ -69,19 +128,23 @@ class Scene:
         return self.decide()
 
     def new_leader(self) -> None:
-        self.recovery = Recovery(Patience(accept_s=ACCEPT_S, absence_s=ABSENCE_S))
+        self.recovery = Recovery(Patience(accept_s=ACCEPT_S, absence_s=ABSENCE_S), authority=AUTHORITY)
+        self.guard.take_office(self.now)
 
     def commit(self, *changes: Change) -> None:
         first = self.plan.index + 1
-        self.plan = self.plan.advance(
-            Entry(index=first + position, term=1, change=change) for position, change in enumerate(changes)
-        )
+        if changes:
+            self.log.append(
+                Entry(index=first + position, term=1, change=change) for position, change in enumerate(changes)
+            )
+            self.log.commit_to(self.log.last_index)
+            self.guard.note_commit(self.now)
 
     def put(self, changed: Member) -> None:
         self.members[changed.run.name] = changed
 
     def becomes(self, name: str, state: MemberState, *, accusers: tuple[str, ...] = ()) -> None:
-        self.put(attrs.evolve(self.members[name], state=state, accusers=accusers))
+        self.put(attrs.evolve(self.members[name], state=state, accusers=accusers, since=self.now))
 
     def say(
         self,

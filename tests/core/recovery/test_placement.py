@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from itertools import permutations
+from typing import TYPE_CHECKING
 
 import pytest
 
-from swimstream.core.recovery.placement import Placement, place
+from swimstream.core.recovery import placement
 from swimstream.model.identity import Run
 from swimstream.model.job import OperatorSpec
 from swimstream.model.member import Member, MemberState
+from swimstream.model.plan import Plan
 from tests.core.recovery.situations import member
 
+if TYPE_CHECKING:
+    from swimstream.core.recovery.placement import Placement
+
 SPEC = OperatorSpec(name="op", kind="map")
+place = partial(placement.place, plan=Plan())
 
 
 def loads(**held: int) -> Counter[Run]:
     return Counter({Run(name, 1): count for name, count in held.items()})
 
 
-def chosen(placement: Placement) -> str:
-    assert placement.run is not None
-    return placement.run.name
+def chosen(made: Placement) -> str:
+    assert made.run is not None
+    return made.run.name
 
 
 @pytest.mark.parametrize("state", [MemberState.SUSPECT, MemberState.DEAD, MemberState.LEFT])
