@@ -22,6 +22,7 @@ from swimstream.core.effects import (
     OpenStream,
     Persist,
     QueryAnswered,
+    RenewFence,
     SendFrame,
     SendPacket,
     StartInstance,
@@ -51,7 +52,7 @@ COUNTERS_INTERVAL_S = 1.0
 COUNTERS_LATE_S = 1.0
 """Unless no turn comes for so much longer."""
 
-Deed = SendPacket | OpenStream | SendFrame | CloseStream | StartInstance | StopInstance
+Deed = SendPacket | OpenStream | SendFrame | CloseStream | StartInstance | RenewFence | StopInstance
 News = Answer | QueryAnswered | Notify
 
 
@@ -296,6 +297,8 @@ class Driver:
                 self._streams.close(effect.stream)
             case StartInstance():
                 self._runner.start(effect)
+            case RenewFence():
+                self._runner.renew(effect)
             case StopInstance():
                 self._runner.stop(effect)
             case _:
@@ -367,5 +370,6 @@ class Driver:
             "streams_oversized": streams.oversized,
             "streams_timed_out": streams.timed_out,
             "reports_coalesced": self._reports.coalesced,
+            "fences_missed": self._reports.fences_missed,
             "lateness_us_max": int(self._late_s_max * 1e6),
         }

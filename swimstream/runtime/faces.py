@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from swimstream.core.effects import Record, StartInstance, StopInstance
+    from swimstream.core.effects import Record, RenewFence, StartInstance, StopInstance
     from swimstream.events import Event
     from swimstream.model.talk import QueryResult
     from swimstream.runtime.view import View
@@ -28,13 +28,16 @@ class KeyStore(Protocol):
 
 
 class InstanceRunner(Protocol):
-    """Who runs instances; both calls return at once."""
+    """Who runs instances; every call returns at once."""
 
     def start(self, effect: StartInstance) -> None:
         """Run an instance."""
 
     def stop(self, effect: StopInstance) -> None:
         """Stop an instance."""
+
+    def renew(self, effect: RenewFence) -> None:
+        """Let fenced instances run on until then."""
 
 
 class Audience(Protocol):

@@ -20,6 +20,7 @@ from swimstream.core.effects import (
     Persist,
     QueryAnswered,
     Record,
+    RenewFence,
     SendFrame,
     SendPacket,
     StartInstance,
@@ -94,6 +95,9 @@ class Ears:
         self._hear(effect)
 
     def stop(self, effect: StopInstance) -> None:
+        self._hear(effect)
+
+    def renew(self, effect: RenewFence) -> None:
         self._hear(effect)
 
     def _hear(self, what: object) -> None:

@@ -18,6 +18,7 @@ from swimstream.core.effects import (
     Persist,
     QueryAnswered,
     Record,
+    RenewFence,
     Saved,
     StartInstance,
     StopInstance,
@@ -53,6 +54,7 @@ class Idle:
 
     def start(self, effect: StartInstance) -> None: ...
     def stop(self, effect: StopInstance) -> None: ...
+    def renew(self, effect: RenewFence) -> None: ...
 
 
 class FullDisk:
