@@ -27,7 +27,7 @@ from swimstream.config import PRESETS
 from swimstream.core.boots import boot_above
 from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerStopped
 from swimstream.runners.host import InstanceHost
-from swimstream.runners.registry import F, OperatorFunction, Registry
+from swimstream.runners.registry import IN_WORKER, F, OperatorFunction, Registry
 from swimstream.runtime import clock
 from swimstream.runtime.control import ControlServer
 from swimstream.runtime.replies import Reply
@@ -114,18 +114,22 @@ class Worker(Commands):
 
     # --- before the start -------------------------------------------------------------------------
 
-    def register(self, kind: str, function: OperatorFunction) -> None:
-        """Run operators of `kind` by `function`: `async def f(ctx)` as a task, `def f(ctx)` in a thread."""
+    def register(self, kind: str, function: OperatorFunction, *, isolation: str = IN_WORKER) -> None:
+        """Run operators of `kind` by `function`: `async def f(ctx)` as a task, `def f(ctx)` in a thread.
+
+        With `isolation="process"` each instance is a process of its own, which can be killed: at the latest when an
+        at-most-one instance must have ended. Such a function stands at the top of a module or script.
+        """
         with self._lock:
             if self._stage is not _Stage.NEW:
                 raise UsageError(f"kind: {kind!r} must be registered before the worker starts")
-            self._registry.register(kind, function)
+            self._registry.register(kind, function, isolation=isolation)
 
-    def operator(self, kind: str) -> Callable[[F], F]:
-        """Register the decorated function for `kind`."""
+    def operator(self, kind: str, *, isolation: str = IN_WORKER) -> Callable[[F], F]:
+        """Register the decorated function for `kind`; see `register`."""
 
         def decorate(function: F) -> F:
-            self.register(kind, function)
+            self.register(kind, function, isolation=isolation)
             return function
 
         return decorate
@@ -241,7 +245,13 @@ class Worker(Commands):
             saved=saved,
             key_file=config.key_file,
         )
-        host = InstanceHost(self._registry, worker=config.name, reports=reports, views=lambda: self._running().views)
+        host = InstanceHost(
+            self._registry,
+            worker=config.name,
+            reports=reports,
+            views=lambda: self._running().views,
+            stop_timeout_s=config.stop_timeout_s,
+        )
         host.launch()
         self._host = host
         peer = PeerThread(settings, storage=storage, runner=host, reports=reports)

@@ -82,12 +82,12 @@ def _build(config_path: Path, *, name: str | None, bind: str | None, control: Pa
     made = Worker.from_config(config)
     if config.module:
         sys.path.insert(0, str(config_path.absolute().parent))
-        for kind, function in _load(config.module):
-            made.register(kind, function)
+        for kind, function, isolation in _load(config.module):
+            made.register(kind, function, isolation=isolation)
     return made
 
 
-def _load(module: str) -> Iterator[tuple[str, OperatorFunction]]:
+def _load(module: str) -> Iterator[tuple[str, OperatorFunction, str]]:
     try:
         loaded = importlib.import_module(module)
     except ModuleNotFoundError as error:

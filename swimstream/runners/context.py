@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from swimstream.errors import UsageError, WorkerStopped
 from swimstream.model.status import CHECKPOINT_BYTES_MAX, ENDPOINT_CHARS_MAX, PROGRESS_MAX
-from swimstream.runtime.replies import Found, Reply
 from swimstream.runtime.reports import Report
 
 if TYPE_CHECKING:
@@ -16,8 +15,9 @@ if TYPE_CHECKING:
     from swimstream.core.effects import StartInstance
     from swimstream.model.identity import Address, InstanceId
     from swimstream.model.job import Parameter
+    from swimstream.runners.neighbours import Neighbours
+    from swimstream.runtime.replies import Reply
     from swimstream.runtime.reports import Reports
-    from swimstream.runtime.view import View, Views
 
 WAITS_PER_INSTANCE_MAX = 2_048
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 class OperatorContext:
     """One execution of one instance. Every method may be called from any thread and returns at once."""
 
-    def __init__(self, start: StartInstance, *, worker: str, reports: Reports, views: Views) -> None:
+    def __init__(self, start: StartInstance, *, worker: str, reports: Reports, neighbours: Neighbours) -> None:
         """Build for one epoch. Operators are given one; they do not build it."""
         self.instance: InstanceId = start.instance
         self.epoch: int = start.epoch
@@ -41,7 +41,7 @@ class OperatorContext:
         self.resume_from: bytes = start.resume_from
         """The newest checkpoint that any earlier execution has made known; empty at first."""
         self._reports = reports
-        self._views = views
+        self._neighbours = neighbours
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
         self._progress = 0
@@ -88,38 +88,25 @@ class OperatorContext:
         self._reports.put(Report(instance=self.instance, epoch=self.epoch, endpoint=text))
 
     def locate_now(self, instance: InstanceId) -> Address | None:
-        """Return where the newest execution of `instance` serves its neighbours, or None while that is not known."""
-        return self._views.current.locate(instance)
+        """Return where the newest execution of `instance` serves its neighbours, or None while that is not known.
+
+        In a process of its own this asks the worker, and blocks for the fraction of a millisecond that takes.
+        """
+        return self._neighbours.locate_now(instance)
 
     def locate(self, instance: InstanceId) -> Reply[Address]:
         """Return a reply that is settled once `locate_now` knows; it fails when this execution is to stop."""
-
-        def look(view: View) -> Found[Address] | None:
-            address = view.locate(instance)
-            return None if address is None else Found(address)
-
-        return self._when(look)
+        return self._wait_for(self._neighbours.located(instance, other_than=None))
 
     def finished(self, instance: InstanceId) -> Reply[None]:
         """Return a reply that is settled once the plan says that `instance` of this job has finished for good."""
-
-        def look(view: View) -> Found[None] | None:
-            held = view.plan.assignments.get(instance)
-            return Found(None) if held is not None and held.finished else None
-
-        return self._when(look)
+        return self._wait_for(self._neighbours.finished(instance))
 
     async def watch(self, instance: InstanceId) -> AsyncIterator[Address]:
         """Yield where `instance` is, and again whenever it has moved. For tasks of trio or asyncio."""
         last: Address | None = None
         while True:
-            before = last
-
-            def look(view: View, before: Address | None = before) -> Found[Address] | None:
-                address = view.locate(instance)
-                return None if address is None or address == before else Found(address)
-
-            last = await self._when(look)
+            last = await self._wait_for(self._neighbours.located(instance, other_than=last))
             yield last
 
     def cancel(self) -> None:
@@ -131,8 +118,7 @@ class OperatorContext:
         for fail in waits:
             fail(WorkerStopped(f"{self.instance} has been asked to stop"))
 
-    def _when(self, look: Callable[[View], Found[T] | None]) -> Reply[T]:
-        reply = self._views.when(look)
+    def _wait_for(self, reply: Reply[T]) -> Reply[T]:
         if reply.is_settled:
             return reply
         with self._lock:

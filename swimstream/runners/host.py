@@ -2,6 +2,10 @@
 
 A host carries out and reports; it decides nothing. One copy of an instance runs at a time: a newer epoch waits
 until the older copy has really ended, however long that takes.
+
+An at-most-one instance comes with a deadline, its fence. One in a process of its own is killed by the kernel then
+(`fence.py`). One in the worker is asked to stop before, by the node; nothing can kill a task or a thread, so if it
+goes on all the same, that is counted as a missed fence and logged. What must never run twice needs a process.
 """
 
 from __future__ import annotations
@@ -9,13 +13,18 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, cast
 
+import attrs
 import trio
 
-from swimstream.model.status import InstanceState, cut_cause
+from swimstream.model.status import InstanceState
 from swimstream.runners.async_task import run_async
+from swimstream.runners.causes import cause_of
 from swimstream.runners.context import OperatorContext
+from swimstream.runners.neighbours import SeenNeighbours
+from swimstream.runners.process import FENCED, KILL_AFTER_MULT, Child, Ending
 from swimstream.runners.registry import AsyncOperator, ThreadOperator, is_async
 from swimstream.runners.thread import run_in_thread
+from swimstream.runtime import clock
 from swimstream.runtime.reports import Report
 from swimstream.runtime.trio_thread import TrioThread
 
@@ -24,32 +33,52 @@ if TYPE_CHECKING:
 
     from swimstream.core.effects import RenewFence, StartInstance, StopInstance
     from swimstream.model.identity import InstanceId
-    from swimstream.runners.registry import OperatorFunction, Registry
+    from swimstream.runners.neighbours import Neighbours
+    from swimstream.runners.registry import Registered, Registry
     from swimstream.runtime.reports import Reports
     from swimstream.runtime.view import Views
 
 log = logging.getLogger(__name__)
 
 JOIN_S = 1.0
+FENCE_LOOK_S = 0.25
+"""How often a fence is looked at: the loop's own clock may stop while the machine sleeps, the fence's does not."""
+CLOSE_MULT = 1 + 2 * KILL_AFTER_MULT
+"""So many times the grace until every process has been killed and its end was seen."""
 
 
 class _Copy:
     """One execution under way."""
 
-    def __init__(self, context: OperatorContext) -> None:
+    def __init__(self, context: OperatorContext, *, fence_at: float | None) -> None:
         self.context = context
         self.scope = trio.CancelScope()
+        self.fence_at = fence_at
+        self.child: Child | None = None
 
 
 class InstanceHost:
     """The operators' thread of one worker. Public methods return at once and may be called from any thread."""
 
-    def __init__(self, registry: Registry, *, worker: str, reports: Reports, views: Callable[[], Views]) -> None:
-        """Prepare; nothing runs before `launch`. `views` is asked for when an instance starts."""
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        worker: str,
+        reports: Reports,
+        views: Callable[[], Views],
+        stop_timeout_s: float = 5.0,
+    ) -> None:
+        """Prepare; nothing runs before `launch`. `views` is asked for when an instance starts.
+
+        An instance in a process of its own gets SIGTERM `stop_timeout_s` after it was asked to stop, SIGKILL a quarter
+        of that later.
+        """
         self._registry = registry
         self._worker = worker
         self._reports = reports
         self._views = views
+        self._stop_timeout_s = stop_timeout_s
         self._thread = TrioThread(f"swimstream-operators-{worker}", self._main)
         self._wanted: dict[InstanceId, StartInstance] = {}
         self._running: dict[InstanceId, _Copy] = {}
@@ -76,10 +105,15 @@ class InstanceHost:
         """Cancel the copy that runs under that epoch, or forget it if it has not begun."""
         self._thread.post(lambda: self._stop(effect.instance, effect.epoch))
 
+    def renew(self, effect: RenewFence) -> None:
+        """Let fenced instances run on until then."""
+        self._thread.post(lambda: self._renew(effect.until))
+
     def close(self, on_idle: Callable[[], None], *, grace_s: float) -> None:
         """Stop every instance, start no more; call `on_idle` (on some thread) when all have ended or `grace_s` is over.
 
-        `on_idle` must neither block nor raise.
+        Processes are waited for until they have been killed, half of `stop_timeout_s` longer. `on_idle` must neither
+        block nor raise.
         """
         if not self._thread.post(lambda: self._close(on_idle, grace_s)):
             on_idle()
@@ -87,7 +121,7 @@ class InstanceHost:
     def end(self, grace_s: float) -> bool:
         """End the thread; return False if some operator has not stopped within `grace_s`."""
         self.close(self._end_soon, grace_s=grace_s)
-        return self._thread.join(grace_s + JOIN_S) and not self._left_behind
+        return self._thread.join(CLOSE_MULT * max(grace_s, self._stop_timeout_s) + JOIN_S) and not self._left_behind
 
     # --- on the operators' thread -----------------------------------------------------------------
 
@@ -98,7 +132,7 @@ class InstanceHost:
             await trio.sleep_forever()
 
     def _end_soon(self) -> None:
-        self._left_behind = len(self._supervised)
+        self._left_behind = sum(1 for copy in self._running.values() if copy.child is None)
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
 
@@ -139,6 +173,8 @@ class InstanceHost:
 
     async def _tell_after(self, on_idle: Callable[[], None], grace_s: float) -> None:
         await trio.sleep(grace_s)
+        if any(copy.child is not None for copy in self._running.values()):
+            await trio.sleep(max(0.0, CLOSE_MULT * self._stop_timeout_s - grace_s))
         if on_idle in self._on_idle:
             self._on_idle.remove(on_idle)
             on_idle()
@@ -165,45 +201,84 @@ class InstanceHost:
     async def _run(self, effect: StartInstance) -> None:
         instance, epoch = effect.instance, effect.epoch
         self._report(instance, epoch, InstanceState.STARTING)
-        function = self._registry.find(effect.spec.kind)
-        if function is None:
+        registered = self._registry.find(effect.spec.kind)
+        if registered is None:
             cause = f"UsageError: no function is registered for kind {effect.spec.kind!r}"
             self._report(instance, epoch, InstanceState.FAILED, cause)
             return
-        context = OperatorContext(effect, worker=self._worker, reports=self._reports, views=self._views())
-        copy = self._running[instance] = _Copy(context)
-        failure = ""
+        if effect.fence_at is not None and effect.fence_at <= clock.now():
+            self._report(instance, epoch, InstanceState.STOPPED, FENCED)
+            return
+        neighbours = SeenNeighbours(self._views())
+        context = OperatorContext(effect, worker=self._worker, reports=self._reports, neighbours=neighbours)
+        copy = self._running[instance] = _Copy(context, fence_at=effect.fence_at)
+        watch = trio.CancelScope()
+        if copy.fence_at is not None:
+            assert self._nursery is not None
+            self._nursery.start_soon(self._watch_fence, copy, copy.fence_at, watch)
         try:
-            await self._execute(function, copy)
+            ending = await self._execute(effect, registered, copy, neighbours)
         except trio.Cancelled:
             raise
         # BaseException: whatever an operator raises is that operator's failure and ends nothing else
         except BaseException as error:
             log.exception("operator failed instance=%s epoch=%d", instance, epoch)
-            failure = cause_of(error)
+            ending = Ending(InstanceState.FAILED, cause_of(error))
         finally:
+            watch.cancel()
             del self._running[instance]
-        if context.cancelled:
-            self._report(instance, epoch, InstanceState.STOPPED, failure)
-        elif failure:
-            self._report(instance, epoch, InstanceState.FAILED, failure)
-        else:
-            self._report(instance, epoch, InstanceState.FINISHED)
+        state = InstanceState.STOPPED if context.cancelled else ending.state
+        self._report(instance, epoch, state, ending.cause)
 
-    async def _execute(self, function: OperatorFunction, copy: _Copy) -> None:
-        self._report(copy.context.instance, copy.context.epoch, InstanceState.RUNNING)
-        if is_async(function):
-            await run_async(cast("AsyncOperator", function), copy.context, copy.scope)
+    async def _execute(
+        self, effect: StartInstance, registered: Registered, copy: _Copy, neighbours: Neighbours
+    ) -> Ending:
+        def report_running() -> None:
+            self._report(effect.instance, effect.epoch, InstanceState.RUNNING)
+
+        if registered.place is not None:
+            grace_s = self._stop_timeout_s
+            copy.child = Child(effect, registered.place, copy.context, neighbours, grace_s=grace_s)
+            return await copy.child.run(copy.scope, on_running=report_running)
+        report_running()
+        if is_async(registered.function):
+            await run_async(cast("AsyncOperator", registered.function), copy.context, copy.scope)
         else:
-            await run_in_thread(cast("ThreadOperator", function), copy.context)
+            await run_in_thread(cast("ThreadOperator", registered.function), copy.context)
+        return Ending(InstanceState.FINISHED)
+
+    # --- fences -----------------------------------------------------------------------------------
+
+    def _renew(self, until: float) -> None:
+        now = clock.now()
+        for instance, wanted in self._wanted.items():
+            if wanted.fence_at is not None:
+                self._wanted[instance] = attrs.evolve(wanted, fence_at=max(until, wanted.fence_at))
+        for copy in self._running.values():
+            # a fence that is past stays past: what it was to end may not go on, whatever is known now
+            if copy.fence_at is not None and now < copy.fence_at < until:
+                copy.fence_at = until
+                if copy.child is not None:
+                    copy.child.renew(until)
+
+    async def _watch_fence(self, copy: _Copy, until: float, scope: trio.CancelScope) -> None:
+        """Wait for the fence of `copy`, until `scope` is cancelled because the copy has ended."""
+        with scope:
+            while (left_s := until - clock.now()) > 0:
+                await trio.sleep(min(left_s, FENCE_LOOK_S))
+                assert copy.fence_at is not None
+                until = copy.fence_at
+            if copy.child is not None:
+                copy.child.pass_fence()
+                return
+            self._reports.fences_missed += 1
+            log.critical(
+                "an at-most-one instance goes on past its deadline, since nothing can kill it in the worker; "
+                'register its kind with isolation="process" instance=%s epoch=%d',
+                copy.context.instance,
+                copy.context.epoch,
+            )
+            self._cancel(copy)
 
     def _report(self, instance: InstanceId, epoch: int, state: InstanceState, cause: str | None = None) -> None:
         self._reports.put(Report(instance=instance, epoch=epoch, state=state, cause=cause))
-
-
-def cause_of(error: BaseException) -> str:
-    """Return `TypeName: message` on one line, as long as a status may hold it."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    message = " ".join(str(error).split())
-    return cut_cause(f"{type(error).__name__}: {message}" if message else type(error).__name__)

@@ -28,7 +28,7 @@ class KeyStore(Protocol):
 
 
 class InstanceRunner(Protocol):
-    """Who runs instances; all calls return at once."""
+    """Who runs instances; every call returns at once."""
 
     def start(self, effect: StartInstance) -> None:
         """Run an instance."""
@@ -38,6 +38,9 @@ class InstanceRunner(Protocol):
 
     def stop(self, effect: StopInstance) -> None:
         """Stop an instance."""
+
+    def renew(self, effect: RenewFence) -> None:
+        """Let fenced instances run on until then."""
 
 
 class Audience(Protocol):

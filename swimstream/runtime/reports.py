@@ -50,6 +50,8 @@ class Reports:
         """Called, on the reporting thread, when reports begin to wait or one becomes urgent."""
         self.coalesced = 0
         """How many reports were merged into an earlier one."""
+        self.fences_missed = 0
+        """How many at-most-one instances went on past their deadline, because they run where nothing can kill them."""
 
     def put(self, report: Report) -> None:
         """Hand over `report`, merged into the last one of that epoch unless the state has changed."""

@@ -100,6 +100,9 @@ class Ears:
     def stop(self, effect: StopInstance) -> None:
         self._hear(effect)
 
+    def renew(self, effect: RenewFence) -> None:
+        self._hear(effect)
+
     def _hear(self, what: object) -> None:
         self.heard.append(what)
         self.more.set()

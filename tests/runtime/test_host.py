@@ -8,73 +8,20 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from swimstream.core.effects import StartInstance, StopInstance
 from swimstream.errors import UsageError, WorkerStopped
-from swimstream.model.identity import Address, InstanceId, Run
-from swimstream.model.job import JobSpec, OperatorSpec
+from swimstream.model.identity import Address, InstanceId
 from swimstream.model.plan import Assignment, Plan
-from swimstream.model.status import CAUSE_BYTES_MAX, InstanceState, InstanceStatus
+from swimstream.model.status import CAUSE_BYTES_MAX, InstanceState
+from swimstream.runners.causes import cause_of
 from swimstream.runners.context import OperatorContext
-from swimstream.runners.host import InstanceHost, cause_of
+from swimstream.runners.neighbours import SeenNeighbours
 from swimstream.runners.registry import OperatorFunction, Registry
 from swimstream.runtime.reports import REPORT_INTERVAL_S, Report, Reports
 from swimstream.runtime.view import View, Views
+from tests.runtime.stage import INSTANCE, NEIGHBOUR, RUN, WAIT_S, Stage, serving, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-WAIT_S = 10.0
-SOURCE = OperatorSpec(name="source", kind="source", parallelism=2)
-COUNT = OperatorSpec(name="count", kind="k", inputs=("source",), parameters={"window": 5})
-JOB = JobSpec(name="job", operators=(SOURCE, COUNT))
-INSTANCE = InstanceId("job", "count", 0)
-NEIGHBOUR = InstanceId("job", "source", 1)
-RUN = Run("w1", 1)
-
-
-class Stage:
-    """A host without a peer: the test takes the reports itself."""
-
-    def __init__(self) -> None:
-        self.reports = Reports()
-        self.arrived = threading.Condition()
-        self.reports.on_first = self._notice
-        self.taken: list[Report] = []
-        self.views = Views(View(run=RUN, plan=Plan(jobs={"job": JOB})))
-        self.registry = Registry()
-        self.host = InstanceHost(self.registry, worker="w1", reports=self.reports, views=lambda: self.views)
-        self.host.launch()
-
-    def run(self, function: OperatorFunction, *, epoch: int = 3) -> None:
-        if self.registry.find("k") is None:
-            self.registry.register("k", function)
-        self.host.start(start(epoch))
-
-    def stop(self, epoch: int) -> None:
-        self.host.stop(StopInstance(INSTANCE, epoch))
-
-    def states(self, epoch: int = 3) -> list[InstanceState]:
-        self._take()
-        return [each.state for each in self.taken if each.epoch == epoch and each.state is not None]
-
-    def until(self, state: InstanceState, *, epoch: int = 3) -> Report:
-        """Return the report of `state`, waiting for it."""
-        with self.arrived:
-            assert self.arrived.wait_for(lambda: state in self.states(epoch), WAIT_S), self.states(epoch)
-        return next(each for each in self.taken if each.epoch == epoch and each.state is state)
-
-    def know(self, status: InstanceStatus) -> None:
-        assigned = Assignment(instance=status.instance, run=status.run, epoch=status.epoch)
-        plan = Plan(jobs={"job": JOB}, assignments={status.instance: assigned})
-        self.views.publish(View(run=RUN, plan=plan, statuses=(status,)))
-
-    def _take(self) -> None:
-        self.taken += self.reports.take(now=0.0)
-
-    def _notice(self) -> None:
-        with self.arrived:
-            self.arrived.notify_all()
 
 
 @pytest.fixture
@@ -82,25 +29,6 @@ def stage() -> Iterator[Stage]:
     made = Stage()
     yield made
     made.host.end(WAIT_S)
-
-
-def start(epoch: int, *, instance: InstanceId = INSTANCE, resume_from: bytes = b"") -> StartInstance:
-    inputs = JOB.inputs_of("count")
-    return StartInstance(
-        instance=instance,
-        epoch=epoch,
-        spec=COUNT,
-        inputs=inputs,
-        outputs=JOB.outputs_of("count"),
-        resume_from=resume_from,
-    )
-
-
-def serving(epoch: int, port: int) -> InstanceStatus:
-    return InstanceStatus(
-        instance=NEIGHBOUR, epoch=epoch, run=RUN, seq=1, state=InstanceState.RUNNING, since_ms=0,
-        endpoint=f"127.0.0.1:{port}",
-    )  # fmt: skip
 
 
 async def forever(_: OperatorContext) -> None:
@@ -223,7 +151,8 @@ def test_a_context_says_who_it_is_and_what_it_reads_from(stage: Stage) -> None:
 def test_progress_is_coalesced_to_the_newest_and_wakes_the_peer_once() -> None:
     reports, wakes = Reports(), []
     reports.on_first = lambda: wakes.append(1)
-    context = OperatorContext(start(3), worker="w1", reports=reports, views=Views(View(run=RUN)))
+    neighbours = SeenNeighbours(Views(View(run=RUN)))
+    context = OperatorContext(start(3), worker="w1", reports=reports, neighbours=neighbours)
     for count in range(10_001):
         context.progress(count)
     context.checkpoint(b"here")
@@ -282,7 +211,7 @@ def test_an_endpoint_of_an_older_epoch_is_not_an_answer() -> None:
 
 def test_a_reader_has_finished_when_the_plan_says_so_and_not_before() -> None:
     views = Views(View(run=RUN))
-    context = OperatorContext(start(3), worker="w1", reports=Reports(), views=views)
+    context = OperatorContext(start(3), worker="w1", reports=Reports(), neighbours=SeenNeighbours(views))
     reply = context.finished(NEIGHBOUR)
     for finished in (False, True):
         assert not reply.is_settled

@@ -1,0 +1,222 @@
+"""The process of one instance: `python -m swimstream.runners.child`, started by `process.py` and by nobody else.
+
+In this order: it ties its life to the worker's, arms its fence, and only then imports and calls the operator. So
+whatever is still starting when the deadline comes never runs the operator.
+
+Threads: the operator has the main one. One hears the worker, one sends reports, and one does nothing but move the
+fence when the worker has renewed its authority. An operator whose native code holds the GIL keeps that thread from
+running, so the kernel kills it at the last deadline that got through: it may die without need, never live too long.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+import trio
+
+from swimstream.core.effects import StartInstance
+from swimstream.model.identity import InstanceId
+from swimstream.model.job import OperatorSpec
+from swimstream.runners.asked import AskedNeighbours
+from swimstream.runners.async_task import run_async
+from swimstream.runners.causes import cause_of
+from swimstream.runners.context import OperatorContext
+from swimstream.runners.fence import arm
+from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
+from swimstream.runners.place import Place
+from swimstream.runners.registry import is_async
+from swimstream.runtime import clock
+from swimstream.runtime.reports import REPORT_INTERVAL_S, Reports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from swimstream.model.job import Parameter
+    from swimstream.runners.asked import Send
+    from swimstream.runners.fence import KernelFence, WatchdogFence
+    from swimstream.runners.registry import AsyncOperator, OperatorFunction, ThreadOperator
+
+log = logging.getLogger(__name__)
+
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Run one instance to its end: `child CHANNEL_FD FENCE_FD WORKER_PID FENCE_AT`, the last `-` without a fence."""
+    channel_fd, fence_fd, worker_pid, fence_at = sys.argv[1:]
+    die_with(int(worker_pid))
+    fencing = _own(int(fence_fd))
+    if fence_at != "-":
+        fence = arm(float(fence_at))
+        threading.Thread(target=_move, args=(fence, fencing), name="swimstream-fence", daemon=True).start()
+    life = Life(_own(int(channel_fd)))
+    sys.exit(life.live())
+
+
+def die_with(worker_pid: int) -> None:
+    """Have the kernel kill this process when the worker's operators' thread ends (Linux; elsewhere see `Life`)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != worker_pid:  # it ended before that was in force
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _own(descriptor: int) -> socket.socket:
+    """Take over an inherited socket, and keep it from whatever the operator starts."""
+    taken = socket.socket(fileno=descriptor)
+    taken.set_inheritable(False)
+    return taken
+
+
+def _move(fence: KernelFence | WatchdogFence, renewals: socket.socket) -> None:
+    """Move the fence as the worker says, and confirm each move. The fence stays when nothing comes any more."""
+    while data := renewals.recv(UNTIL.size, socket.MSG_WAITALL):
+        (until,) = UNTIL.unpack(data)
+        fence.renew(until)
+        renewals.sendall(data)
+
+
+class Life:
+    """What happens between the first message of the worker and the last one to it."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        """Take over the socket to the worker."""
+        self._channel = channel
+        self._writing = threading.Lock()
+        self._messages = self._hear()
+        self._neighbours = AskedNeighbours(self._send)
+        self._reports = Reports()
+        self._scope = trio.CancelScope()
+        self._token: trio.lowlevel.TrioToken | None = None
+
+    def live(self) -> int:
+        """Run the instance; return the exit status: 0 if its function has returned."""
+        match next(self._messages):
+            case ["start", dict(order)]:
+                context = OperatorContext(
+                    _start_from(order), worker=str(order["worker"]), reports=self._reports, neighbours=self._neighbours
+                )
+                threading.Thread(target=self._follow, args=(context,), name="swimstream-worker", daemon=True).start()
+                sender = Sender(self._reports, self._send)
+                threading.Thread(target=sender.run, name="swimstream-reports", daemon=True).start()
+            case other:
+                raise AssertionError(f"expected the order to start, got {other!r}")
+        cause = None
+        try:
+            sys.path[:] = order["path"]
+            found = _place_from(order).find()
+            self._send("running")
+            self._call(cast("OperatorFunction", found), context)
+        # BaseException: whatever an operator raises is its failure, to be told before the process ends
+        except BaseException as error:
+            log.exception("operator failed instance=%s epoch=%d", context.instance, context.epoch)
+            cause = cause_of(error)
+        sender.flush()
+        if cause is None:
+            self._send("returned")
+        else:
+            self._send("failed", cause)
+        return 0 if cause is None else 1
+
+    def _call(self, function: OperatorFunction, context: OperatorContext) -> None:
+        if is_async(function):
+            trio.run(self._call_async, cast("AsyncOperator", function), context)
+        else:
+            cast("ThreadOperator", function)(context)
+
+    async def _call_async(self, function: AsyncOperator, context: OperatorContext) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        if context.cancelled:
+            self._scope.cancel()
+        await run_async(function, context, self._scope)
+
+    def _follow(self, context: OperatorContext) -> None:
+        """Do as the worker says, until it is gone: then nobody could stop this process, so it ends with its group."""
+        for message in self._messages:
+            match message:
+                case ["cancel"]:
+                    context.cancel()
+                    self._cancel_task()
+                case ["answer", int(number), str() | None as address]:
+                    self._neighbours.answered(number, address)
+                case ["refused", int(number), bool(is_usage), str(text)]:
+                    self._neighbours.refused(number, text, is_usage=is_usage)
+                case other:
+                    raise AssertionError(f"expected a message of the worker, got {other!r}")
+        os.killpg(0, signal.SIGKILL)
+
+    def _cancel_task(self) -> None:
+        if self._token is not None:
+            with suppress(trio.RunFinishedError):  # the function has just ended
+                self._token.run_sync_soon(self._scope.cancel)
+
+    def _hear(self) -> Iterator[list[object]]:
+        frames = Frames()
+        while data := self._receive():
+            yield from frames.feed(data)
+
+    def _receive(self) -> bytes:
+        try:
+            return self._channel.recv(CHUNK_BYTES)
+        except ConnectionError:
+            return b""
+
+    def _send(self, *message: object) -> None:
+        data = encode(*message)
+        with self._writing:
+            self._channel.sendall(data)
+
+
+class Sender:
+    """Hands reports on, the newest of what came within `REPORT_INTERVAL_S`."""
+
+    def __init__(self, reports: Reports, send: Send) -> None:
+        """Send what is put into `reports`, once `run` runs."""
+        self._reports = reports
+        self._send = send
+        self._waiting = threading.Event()
+        self._flushing = threading.Lock()
+        reports.on_first = self._waiting.set
+
+    def run(self) -> None:
+        """Send for ever (a thread of its own)."""
+        while self._waiting.wait():
+            self._waiting.clear()
+            time.sleep(max(0.0, min(self._reports.due_at() - clock.now(), REPORT_INTERVAL_S)))
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what waits, in order."""
+        with self._flushing:
+            for report in self._reports.take(now=clock.now()):
+                self._send("report", report.progress, report.checkpoint, report.endpoint)
+
+
+def _start_from(order: dict[str, object]) -> StartInstance:
+    parameters = cast("dict[str, Parameter]", order["parameters"])
+    instance = InstanceId.parse(str(order["instance"]))
+    return StartInstance(
+        instance=instance,
+        epoch=cast("int", order["epoch"]),
+        spec=OperatorSpec(name=instance.operator, kind=str(order["kind"]), parameters=parameters),
+        inputs=tuple(InstanceId.parse(text) for text in cast("list[str]", order["inputs"])),
+        outputs=tuple(InstanceId.parse(text) for text in cast("list[str]", order["outputs"])),
+        resume_from=cast("bytes", order["resume_from"]),
+    )
+
+
+def _place_from(order: dict[str, object]) -> Place:
+    return Place(module=str(order["module"]), qualname=str(order["qualname"]), script=str(order["script"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""What a worker and an operator's own process say to each other: CBOR arrays, each behind its length.
+
+Both sides are our own code of one version, so what cannot be read is a bug. A message is a list: first its name.
+
+| worker → process | |
+|---|---|
+| `start, {…}` | run this function as this instance; the first message |
+| `cancel` | stop |
+| `answer, number, address or None` | of a question |
+| `refused, number, is_usage, text` | likewise |
+
+| process → worker | |
+|---|---|
+| `running` | the function is about to be called |
+| `report, progress, checkpoint, endpoint` | None: as before |
+| `ask, number, what, instance, other than` | what: `now`, `located`, `finished` |
+| `returned` or `failed, cause` | the last message |
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import cbor2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LENGTH = struct.Struct("!I")
+FRAME_BYTES_MAX = 16 * 2**20
+CHUNK_BYTES = 65_536
+UNTIL = struct.Struct("=d")
+"""A deadline on the other pipe, which carries nothing else: as the worker says it, and as the process confirms it."""
+
+
+def encode(*message: object) -> bytes:
+    """Return one frame."""
+    data = cbor2.dumps(message)
+    assert len(data) <= FRAME_BYTES_MAX, f"a message of {len(data)} B to or from an operator's process"
+    return LENGTH.pack(len(data)) + data
+
+
+class Frames:
+    """Takes bytes as they come; gives messages."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[list[object]]:
+        """Yield every message that is complete with `data`."""
+        self._buffer += data
+        while len(self._buffer) >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(self._buffer)
+            assert length <= FRAME_BYTES_MAX, f"a message of {length} B to or from an operator's process"
+            end = LENGTH.size + length
+            if len(self._buffer) < end:
+                return
+            message = cbor2.loads(bytes(self._buffer[LENGTH.size : end]))
+            del self._buffer[:end]
+            yield message

@@ -1,0 +1,308 @@
+"""Run an instance in a process of its own: start it, speak with it, stop it, and say how it ended.
+
+The process is spawned, not forked (a fork of a process with threads inherits locks that nobody will release), in a
+session of its own, so that a Ctrl-C at the worker's terminal does not reach it and it can be killed with whatever it
+has started. The kernel kills it when the worker's operators' thread ends, however that ends; see `child.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from swimstream.errors import SwimstreamError, UsageError
+from swimstream.model.identity import Address, InstanceId
+from swimstream.model.status import InstanceState
+from swimstream.runners.asked import QUESTIONS_MAX
+from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
+from swimstream.runtime import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from swimstream.core.effects import StartInstance
+    from swimstream.runners.context import OperatorContext
+    from swimstream.runners.neighbours import Neighbours
+    from swimstream.runners.place import Place
+    from swimstream.runtime.replies import Reply
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 1.0
+REAP_S = 1.0
+KILL_AFTER_MULT = 0.25
+"""SIGKILL comes so many times the grace after SIGTERM."""
+POLL_S = 0.02
+FENCED = "fenced: authority ended"
+UNRENEWED = "fenced: renewals did not reach it in time (does it hold the GIL?)"
+
+
+@attrs.frozen
+class Ending:
+    """How an execution has ended."""
+
+    state: InstanceState
+    cause: str | None = None
+
+
+class Child:
+    """The process of one execution. For the operators' loop only."""
+
+    def __init__(
+        self, start: StartInstance, place: Place, context: OperatorContext, neighbours: Neighbours, *, grace_s: float
+    ) -> None:
+        """Start the process; blocks for some milliseconds. Raise `OSError` if the system refuses.
+
+        It must be started by the very thread that is to outlive it: PR_SET_PDEATHSIG means that thread's death.
+        """
+        self._context = context
+        self._neighbours = neighbours
+        self._grace_s = grace_s
+        self._fence_at = start.fence_at
+        self._armed_until = start.fence_at
+        """The last deadline that the process has confirmed."""
+        self._ended_by: signal.Signals | None = None
+        self._said: Ending | None = None
+        self._waits: set[Reply[Address] | Reply[None]] = set()
+        self._drained = trio.Event()
+        order = encode("start", _order(start, place, worker=context.worker))
+        self._to_child, self._outbox = trio.open_memory_channel[bytes](QUESTIONS_MAX + 16)
+        ours, theirs = socket.socketpair()
+        self._fence, their_fence = socket.socketpair()
+        self._fence.setblocking(False)
+        fence_at = "-" if start.fence_at is None else repr(start.fence_at)
+        numbers = [str(theirs.fileno()), str(their_fence.fileno()), str(os.getpid())]
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  # our own module
+                [sys.executable, "-m", "swimstream.runners.child", *numbers, fence_at],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), their_fence.fileno()),
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            self._fence.close()
+            raise
+        finally:
+            theirs.close()
+            their_fence.close()
+        self._channel = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+        self._to_child.send_nowait(order)
+
+    @property
+    def pid(self) -> int:
+        """Return the process id, which is its session's and its group's as well."""
+        return self._process.pid
+
+    def renew(self, until: float) -> None:
+        """Let it run until then; it moves its own fence as soon as it can."""
+        self._fence_at = until
+        # a full pipe means that it has moved nothing for a very long time: then its fence ends it, rightly
+        with suppress(OSError):
+            self._fence.send(UNTIL.pack(until))
+        self._hear_of_fence()
+
+    def pass_fence(self) -> None:
+        """Its deadline is over: kill what the kernel has not killed, namely what it has started itself."""
+        self._signal(signal.SIGKILL)
+
+    async def run(self, scope: trio.CancelScope, *, on_running: Callable[[], None]) -> Ending:
+        """Return how it has ended; `scope` asks it to stop. Cancelled from outside, it kills the process and waits."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read, on_running)
+                nursery.start_soon(self._write)
+                nursery.start_soon(self._stop, scope)
+                try:
+                    await self._wait_for_end()
+                finally:
+                    self._reap()
+                with trio.move_on_after(DRAIN_S):
+                    await self._drained.wait()
+                nursery.cancel_scope.cancel()
+            self._hear_of_fence()
+        finally:
+            self._channel.socket.close()
+            self._fence.close()
+            for reply in list(self._waits):
+                reply.forget(self)
+                reply.fail(UsageError("the process that asked has ended"))
+        return self._ending()
+
+    # --- its life ---------------------------------------------------------------------------------
+
+    async def _wait_for_end(self) -> None:
+        """Wait until it is dead but, where that can be had, not reaped: so its group's number is still its own."""
+        descriptor = _pidfd(self.pid)
+        if descriptor is None:
+            while self._process.poll() is None:  # noqa: ASYNC110  # nothing else tells
+                await trio.sleep(POLL_S)
+            return
+        try:
+            await trio.lowlevel.wait_readable(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _reap(self) -> None:
+        """Kill what is left of its group, and take its status."""
+        with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+            os.killpg(self.pid, signal.SIGKILL)
+        try:
+            self._process.wait(REAP_S)
+        except subprocess.TimeoutExpired:
+            log.exception("a killed operator does not end: it hangs in the kernel pid=%d", self.pid)
+
+    async def _stop(self, scope: trio.CancelScope) -> None:
+        with scope:
+            await trio.sleep_forever()
+        self._tell("cancel")
+        await trio.sleep(self._grace_s)
+        self._end_by(signal.SIGTERM)
+        await trio.sleep(self._grace_s * KILL_AFTER_MULT)
+        self._end_by(signal.SIGKILL)
+
+    def _end_by(self, number: signal.Signals) -> None:
+        log.warning("operator does not stop, sending %s instance=%s", number.name, self._context.instance)
+        self._ended_by = number
+        self._signal(number)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def _hear_of_fence(self) -> None:
+        """Note the last deadline that it has confirmed."""
+        with suppress(OSError):
+            while data := self._fence.recv(UNTIL.size):
+                (self._armed_until,) = UNTIL.unpack(data)
+
+    def _ending(self) -> Ending:
+        status = self._process.returncode
+        if status == -signal.SIGKILL and self._fence_at is not None and self._ended_by is None:
+            assert self._armed_until is not None
+            if clock.now() >= self._fence_at:
+                return Ending(InstanceState.STOPPED, FENCED)
+            if clock.now() >= self._armed_until:
+                return Ending(InstanceState.FAILED, UNRENEWED)
+        if self._said is not None:
+            return self._said
+        if self._ended_by is not None:
+            return Ending(InstanceState.STOPPED, f"ended by {self._ended_by.name}: it did not stop when asked")
+        if status is not None and status < 0:
+            return Ending(InstanceState.FAILED, f"its process was ended by {signal.Signals(-status).name}")
+        return Ending(InstanceState.FAILED, f"its process ended with exit status {status}")
+
+    # --- what is said -----------------------------------------------------------------------------
+
+    def _tell(self, *message: object) -> None:
+        # cannot be full: the process has at most so many questions under way
+        self._to_child.send_nowait(encode(*message))
+
+    async def _write(self) -> None:
+        with suppress(trio.BrokenResourceError):
+            async for frame in self._outbox:
+                await self._channel.send_all(frame)
+
+    async def _read(self, on_running: Callable[[], None]) -> None:
+        frames = Frames()
+        with suppress(trio.BrokenResourceError):
+            while data := await self._channel.receive_some(CHUNK_BYTES):
+                for message in frames.feed(data):
+                    self._hear(message, on_running)
+        self._drained.set()
+
+    def _hear(self, message: list[object], on_running: Callable[[], None]) -> None:
+        match message:
+            case ["running"]:
+                on_running()
+            case ["report", int() | None as progress, bytes() | None as checkpoint, str() | None as endpoint]:
+                self._report(progress, checkpoint, endpoint)
+            case ["ask", int(number), str(what), str(instance), str() | None as other_than]:
+                self._ask(number, what, InstanceId.parse(instance), _address(other_than))
+            case ["returned"]:
+                self._said = Ending(InstanceState.FINISHED)
+            case ["failed", str(cause)]:
+                self._said = Ending(InstanceState.FAILED, cause)
+            case other:
+                raise AssertionError(f"expected a message of an operator's process, got {other!r}")
+
+    def _report(self, progress: int | None, checkpoint: bytes | None, endpoint: str | None) -> None:
+        if progress is not None:
+            self._context.progress(progress)
+        if checkpoint is not None:
+            self._context.checkpoint(checkpoint)
+        if endpoint is not None:
+            self._context.publish(Address.parse(endpoint, field="endpoint"))
+
+    def _ask(self, number: int, what: str, instance: InstanceId, other_than: Address | None) -> None:
+        try:
+            match what:
+                case "now":
+                    self._answer(number, self._neighbours.locate_now(instance))
+                case "located":
+                    self._answer_later(number, self._neighbours.located(instance, other_than=other_than))
+                case "finished":
+                    self._answer_later(number, self._neighbours.finished(instance))
+                case _:
+                    raise AssertionError(f"expected a question, got {what!r}")
+        except UsageError as error:
+            self._tell("refused", number, True, str(error))
+
+    def _answer(self, number: int, address: Address | None) -> None:
+        self._tell("answer", number, None if address is None else str(address))
+
+    def _answer_later(self, number: int, reply: Reply[Address] | Reply[None]) -> None:
+        """Answer once `reply` is settled, which happens on the peer's thread."""
+        token = trio.lowlevel.current_trio_token()
+        self._waits.add(reply)
+
+        def answer() -> None:
+            self._waits.discard(reply)
+            try:
+                self._answer(number, reply.result())
+            except SwimstreamError as error:
+                self._tell("refused", number, isinstance(error, UsageError), str(error))
+
+        def post() -> None:
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(answer)
+
+        reply.on_settled(self, post)
+
+
+def _pidfd(pid: int) -> int | None:
+    if sys.platform == "linux":
+        with suppress(OSError):  # a kernel before 5.3, or a sandbox
+            return os.pidfd_open(pid)
+    return None
+
+
+def _address(text: str | None) -> Address | None:
+    return None if text is None else Address.parse(text, field="address")
+
+
+def _order(start: StartInstance, place: Place, *, worker: str) -> dict[str, object]:
+    return {
+        "path": sys.path,
+        "module": place.module,
+        "qualname": place.qualname,
+        "script": place.script,
+        "worker": worker,
+        "instance": str(start.instance),
+        "epoch": start.epoch,
+        "kind": start.spec.kind,
+        "parameters": start.spec.parameters,
+        "inputs": [str(each) for each in start.inputs],
+        "outputs": [str(each) for each in start.outputs],
+        "resume_from": start.resume_from,
+    }

@@ -1,0 +1,118 @@
+"""A host of instances without a peer, and small things to run on it."""
+
+from __future__ import annotations
+
+import threading
+
+from swimstream.core.effects import RenewFence, StartInstance, StopInstance
+from swimstream.model.identity import InstanceId, Run
+from swimstream.model.job import JobSpec, OperatorSpec
+from swimstream.model.plan import Assignment, Plan
+from swimstream.model.status import InstanceState, InstanceStatus
+from swimstream.runners.host import InstanceHost
+from swimstream.runners.registry import IN_WORKER, OperatorFunction, Registry
+from swimstream.runtime.reports import Report, Reports
+from swimstream.runtime.view import View, Views
+
+WAIT_S = 10.0
+SOURCE = OperatorSpec(name="source", kind="source", parallelism=2)
+COUNT = OperatorSpec(name="count", kind="k", inputs=("source",), parameters={"window": 5})
+JOB = JobSpec(name="job", operators=(SOURCE, COUNT))
+INSTANCE = InstanceId("job", "count", 0)
+NEIGHBOUR = InstanceId("job", "source", 1)
+RUN = Run("w1", 1)
+
+
+class Stage:
+    """A host without a peer: the test takes the reports itself."""
+
+    def __init__(self, *, stop_timeout_s: float = WAIT_S) -> None:
+        self.reports = Reports()
+        self.arrived = threading.Condition()
+        self.reports.on_first = self._notice
+        self.taken: list[Report] = []
+        self.views = Views(View(run=RUN, plan=Plan(jobs={"job": JOB})))
+        self.registry = Registry()
+        self.host = InstanceHost(
+            self.registry,
+            worker="w1",
+            reports=self.reports,
+            views=lambda: self.views,
+            stop_timeout_s=stop_timeout_s,
+        )
+        self.host.launch()
+
+    def run(
+        self,
+        function: OperatorFunction,
+        *,
+        epoch: int = 3,
+        isolation: str = IN_WORKER,
+        fence_at: float | None = None,
+        resume_from: bytes = b"",
+    ) -> None:
+        if self.registry.find("k") is None:
+            self.registry.register("k", function, isolation=isolation)
+        self.host.start(start(epoch, fence_at=fence_at, resume_from=resume_from))
+
+    def renew(self, until: float) -> None:
+        self.host.renew(RenewFence(until))
+
+    def stop(self, epoch: int) -> None:
+        self.host.stop(StopInstance(INSTANCE, epoch))
+
+    def states(self, epoch: int = 3) -> list[InstanceState]:
+        self._take()
+        return [each.state for each in self.taken if each.epoch == epoch and each.state is not None]
+
+    def until(self, state: InstanceState, *, epoch: int = 3) -> Report:
+        """Return the report of `state`, waiting for it."""
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: state in self.states(epoch), WAIT_S), self.states(epoch)
+        return next(each for each in self.taken if each.epoch == epoch and each.state is state)
+
+    def until_checkpoint(self, wanted: bytes = b"", *, epoch: int = 3) -> bytes:
+        """Return the first checkpoint, or wait for a wanted one."""
+
+        def found() -> list[bytes]:
+            self._take()
+            told = [each.checkpoint for each in self.taken if each.epoch == epoch and each.checkpoint is not None]
+            return [each for each in told if not wanted or each == wanted]
+
+        with self.arrived:
+            assert self.arrived.wait_for(found, WAIT_S), self.states(epoch)
+        return found()[0]
+
+    def know(self, status: InstanceStatus) -> None:
+        assigned = Assignment(instance=status.instance, run=status.run, epoch=status.epoch)
+        plan = Plan(jobs={"job": JOB}, assignments={status.instance: assigned})
+        self.views.publish(View(run=RUN, plan=plan, statuses=(status,)))
+
+    def _take(self) -> None:
+        self.taken += self.reports.take(now=0.0)
+
+    def _notice(self) -> None:
+        with self.arrived:
+            self.arrived.notify_all()
+
+
+def start(
+    epoch: int, *, instance: InstanceId = INSTANCE, resume_from: bytes = b"", fence_at: float | None = None
+) -> StartInstance:
+    inputs = JOB.inputs_of("count")
+    return StartInstance(
+        instance=instance,
+        epoch=epoch,
+        spec=COUNT,
+        inputs=inputs,
+        outputs=JOB.outputs_of("count"),
+        resume_from=resume_from,
+        fence_at=fence_at,
+    )
+
+
+def serving(epoch: int, port: int) -> InstanceStatus:
+    return InstanceStatus(
+        instance=NEIGHBOUR, epoch=epoch, run=RUN, seq=1, state=InstanceState.RUNNING, since_ms=0,
+        endpoint=f"127.0.0.1:{port}",
+    )  # fmt: skip
