@@ -171,6 +171,18 @@ class Node:
         self._rooms.outbox.put(Answer(request, self._rooms.membership.remove(name, now)))
         self._settle()
 
+    def resize_council(self, request: int, seats: int, *, now: float) -> None:  # noqa: ARG002  # see below
+        """Have the council brought to so many seats."""
+        self._rooms.outbox.put(Answer(request, "seats: the council of this version is fixed"))
+
+    def transfer_leadership(self, request: int, to: str, *, now: float) -> None:  # noqa: ARG002  # see below
+        """Have another lead."""
+        self._rooms.outbox.put(Answer(request, "leader: this version hands over to nobody"))
+
+    def recover_council(self, request: int, cluster_id: int, *, now: float) -> None:  # noqa: ARG002  # see below
+        """Put this worker in the place of a council whose majority is lost."""
+        self._rooms.outbox.put(Answer(request, "council: this version recovers none"))
+
     def say(self, request: int, said: Utterance, *, now: float) -> None:
         """Say something for the application; see `Conversation.carry_out` for when it is answered."""
         self._advance(now)

@@ -35,6 +35,10 @@ class View:
     tags: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
     """Of every worker that has any, by name and key."""
     counters: Mapping[str, int] = attrs.field(factory=dict)
+    is_isolated: bool = False
+    """Whether this worker can not prove that a quorum stands: what runs at most once does not run here."""
+    authority_age_s: float | None = None
+    """How old its newest usable proof of a quorum is; None if it has none."""
     coordinates: Mapping[str, Coordinate] = attrs.field(factory=dict)
     """Where the members stand in the network, by name, as far as it is known."""
 
