@@ -33,6 +33,7 @@ from swimstream.events import (
 )
 from swimstream.job_file import load_job
 from swimstream.model.coordinate import Coordinate
+from swimstream.model.council import CouncilReport, CouncilSeat, SeatStanding
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.keys import KeysReport
@@ -54,6 +55,8 @@ __all__ = [
     "Assignment",
     "BroadcastReceived",
     "Coordinate",
+    "CouncilReport",
+    "CouncilSeat",
     "Decided",
     "Decision",
     "DeliveryFailed",
@@ -85,6 +88,7 @@ __all__ = [
     "QueryResult",
     "Question",
     "Run",
+    "SeatStanding",
     "StorageError",
     "Subscription",
     "Superseded",

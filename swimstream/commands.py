@@ -6,10 +6,14 @@ Views are immutable values of the newest moment and are never waited for. Comman
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from swimstream.core import council_service
 from swimstream.core.keys import ask_item, report_of
 from swimstream.errors import UsageError
+from swimstream.model.changes import COUNCIL_SIZES
+from swimstream.model.council import COUNCIL_TOPIC
+from swimstream.model.identity import check_name
 from swimstream.model.job import check_job
 from swimstream.model.keys import KEYS_TOPIC, KeyChange, KeysReport
 from swimstream.model.talk import PING_TOPIC, AnswerTo, Ask, Say, Send, SetTags, check_topic
@@ -19,6 +23,7 @@ from swimstream.wire.keyring import parse_key, parse_key_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from swimstream.model.council import CouncilReport
     from swimstream.model.identity import Address, Run
     from swimstream.model.job import JobSpec
     from swimstream.model.member import Member
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
     from swimstream.runtime.subscriptions import Subscription
     from swimstream.runtime.thread import PeerThread
     from swimstream.runtime.view import View
+
+T = TypeVar("T")
 
 
 class Commands(abc.ABC):
@@ -88,6 +95,10 @@ class Commands(abc.ABC):
     def events(self, *, queued_max: int = 1_024) -> Subscription:
         """Return a subscription to everything from now on; what came before is in the views already."""
         return self._running().subscriptions.subscribe(queued_max=queued_max)
+
+    def is_isolated(self) -> bool:
+        """Return whether this worker can not prove that a quorum stands: what runs at most once does not run here."""
+        return self.view().is_isolated
 
     # --- commands ---------------------------------------------------------------------------------
 
@@ -166,6 +177,43 @@ class Commands(abc.ABC):
         """
         return self._running().remove(name)
 
+    def council(self, *, patience_s: float = 5.0) -> Reply[CouncilReport]:
+        """Ask the workers on the council's seats how they stand. Settled when all answered, or after `patience_s`."""
+        seats = {seat.name for seat in self.plan().council}
+        names = sorted(member.run.name for member in self.members() if member.run.name in seats)
+
+        def report(answers: Mapping[str, bytes]) -> Reply[CouncilReport]:
+            view = self.view()
+            return _settled(council_service.report_of(view.plan, view.mark, view.members, answers))
+
+        if not names:
+            return report({})
+        asked = Ask(topic=COUNCIL_TOPIC, names=names, patience_s=patience_s)
+        return self._running().ask(asked).then(lambda result: report(result.answers))
+
+    def resize_council(self, seats: int) -> Reply[None]:
+        """Have the council grow or shrink to 1, 3, 5 or 7 seats, one after the other.
+
+        Settled once the wish is in the plan; `council()` shows how far it has come. `UsageError` if it is refused.
+        """
+        if isinstance(seats, bool) or seats not in COUNCIL_SIZES:
+            raise UsageError(f"seats: expected one of {', '.join(map(str, COUNCIL_SIZES))}, got {seats!r}")
+        return self._running().resize_council(seats)
+
+    def transfer_leadership(self, name: str) -> Reply[None]:
+        """Have the worker of that name lead. Settled once it does; `UsageError` if it has no seat or is not heard."""
+        check_name("name", name)
+        return self._running().transfer_leadership(name)
+
+    def recover_council(self, cluster_id: int) -> Reply[None]:
+        """Put this worker alone in the place of a council whose majority is lost for good; it then grows again.
+
+        What was committed at the lost seats only is lost, and if they are not dead but cut off, two councils decide
+        side by side: see "Majority lost for good" in the guide to the council. `cluster_id` confirms that this very
+        cluster is meant. `UsageError` while a leader is heard, a majority lives, or a live worker knows more.
+        """
+        return self._running().recover_council(cluster_id)
+
     def keys(self, *, patience_s: float = 5.0) -> Reply[KeysReport]:
         """Ask every worker which keys it holds. Settled when all have answered, or after `patience_s`."""
         return self._change_keys(KeyChange.LIST, b"", patience_s)
@@ -225,6 +273,10 @@ class Commands(abc.ABC):
 
 
 def _report(result: QueryResult) -> Reply[KeysReport]:
-    reply: Reply[KeysReport] = Reply()
-    reply.succeed(report_of(result))
+    return _settled(report_of(result))
+
+
+def _settled(value: T) -> Reply[T]:
+    reply: Reply[T] = Reply()
+    reply.succeed(value)
     return reply

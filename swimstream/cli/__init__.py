@@ -23,6 +23,7 @@ if TYPE_CHECKING or HAS_CLICK:
         "members": ("swimstream.cli.inspect", "members", "Show who is alive, as a running worker sees it."),
         "operators": ("swimstream.cli.inspect", "operators", "Show what runs where and how far it has come."),
         "leader": ("swimstream.cli.inspect", "leader", "Show who leads, since which term."),
+        "council": ("swimstream.cli.council", "council", "Show the council's seats; resize, transfer, recover."),
         "decisions": ("swimstream.cli.inspect", "decisions", "Show what the leaders decided, and why."),
         "submit": ("swimstream.cli.inspect", "submit", "Hand a job file to a running cluster."),
         "tags": ("swimstream.cli.talk", "tags", "Show what workers say of themselves; set or remove tags."),

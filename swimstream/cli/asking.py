@@ -21,12 +21,21 @@ USAGE_STATUS = 2
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
     """Add what every command here takes."""
+    return _with_options(command, required=True)
+
+
+def group_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the same to a group that is a command of its own, too: its subcommands have their own `--control`."""
+    return _with_options(command, required=False)
+
+
+def _with_options(command: Callable[..., None], *, required: bool) -> Callable[..., None]:
     command = click.option("--json", "as_json", is_flag=True, help="Print the worker's answer as JSON.")(command)
     return click.option(
         "--control",
         type=click.Path(path_type=Path),
         envvar="SWIMSTREAM_CONTROL",
-        required=True,
+        required=required,
         metavar="PATH",
         show_envvar=True,
         help="Control socket of a worker; every worker of a cluster gives the same answers.",

@@ -52,16 +52,37 @@ def operators(control: Path, *, as_json: bool) -> None:
     answer = ask(control, "operators")
 
     def lines() -> Sequence[str]:
-        heads = ("INSTANCE", "STATE", "WORKER", "EPOCH", "PROGRESS", "FAILURES", "ENDPOINT", "CAUSE")
+        heads = (
+            *("INSTANCE", "STATE", "WORKER", "EPOCH", "PROGRESS", "FAILURES", "GUARANTEE", "STOPPED BY"),
+            *("ENDPOINT", "CAUSE"),
+        )
         rows = [_operator_row(row) for row in answer["operators"]]
-        return columns(heads, rows) if rows else ["no jobs"]
+        return (columns(heads, rows) if rows else ["no jobs"]) + _isolation_lines(answer)
 
     show(answer, as_json=as_json, lines=lines)
 
 
 def _operator_row(row: dict[str, Any]) -> Sequence[object]:
-    keys = ("instance", "state", "worker", "epoch", "progress", "failures", "endpoint", "cause")
-    return [row[key] for key in keys]
+    """Return the cells of a row; older workers know no guarantees."""
+    keys = ("instance", "state", "worker", "epoch", "progress", "failures")
+    return [*(row[key] for key in keys), row.get("guarantee", ""), _stop_words(row), row["endpoint"], row["cause"]]
+
+
+def _stop_words(row: dict[str, Any]) -> str:
+    """Return which decision stops an instance, and what it says: its run is held, or this instance was taken back."""
+    if not row.get("stopped_at"):
+        return ""
+    return f"{row['stopped_at']} ({'revoked' if row['stopped_at'] == row['revoked'] else 'held'})"
+
+
+def _isolation_lines(answer: Answer) -> list[str]:
+    """Return a warning if the worker that was asked cannot prove that a quorum stands."""
+    authority = answer.get("authority", {})
+    if not authority.get("isolated"):
+        return []
+    age_s = authority["age_s"]
+    known = "it has no proof of a quorum" if age_s is None else f"its proof of a quorum is {span(age_s)} old"
+    return ["", f"this worker is isolated: {known}; what runs at most once does not run here"]
 
 
 @click.command()

@@ -53,6 +53,15 @@ class Participant(Protocol):
     def remove(self, request: int, name: str, *, now: float) -> None:
         """Have everybody take a dead member for one that has left."""
 
+    def resize_council(self, request: int, seats: int, *, now: float) -> None:
+        """Have the council brought to so many seats."""
+
+    def transfer_leadership(self, request: int, to: str, *, now: float) -> None:
+        """Have another lead."""
+
+    def recover_council(self, request: int, cluster_id: int, *, now: float) -> None:
+        """Put this worker alone in the place of a council whose majority is lost for good."""
+
     def say(self, request: int, said: Utterance, *, now: float) -> None:
         """Say something for the application."""
 

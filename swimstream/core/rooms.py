@@ -11,6 +11,7 @@ from swimstream.core.conversation import Conversation
 from swimstream.core.council.council import Council
 from swimstream.core.council.founding import Founding
 from swimstream.core.council_commands import CouncilCommands
+from swimstream.core.council_service import CouncilService
 from swimstream.core.effects import Notify
 from swimstream.core.keys import KeyService
 from swimstream.core.membership.addresses import Addresses
@@ -25,6 +26,7 @@ from swimstream.core.status.table import StatusTable
 from swimstream.core.submissions import Submissions
 from swimstream.errors import UsageError
 from swimstream.events import InstanceChanged
+from swimstream.model.council import COUNCIL_TOPIC
 from swimstream.model.identity import BOOT_MAX, Run
 from swimstream.model.keys import KEYS_TOPIC
 from swimstream.model.member import SPEAKS, Profile
@@ -195,6 +197,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
     detector = _detector(membership, outbox, council, timing=timing, rng=rng, counters=counters)
     conversation = Conversation(membership, outbox, config=config, counters=counters)
     conversation.serve(KEYS_TOPIC, KeyService(envelopes.ring, outbox, counters=counters).answer)
+    conversation.serve(COUNCIL_TOPIC, CouncilService(council).answer)
     if envelopes.ring is None:  # the question would carry a key to everybody in the clear
         conversation.never_ask(KEYS_TOPIC, "key: this worker has no key_file, so it talks unsealed and changes no keys")
     syncer = _syncer(membership, outbox, statuses, conversation, timing=timing, rng=rng, counters=counters)

@@ -98,9 +98,6 @@ class InstanceHost:
         """Run an instance, after an older copy of it here has ended."""
         self._thread.post(lambda: self._start(effect))
 
-    def renew(self, effect: RenewFence) -> None:
-        """Move the fences of what runs; nothing is fenced by this host."""
-
     def stop(self, effect: StopInstance) -> None:
         """Cancel the copy that runs under that epoch, or forget it if it has not begun."""
         self._thread.post(lambda: self._stop(effect.instance, effect.epoch))
@@ -255,8 +252,9 @@ class InstanceHost:
             if wanted.fence_at is not None:
                 self._wanted[instance] = attrs.evolve(wanted, fence_at=max(until, wanted.fence_at))
         for copy in self._running.values():
-            # a fence that is past stays past: what it was to end may not go on, whatever is known now
-            if copy.fence_at is not None and now < copy.fence_at < until:
+            # A fence that is past stays past: what it was to end may not go on, whatever is known now. And what was
+            # asked to stop is no longer covered: the newer authority may be that of a later run, or of another epoch.
+            if copy.fence_at is not None and now < copy.fence_at < until and not copy.context.cancelled:
                 copy.fence_at = until
                 if copy.child is not None:
                     copy.child.renew(until)

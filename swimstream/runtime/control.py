@@ -7,8 +7,9 @@ or `{"ok": false, "error": "..."}`; any number of requests on one connection, an
     hello       worker: name, boot, address, site, version, protocol
     members     members: name, boot, state, incarnation, for_s, address, site, kinds, capacity, accusers,
                 evidence (what each accuser saw, in words), tags, rtt_ms (estimated, from here; null if unknown)
-    operators   jobs: name, operators, finished;  operators: instance, job, operator, index, kind, inputs, worker,
-                boot, epoch, failures, finished, state, since_ms, progress, checkpoint (hex), endpoint, cause
+    operators   jobs: name, operators, finished;  operators: instance, job, operator, index, kind, inputs, guarantee,
+                hold_for_s, worker, boot, epoch, failures, finished, held, revoked, stopped_at, state, since_ms,
+                progress, checkpoint (hex), endpoint, cause;  authority: isolated, age_s, lasts_s, drift, of this worker
     leader      leader: name ("" if unknown), term, index, cluster_id, council
     decisions   decisions: index, term, what, reason, evidence; the newest 256, oldest first
     counters    counters: name → number
@@ -23,6 +24,12 @@ or `{"ok": false, "error": "..."}`; any number of requests on one connection, an
                 silent, away: names
     ping        request {"verb": "ping", "names": ["w2"], "patience_s": 5}; like query; each worker answers by itself
     remove      request {"verb": "remove", "name": "w9"}, a dead member; nothing; it counts as one that has left
+    council     cluster_id, leader, term, index, last_index, seats_wanted, isolation_s, able (a majority answered);
+                seats: name, site, state, has_memory, lag, standing (role, term, last_index, commit, authority_age_s;
+                null if it is silent)
+    council-resize    request {"verb": "council-resize", "seats": 5}; nothing, once it is in the plan
+    council-transfer  request {"verb": "council-transfer", "name": "w2"}; nothing, once w2 leads
+    council-recover   request {"verb": "council-recover", "cluster": hex}; nothing, once this worker leads
     keys        request {"verb": "keys", "change": "list"}; or "install" with "key": base64; or "use" or "remove" with
                 "key": id and "force": false; complete, keys: worker → ids; refused: worker → why; silent, away: names
     leave       nothing; answered once the others have been told; the worker then ends
@@ -46,9 +53,11 @@ import trio
 from swimstream.errors import SwimstreamError, UsageError
 from swimstream.job_file import job_from_table
 from swimstream.runtime import clock
+from swimstream.runtime.control_council import COUNCIL
 from swimstream.runtime.control_json import (
     Json,
     JsonTable,
+    authority_json,
     counters_json,
     decision_json,
     event_json,
@@ -75,6 +84,7 @@ LINE_BYTES_MAX = 1024 * 1024
 WRITE_S = 30.0
 SUBMIT_S = 60.0
 LAST_ANSWER_S = 0.5
+VERBS = {**TALK, **COUNCIL}
 
 
 class ControlServer:
@@ -172,14 +182,14 @@ class ControlServer:
         if verb == "leave":
             await self._worker.leave()
             return {"ok": True}
-        if isinstance(verb, str) and verb in TALK:
-            return {"ok": True} | await TALK[verb](self._worker, request)
+        if isinstance(verb, str) and verb in VERBS:
+            return {"ok": True} | await VERBS[verb](self._worker, request)
         sections = self._sections()
         if verb == "snapshot":
             return {"ok": True} | self._snapshot()
         wanted = sections.get(verb) if isinstance(verb, str) else None
         if wanted is None:
-            known = ", ".join([*sections, "snapshot", "submit", *TALK, "leave", "watch"])
+            known = ", ".join([*sections, "snapshot", "submit", *VERBS, "leave", "watch"])
             raise UsageError(f"verb: expected one of {known}, got {json.dumps(verb)}")
         return {"ok": True} | wanted(self._worker.view())
 
@@ -187,7 +197,11 @@ class ControlServer:
         return {
             "hello": self._hello,
             "members": _members,
-            "operators": lambda view: {"jobs": jobs_json(view), "operators": operators_json(view)},
+            "operators": lambda view: {
+                "jobs": jobs_json(view),
+                "operators": operators_json(view),
+                "authority": authority_json(view, now=clock.now()),
+            },
             "leader": lambda view: {"leader": leader_json(view)},
             "decisions": lambda view: {"decisions": [decision_json(each) for each in view.plan.decisions]},
             "tags": lambda view: {"tags": {name: tags_json(tags) for name, tags in view.tags.items()}},

@@ -113,7 +113,8 @@ def operators_json(view: View) -> list[Json]:
     """Return every instance of every job: where the plan has it, and what is said of it.
 
     `state` is `pending` while it belongs to no live run (`cause` says why), `assigned` before a status of its epoch,
-    then the status's.
+    then the status's. `held`: its run may not renew its authority; `stopped_at` is the index of the entry that stops
+    this assignment, `revoked` that of its revocation; 0 if there is none.
     """
     jobs = view.plan.jobs
     waiting = pending(view.plan, {member.run.name: member for member in view.members})
@@ -127,6 +128,7 @@ def operators_json(view: View) -> list[Json]:
 def _operator_json(view: View, instance: InstanceId, job: JobSpec, waits_for: str) -> JsonTable:
     spec = job.operator(instance.operator)
     held = view.plan.assignments.get(instance)
+    stopped_at = view.plan.stop_index(held) if held and not held.finished else 0
     row: JsonTable = {
         "instance": str(instance),
         "job": instance.job,
@@ -134,11 +136,16 @@ def _operator_json(view: View, instance: InstanceId, job: JobSpec, waits_for: st
         "index": instance.index,
         "kind": spec.kind,
         "inputs": list(spec.inputs),
+        "guarantee": spec.instances,
+        "hold_for_s": spec.hold_for_s,
         "worker": held.run.name if held else "",
         "boot": held.run.boot if held else 0,
         "epoch": held.epoch if held else 0,
         "failures": held.failures if held else 0,
         "finished": held.finished if held else False,
+        "held": held is not None and not held.finished and view.plan.is_held(held.run),
+        "revoked": held.revoked if held else 0,
+        "stopped_at": stopped_at,
         "state": "assigned",
         "since_ms": 0,
         "progress": 0,
@@ -155,6 +162,17 @@ def _operator_json(view: View, instance: InstanceId, job: JobSpec, waits_for: st
     if waits_for:
         row |= {"state": "pending", "cause": waits_for}
     return row
+
+
+def authority_json(view: View, *, now: float) -> JsonTable:
+    """Return what this worker can prove of a quorum at `now`; times in seconds, null and 0 while there is none."""
+    age_s = view.authority_age_s(now)
+    return {
+        "isolated": view.is_isolated,
+        "age_s": None if age_s is None else round(age_s, 3),
+        "lasts_s": view.plan.isolation_ms / 1_000,
+        "drift": view.plan.drift_ppm / 1_000_000,
+    }
 
 
 def leader_json(view: View) -> JsonTable:

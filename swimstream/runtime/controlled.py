@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from swimstream.model.council import CouncilReport
     from swimstream.model.identity import Address
     from swimstream.model.job import JobSpec
     from swimstream.model.keys import KeysReport
@@ -60,6 +61,18 @@ class Controlled(Protocol):
 
     def remove(self, name: str) -> Reply[None]:
         """Have a dead member taken for one that has left."""
+
+    def council(self, *, patience_s: float = 5.0) -> Reply[CouncilReport]:
+        """Ask the seats of the council how they stand."""
+
+    def resize_council(self, seats: int) -> Reply[None]:
+        """Have the council grow or shrink."""
+
+    def transfer_leadership(self, name: str) -> Reply[None]:
+        """Have another lead."""
+
+    def recover_council(self, cluster_id: int) -> Reply[None]:
+        """Put this worker in a lost council's place."""
 
     def keys(self, *, patience_s: float = 5.0) -> Reply[KeysReport]:
         """Ask who holds which keys."""

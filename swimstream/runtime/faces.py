@@ -39,9 +39,6 @@ class InstanceRunner(Protocol):
     def stop(self, effect: StopInstance) -> None:
         """Stop an instance."""
 
-    def renew(self, effect: RenewFence) -> None:
-        """Let fenced instances run on until then."""
-
 
 class Audience(Protocol):
     """Who is told, on the peer's thread; no call may block."""

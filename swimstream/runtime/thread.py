@@ -152,6 +152,18 @@ class PeerThread:
         """Have a dead member taken for one that has left; the reply raises `UsageError` when that is refused."""
         return self._command(lambda node, request, now: node.remove(request, name, now=now), UsageError)
 
+    def resize_council(self, seats: int) -> Reply[None]:
+        """Have the council brought to so many seats; the reply raises `UsageError` when that is refused."""
+        return self._command(lambda node, request, now: node.resize_council(request, seats, now=now), UsageError)
+
+    def transfer_leadership(self, name: str) -> Reply[None]:
+        """Have the worker of that name lead; the reply raises `UsageError` when that is refused."""
+        return self._command(lambda node, request, now: node.transfer_leadership(request, name, now=now), UsageError)
+
+    def recover_council(self, cluster_id: int) -> Reply[None]:
+        """Put this worker in a lost council's place; the reply raises `UsageError` when that is refused."""
+        return self._command(lambda node, request, now: node.recover_council(request, cluster_id, now=now), UsageError)
+
     def leave(self) -> Reply[None]:
         """Say goodbye; the peer ends once it has been said."""
 

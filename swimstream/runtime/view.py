@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import threading
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -41,6 +42,10 @@ class View:
     """Whether this worker has known of no quorum for longer than a proof of one lasts."""
     authority_issued_at: float = float("-inf")
     """When the newest proof of a quorum that it may use was issued, on the driver's clock; -inf if it has none."""
+
+    def authority_age_s(self, now: float) -> float | None:
+        """Return how old that proof is at `now` of the driver's clock; None if there is none."""
+        return None if math.isinf(self.authority_issued_at) else now - self.authority_issued_at
 
     @functools.cached_property
     def status_by_instance(self) -> Mapping[InstanceId, InstanceStatus]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
@@ -105,7 +106,7 @@ histories = st.lists(_changes, max_size=20).map(lambda changes: entries_of(*chan
 def test_how_entries_are_batched_does_not_matter(history: list[Entry], cuts: list[int]) -> None:
     plan = Plan()
     ends = [0, *sorted(min(cut, len(history)) for cut in cuts), len(history)]
-    for first, last in zip(ends, ends[1:], strict=False):
+    for first, last in pairwise(ends):
         plan = plan.advance(history[first:last])
     assert plan == Plan().advance(history)
 
@@ -141,6 +142,8 @@ def test_a_run_is_held_since_the_first_hold_after_its_last_release(history: list
                 since.setdefault(run, entry.index)
             case Release(run=run):
                 since.pop(run, None)
+            case _:
+                pass
     for run in (A1, A2, B1):
         if not plan.is_evicted(run):
             assert plan.stops.get(run, 0) == since.get(run, 0)

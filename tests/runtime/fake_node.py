@@ -73,6 +73,18 @@ class FakeNode:
     def remove(self, request: int, name: str, *, now: float) -> None:
         self._command("remove", request)
 
+    def resize_council(self, request: int, seats: int, *, now: float) -> None:
+        self.log.append(("seats", seats))
+        self._command("resize_council", request)
+
+    def transfer_leadership(self, request: int, to: str, *, now: float) -> None:
+        self.log.append(("to", to))
+        self._command("transfer_leadership", request)
+
+    def recover_council(self, request: int, cluster_id: int, *, now: float) -> None:
+        self.log.append(("cluster", cluster_id))
+        self._command("recover_council", request)
+
     def say(self, request: int, said: Utterance, *, now: float) -> None:
         self.log.append(("said", said))
         self._command("say", request)

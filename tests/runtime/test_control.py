@@ -12,9 +12,11 @@ import pytest
 
 from swimstream.errors import UsageError
 from swimstream.events import LeaderChanged
+from swimstream.model.council import CouncilReport, CouncilSeat, SeatStanding
 from swimstream.model.identity import Address, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.keys import KeysReport
+from swimstream.model.member import MemberState
 from swimstream.model.plan import Plan
 from swimstream.model.talk import QueryResult
 from swimstream.runtime import control
@@ -29,6 +31,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 JOB = JobSpec(name="job", operators=(OperatorSpec(name="count", kind="k", parallelism=2),))
+COUNCIL = CouncilReport(
+    cluster_id=0xAB,
+    leader="a",
+    term=3,
+    index=9,
+    seats=(
+        CouncilSeat(
+            name="a",
+            site="x",
+            state=MemberState.ALIVE,
+            has_memory=True,
+            standing=SeatStanding(role="leader", term=3, last_index=10, commit=9, authority_age_s=0.25),
+        ),
+        CouncilSeat(
+            name="b",
+            site="y",
+            state=MemberState.ALIVE,
+            has_memory=True,
+            standing=SeatStanding(role="follower", term=3, last_index=8, commit=8),
+        ),
+        CouncilSeat(name="c", site="", state=None, has_memory=False, standing=None),
+    ),
+    seats_wanted=3,
+    isolation_s=6.0,
+)
 
 
 class FakeWorker:
@@ -39,6 +66,7 @@ class FakeWorker:
         self.hub = Subscriptions()
         self.submitted: list[JobSpec] = []
         self.said: list[tuple[object, ...]] = []
+        self.council_report = COUNCIL
 
     def view(self) -> View:
         return View(run=Run("w1", 5), plan=Plan(jobs={"job": JOB}), tags={"w2": {"zone": "x"}})
@@ -83,6 +111,23 @@ class FakeWorker:
 
     def remove(self, name: str) -> Reply[None]:
         self.said.append(("remove", name))
+        return self._done()
+
+    def council(self, *, patience_s: float = 5.0) -> Reply[CouncilReport]:
+        reply: Reply[CouncilReport] = Reply()
+        reply.succeed(self.council_report)
+        return reply
+
+    def resize_council(self, seats: int) -> Reply[None]:
+        self.said.append(("resize", seats))
+        return self._done()
+
+    def transfer_leadership(self, name: str) -> Reply[None]:
+        self.said.append(("transfer", name))
+        return self._done()
+
+    def recover_council(self, cluster_id: int) -> Reply[None]:
+        self.said.append(("recover", cluster_id))
         return self._done()
 
     def keys(self, *, patience_s: float = 5.0) -> Reply[KeysReport]:
@@ -155,7 +200,7 @@ def test_a_snapshot_holds_every_section(path: Path) -> None:
     with ControlClient(path) as client:
         snapshot = client.ask("snapshot")
     assert set(snapshot) == {
-        "ok", "worker", "members", "jobs", "operators", "leader", "decisions", "counters", "tags",
+        "ok", "worker", "members", "jobs", "operators", "authority", "leader", "decisions", "counters", "tags",
     }  # fmt: skip
     assert [row["state"] for row in snapshot["operators"]] == ["pending", "pending"]
 
@@ -289,6 +334,57 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path, worker: FakeWork
 def test_a_client_says_when_nobody_listens(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^control: no worker listens at "):
         ControlClient(tmp_path / "none.sock")
+
+
+def test_the_council_is_told_with_each_seat_and_null_for_who_is_silent(path: Path) -> None:
+    with ControlClient(path) as client:
+        answer = client.ask("council")
+    seats = answer.pop("seats")
+    assert answer == {
+        "ok": True,
+        "cluster_id": 0xAB,
+        "cluster": "00000000000000ab",
+        "leader": "a",
+        "term": 3,
+        "index": 9,
+        "last_index": 10,
+        "seats_wanted": 3,
+        "majority": 2,
+        "isolation_s": 6.0,
+        "able": True,
+    }
+    assert seats[1] == {
+        "name": "b",
+        "site": "y",
+        "state": "alive",
+        "has_memory": True,
+        "lag": 2,
+        "standing": {"role": "follower", "term": 3, "last_index": 8, "commit": 8, "authority_age_s": None},
+    }
+    assert (seats[2]["state"], seats[2]["lag"], seats[2]["standing"]) == ("unknown", None, None)
+
+
+@pytest.mark.parametrize(
+    ("verb", "fields", "said"),
+    [
+        ("council-resize", {"seats": 5}, ("resize", 5)),
+        ("council-transfer", {"name": "b"}, ("transfer", "b")),
+        ("council-recover", {"cluster": "Ab"}, ("recover", 0xAB)),
+    ],
+)
+def test_the_council_is_changed_as_it_was_asked(
+    path: Path, worker: FakeWorker, verb: str, fields: dict[str, object], said: tuple[object, ...]
+) -> None:
+    with ControlClient(path) as client:
+        assert client.ask(verb, **fields) == {"ok": True}
+    assert worker.said == [said]
+
+
+@pytest.mark.parametrize("cluster", ["", "0x1", "g", "1" * 17, " 1", "-1", 171, None])
+def test_a_council_is_not_recovered_by_what_is_no_id(path: Path, worker: FakeWorker, cluster: object) -> None:
+    with ControlClient(path) as client, pytest.raises(UsageError, match="cluster: expected"):
+        client.ask("council-recover", cluster=cluster)
+    assert worker.said == []
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from swimstream.model.changes import Assign, Entry, Evict, Found, Seat, SubmitJob
+from swimstream.model.changes import Assign, Change, Entry, Evict, Found, Hold, Release, Revoke, Seat, SubmitJob
 from swimstream.model.coordinate import Coordinate
-from swimstream.model.identity import Address, Run
+from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import NOTHING_SEEN, Evidence, Member, MemberState, Profile
 from swimstream.model.plan import Plan as PlanValue
-from swimstream.runtime.control_json import member_json, operators_json
+from swimstream.runtime.control_json import authority_json, member_json, operators_json
 from swimstream.runtime.view import View
 
 A, B = Run("a", 1), Run("b", 1)
@@ -42,6 +42,32 @@ def test_an_instance_that_nobody_can_run_says_why_it_waits() -> None:
 def test_an_instance_whose_worker_was_evicted_waits_again() -> None:
     assert row_after(4, kinds=()) == ("pending", "no live worker runs kind 'map'")
     assert row_after(4, kinds=("map",)) == ("pending", "waits for the leader to decide")
+
+
+def test_an_instance_tells_its_guarantee_and_what_stops_it() -> None:
+    once = InstanceId("job", "op", 0)
+    job = JobSpec(name="job", operators=(OperatorSpec(name="op", kind="map", instances="at-most-one", hold_for_s=30),))
+    changes: list[Change] = [Found(cluster_id=1, council=(Seat("a", 1),)), SubmitJob(job=job), CHANGES[2]]
+
+    def row(*more: Change) -> dict[str, object]:
+        entries = [Entry(index=index, term=1, change=each) for index, each in enumerate([*changes, *more], start=1)]
+        (told,) = operators_json(View(run=A, plan=PlanValue().advance(entries)))
+        assert isinstance(told, dict)
+        return {key: told[key] for key in ("guarantee", "hold_for_s", "held", "revoked", "stopped_at")}
+
+    free: dict[str, object] = {"guarantee": "at-most-one", "hold_for_s": 30.0, "held": False, "revoked": 0}
+    held = Hold(run=B, reason="suspected", evidence=())
+    assert row() == free | {"stopped_at": 0}
+    assert row(held) == free | {"held": True, "stopped_at": 4}
+    assert row(held, Release(run=B, reason="it lives")) == free | {"stopped_at": 0}
+    assert row(Revoke(instance=once, epoch=3, reason="late")) == free | {"revoked": 4, "stopped_at": 4}
+
+
+def test_an_isolated_worker_says_so() -> None:
+    plan = PlanValue(isolation_ms=6_000, drift_ppm=10_000)
+    told = authority_json(View(run=A, plan=plan, is_isolated=True, authority_issued_at=1.0), now=8.12345)
+    assert told == {"isolated": True, "age_s": 7.123, "lasts_s": 6.0, "drift": 0.01}
+    assert authority_json(View(run=A), now=8.0) == {"isolated": False, "age_s": None, "lasts_s": 0.0, "drift": 0.0}
 
 
 def test_an_instance_that_was_given_to_a_worker_waits_for_nothing() -> None:

@@ -94,9 +94,6 @@ class Ears:
     def start(self, effect: StartInstance) -> None:
         self._hear(effect)
 
-    def renew(self, effect: RenewFence) -> None:
-        self._hear(effect)
-
     def stop(self, effect: StopInstance) -> None:
         self._hear(effect)
 

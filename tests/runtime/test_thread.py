@@ -53,7 +53,6 @@ class Idle:
     """A runner of instances that runs none."""
 
     def start(self, effect: StartInstance) -> None: ...
-    def renew(self, effect: RenewFence) -> None: ...
     def stop(self, effect: StopInstance) -> None: ...
     def renew(self, effect: RenewFence) -> None: ...
 
@@ -129,6 +128,18 @@ def test_listening_everywhere_needs_an_address_to_advertise() -> None:
 
 def test_a_command_is_answered(make: Callable[..., Rig]) -> None:
     make().peer.submit(JOB).wait(WAIT_S)
+
+
+def test_the_council_is_changed_by_what_the_node_is_told(make: Callable[..., Rig]) -> None:
+    rig = make()
+    rig.peer.resize_council(5).wait(WAIT_S)
+    rig.peer.transfer_leadership("w2").wait(WAIT_S)
+    rig.peer.recover_council(7).wait(WAIT_S)
+    told = [entry for entry in rig.node.log if entry[0] in ("seats", "to", "cluster")]
+    assert told == [("seats", 5), ("to", "w2"), ("cluster", 7)]
+    rig.node.on_command = lambda verb, request: [Answer(request, f"no {verb}")]
+    with pytest.raises(UsageError, match="no recover_council"):
+        rig.peer.recover_council(7).wait(WAIT_S)
 
 
 def test_a_refused_command_raises_what_it_should(make: Callable[..., Rig]) -> None:

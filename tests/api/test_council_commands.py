@@ -1,0 +1,166 @@
+"""`swimstream council` and what stands behind it in a worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import attrs
+import pytest
+from click.testing import CliRunner
+
+from swimstream.cli import main
+from swimstream.commands import Commands
+from swimstream.core.council_service import standing_item
+from swimstream.errors import UsageError
+from swimstream.model.changes import Seat
+from swimstream.model.council import COUNCIL_TOPIC, SeatStanding
+from swimstream.model.identity import Address, Run
+from swimstream.model.member import Member, MemberState, Profile
+from swimstream.model.plan import Plan
+from swimstream.model.talk import QueryResult
+from swimstream.runtime.control import ControlServer
+from swimstream.runtime.replies import Reply
+from swimstream.runtime.view import View, Views
+from tests.runtime.test_control import FakeWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from swimstream.model.talk import Ask
+    from swimstream.runtime.thread import PeerThread
+
+
+@pytest.fixture
+def worker() -> FakeWorker:
+    return FakeWorker()
+
+
+@pytest.fixture
+def control(tmp_path: Path, worker: FakeWorker) -> Iterator[str]:
+    server = ControlServer(tmp_path / "w1.sock", worker, name="w1", site="edge")
+    server.start()
+    yield str(tmp_path / "w1.sock")
+    server.stop()
+
+
+def run(*arguments: str, typed: str = "") -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, list(arguments), input=typed)
+    return result.exit_code, result.stdout, result.stderr
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def test_the_council_is_a_table_for_people(control: str) -> None:
+    status, out, _ = run("council", "--control", control)
+    assert status == 0
+    assert [line.split() for line in out.splitlines()] == [
+        ["cluster", "00000000000000ab"],
+        ["leader", "a,", "term", "3"],
+        ["council", "3", "seats,", "3", "wanted"],
+        ["quorum", "2", "can", "vote,", "2", "decide"],
+        ["authority", "lasts", "6", "s"],
+        [],
+        ["SEAT", "SITE", "STATE", "ROLE", "TERM", "LAST", "COMMITTED", "LAG", "AUTHORITY", "BUT"],
+        ["a", "x", "alive", "leader", "3", "10", "9", "0", "0.2", "s"],
+        ["b", "y", "alive", "follower", "3", "8", "8", "2", "none"],
+        ["c", "unknown", "nobody", "of", "that", "name", "is", "remembered"],
+    ]
+
+
+def test_a_council_without_a_majority_is_status_one(control: str, worker: FakeWorker) -> None:
+    worker.council_report = attrs.evolve(worker.council_report, seats=worker.council_report.seats[1:])
+    assert run("council", "--control", control)[0] == 1
+
+
+def test_a_council_needs_to_be_asked_of_somebody() -> None:
+    status, _, err = run("council")
+    assert status == 2
+    assert "Missing option '--control'" in err
+
+
+def test_the_council_is_resized_and_led_by_another(control: str, worker: FakeWorker) -> None:
+    assert run("council", "resize", "5", "--control", control)[:2] == (0, "the council shall have 5 seats\n")
+    assert run("council", "transfer", "b", "--control", control)[:2] == (0, "b leads\n")
+    assert worker.said == [("resize", 5), ("transfer", "b")]
+
+
+def test_a_council_of_an_even_size_is_refused_before_anybody_is_asked() -> None:
+    assert run("council", "resize", "4", "--control", "none.sock") == (
+        2,
+        "",
+        "swimstream council resize: seats: expected one of 1, 3, 5, 7, got 4\n",
+    )
+
+
+@pytest.mark.parametrize("typed", ["", "\n", "yes\n", "ac\n", "00000000000000ac\n"])
+def test_a_council_is_not_recovered_unless_its_cluster_is_typed(control: str, worker: FakeWorker, typed: str) -> None:
+    status, out, err = run("council", "recover", "--control", control, typed=typed)
+    assert (status, out) == (2, "")
+    assert "two councils decide side by side" in err
+    assert worker.said == []
+
+
+def test_a_council_is_recovered_once_its_cluster_is_typed(control: str, worker: FakeWorker) -> None:
+    assert run("council", "recover", "--control", control, typed="AB\n")[0] == 0
+    assert worker.said == [("recover", 0xAB)]
+
+
+def test_a_script_confirms_by_an_option(control: str, worker: FakeWorker) -> None:
+    assert run("council", "recover", "--confirm", "ab", "--control", control)[0] == 0
+    assert run("council", "recover", "--confirm", "ac", "--control", control)[0] == 2
+    assert worker.said == [("recover", 0xAB)]
+
+
+# --- the worker -----------------------------------------------------------------------------------
+
+
+class Cluster(Commands):
+    """A worker that sees three members, of which one answers; and a council that one of them does not know."""
+
+    def __init__(self) -> None:
+        members = tuple(
+            Member(
+                run=Run(name, 1),
+                incarnation=0,
+                state=MemberState.ALIVE,
+                profile=Profile(address=Address("h", 1), voter=voter),
+                since=0.0,
+            )
+            for name, voter in (("a", 1), ("b", 2), ("x", 9))
+        )
+        plan = Plan(index=3, cluster_id=7, council=(Seat("a", 1), Seat("b", 2), Seat("gone", 3)))
+        self.views = Views(View(run=Run("a", 1), members=members, plan=plan))
+        self.asked: list[Ask] = []
+        self.said: list[object] = []
+
+    def _running(self) -> PeerThread:
+        return cast("PeerThread", self)
+
+    def ask(self, asked: Ask) -> Reply[QueryResult]:
+        self.asked.append(asked)
+        answer = standing_item(SeatStanding(role="leader", term=1, last_index=3, commit=3))
+        reply: Reply[QueryResult] = Reply()
+        reply.succeed(QueryResult(answers={"a": answer}, silent=("b",), away=()))
+        return reply
+
+
+def test_only_seats_that_are_remembered_are_asked() -> None:
+    cluster = Cluster()
+    report = cluster.council(patience_s=1.0).wait(5.0)
+    assert [(asked.topic, asked.names) for asked in cluster.asked] == [(COUNCIL_TOPIC, ("a", "b"))]
+    assert [(seat.name, seat.can_vote) for seat in report.seats] == [("a", True), ("b", False), ("gone", False)]
+
+
+def test_a_worker_without_a_cluster_asks_nobody() -> None:
+    cluster = Cluster()
+    cluster.views = Views(View(run=Run("a", 1)))
+    assert cluster.council().wait(5.0).seats == ()
+    assert cluster.asked == []
+
+
+@pytest.mark.parametrize("seats", [0, 2, 4, 8, True, "3", None])
+def test_a_council_has_one_of_four_sizes(seats: object) -> None:
+    with pytest.raises(UsageError, match="seats: expected one of 1, 3, 5, 7, got"):
+        Cluster().resize_council(cast("int", seats))
