@@ -158,8 +158,8 @@ def _why_gone(view: SeatingView, seat: Seat) -> str:
         return f"{member.run} is back without the memory of its vote"
     held = view.holder(seat)
     if held is None:
-        return f"not seen for {view.gone_s:.0f} s" if view.now - view.led_since >= view.gone_s else ""
-    if held.state.is_gone and view.now - held.since >= view.gone_s:
+        return f"not seen for {view.gone_s:.0f} s" if view.now >= view.led_since + view.gone_s else ""
+    if held.state.is_gone and view.now >= held.since + view.gone_s:
         verdict = "declared dead" if held.state is MemberState.DEAD else "left"
         return f"{verdict} more than {view.gone_s:.0f} s ago"
     return ""
@@ -178,14 +178,17 @@ def _candidates(view: SeatingView, gone: Mapping[Seat, str]) -> list[Seat]:
     fit = [
         Seat(name, member.profile.voter)
         for name, member in view.members.items()
-        if name not in names and member.state is MemberState.ALIVE and view.now - member.since >= view.stable_s
+        if name not in names and member.state is MemberState.ALIVE and view.now >= member.since + view.stable_s
     ]
     free = [seat for seat in fit if seat.voter and seat not in view.plan.council and seat not in view.put_off]
     return sorted(free, key=lambda seat: (sites.count(view.site_of(seat)), seat))
 
 
 def review_at(view: SeatingView) -> float:
-    """Return when `next_step` could come to another result though nothing has changed."""
+    """Return when `next_step` could come to another result though nothing has changed.
+
+    The sums are the very ones that are compared above: at that moment they hold, whatever the rounding.
+    """
     waits = [
         member.since + (view.gone_s if member.state.is_gone else view.stable_s) for member in view.members.values()
     ]

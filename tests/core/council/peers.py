@@ -32,6 +32,7 @@ from swimstream.wire.council_messages import (
     PlanEntries,
     PlanPull,
     Snapshot,
+    TimeoutNow,
     VoteReply,
     VoteRequest,
 )
@@ -208,6 +209,8 @@ class Peer:
                 self.council.receive_append_reply(run, message, now)
             case Snapshot():
                 self.council.receive_snapshot(run, message, now)
+            case TimeoutNow():
+                self.council.receive_timeout_now(run, message, now)
             case PlanPull():
                 self.council.receive_pull(run, message)
             case PlanEntries():
