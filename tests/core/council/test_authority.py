@@ -93,7 +93,7 @@ def test_a_number_is_used_for_one_question_only() -> None:
 def test_a_number_fits_the_wire() -> None:
     class Highest(Random):
         def getrandbits(self, k: int, /) -> int:
-            return 2**k - 1
+            return (1 << k) - 1
 
     assert (
         AppendReply(term=1, voter=1, round=1, success=True, index=1, token=Questions(Highest(), kept=1).ask(0.0)).token
