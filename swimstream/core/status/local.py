@@ -69,6 +69,11 @@ class Held:
         """Return whether a fenced copy runs here that was not told to stop: only of such a one the fence moves."""
         return self.is_fenced and not self.stop_asked
 
+    def was_isolated(self, now: float) -> bool:
+        """Return whether a copy that has stopped by now did so for want of a proof alone: asked to, or at its fence."""
+        passed_fence = self.fence_at is not None and self.fence_at <= now and not self.stop_asked
+        return self.is_parked or passed_fence
+
 
 class LocalInstances:
     """The instances of one worker. Bounded by the plan: at most the worker's capacity is assigned to it."""
@@ -214,7 +219,7 @@ class LocalInstances:
         before = held.status
         if before.state is InstanceState.ISOLATED:
             return None  # nothing runs, so this was said before it had ended
-        if state is InstanceState.STOPPED and held.is_parked:
+        if state is InstanceState.STOPPED and held.was_isolated(now):
             state = InstanceState.ISOLATED
         after = attrs.evolve(
             before,
