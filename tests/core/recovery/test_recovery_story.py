@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swimstream.model.changes import Assign, Evict
 from swimstream.model.identity import InstanceId, Run
-from swimstream.model.member import Member, MemberState
+from swimstream.model.job import AT_MOST_ONE, PINNED
+from swimstream.model.member import SPEAKS_GUARANTEES, Member, MemberState
 from swimstream.model.status import InstanceState
 from tests.core.recovery.situations import ABSENCE_S, Scene, job, member
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swimstream.model.job import JobSpec
+
 NAMES = "abcd"
-ROUNDS_MAX = 20
+ROUNDS_MAX = 40
 
 happenings = st.lists(
     st.tuples(
@@ -28,15 +36,41 @@ happenings = st.lists(
 workers = st.fixed_dictionaries(
     {name: st.tuples(st.sampled_from([("map",), ("join",), ("join", "map")]), st.integers(0, 4)) for name in NAMES}
 )
+suspicions = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["is suspected", "is refuted", "dies", "leaves", "is forgotten", "returns", "fails", "new leader", "waits"]
+        ),
+        st.sampled_from(NAMES),
+        st.integers(0, 12),
+    ),
+    max_size=20,
+)
+HOLD_FOR_S = 20.0
+GUARANTEED = (
+    job("single", parallelism=2, instances=AT_MOST_ONE),
+    job("held", hold_for_s=HOLD_FOR_S),
+    job("both", instances=AT_MOST_ONE, hold_for_s=HOLD_FOR_S),
+    job("bound", instances=PINNED),
+    job("plain", kind="join"),
+)
 ENDS = {"fails": InstanceState.FAILED, "stops": InstanceState.STOPPED, "finishes": InstanceState.FINISHED}
 
 
 class Story:
     """A scene in which workers take up what they are given, and everything is checked at each decision."""
 
-    def __init__(self, able: dict[str, tuple[tuple[str, ...], int]]) -> None:
-        members = [member(name, kinds=kinds, capacity=capacity) for name, (kinds, capacity) in able.items()]
-        self.scene = Scene(*members, jobs=[job("one", parallelism=3), job("two", parallelism=2, kind="join")])
+    def __init__(
+        self,
+        able: dict[str, tuple[tuple[str, ...], int]],
+        *,
+        jobs: Sequence[JobSpec] = (job("one", parallelism=3), job("two", parallelism=2, kind="join")),
+        speaks: int = 1,
+    ) -> None:
+        members = [
+            member(name, kinds=kinds, capacity=capacity, speaks=speaks) for name, (kinds, capacity) in able.items()
+        ]
+        self.scene = Scene(*members, jobs=jobs)
         self.profiles = {each.run.name: each for each in members}
         self.finished: set[InstanceId] = set()
 
@@ -50,6 +84,12 @@ class Story:
         elif what == "returns":
             boot = max([held.run.boot if held else 0, *(r.boot for r in self.planned_runs() if r.name == name)]) + 1
             scene.put(attrs.evolve(self.profiles[name], run=Run(name, boot)))
+        elif what == "is suspected" and held is not None and held.state is MemberState.ALIVE:
+            scene.becomes(name, MemberState.SUSPECT)
+        elif what == "is refuted" and held is not None and held.state is not MemberState.LEFT:
+            scene.becomes(name, MemberState.ALIVE)
+        elif what in ("is suspected", "is refuted"):
+            return
         elif what == "is forgotten":
             scene.members.pop(name, None)
         elif what == "new leader":
@@ -152,6 +192,29 @@ def test_whatever_dies_everything_that_can_run_ends_up_with_somebody_who_lives(
             held = told.scene.plan.assignments.get(which)
             if held is None or not (held.finished or told.lives(held.run)):
                 assert told.feasible(which) == [], f"{which} could run"
+
+
+@settings(max_examples=150, deadline=None)
+@given(workers, suspicions)
+def test_whatever_is_guaranteed_everything_that_can_run_ends_up_with_somebody_who_lives(
+    able: dict[str, tuple[tuple[str, ...], int]], story: list[tuple[str, str, int]]
+) -> None:
+    """And no decision on the way is one that the guard at the log refuses: see `Scene.decide`."""
+    told = Story(able, jobs=GUARANTEED, speaks=SPEAKS_GUARANTEES)
+    told.decide()
+    for what, name, number in story:
+        told.happen(what, name, number)
+        told.decide()
+    for each in [each for each in told.scene.members.values() if each.state is MemberState.SUSPECT]:
+        told.scene.becomes(each.run.name, MemberState.ALIVE)
+    told.scene.now += ABSENCE_S + HOLD_FOR_S
+    told.settle()
+    for which in [which for spec in GUARANTEED for which in spec.instances()]:
+        held = told.scene.plan.assignments.get(which)
+        if held is None or not (held.finished or told.lives(held.run)):
+            home = held.run.name if held is not None and which.job == "bound" else ""
+            able_now = [each for each in told.feasible(which) if home in ("", each.run.name)]
+            assert able_now == [], f"{which} could run"
 
 
 @settings(max_examples=50, deadline=None)
