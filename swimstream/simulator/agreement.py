@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from swimstream.model.identity import InstanceId, Run
     from swimstream.model.plan import Plan
-    from swimstream.simulator.observer import View
+    from swimstream.simulator.watches import View
 
 
 def disagreements(

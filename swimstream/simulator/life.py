@@ -12,37 +12,16 @@ import math
 from collections import deque
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 import attrs
 
-from swimstream.config import FRAME_BYTES_MAX, Timing
-from swimstream.core.effects import (
-    Answer,
-    CloseStream,
-    Effect,
-    Notify,
-    OpenStream,
-    Persist,
-    QueryAnswered,
-    Record,
-    SendFrame,
-    SendPacket,
-    StartInstance,
-    StopInstance,
-    StoreKeys,
-)
-from swimstream.errors import StorageError
-from swimstream.events import Event, Superseded
 from swimstream.model.status import InstanceState
 from swimstream.simulator import promises
-from swimstream.simulator.clock import Clock, WorldOverrun
-from swimstream.simulator.network import Network
-from swimstream.simulator.observer import Observer
+from swimstream.simulator.clock import WorldOverrun
 from swimstream.simulator.operators import Bench
+from swimstream.simulator.orders import Orders
 from swimstream.simulator.promises import PromiseBroken
-from swimstream.simulator.streams import Streams
-from swimstream.simulator.trace import Trace, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +30,7 @@ if TYPE_CHECKING:
     from swimstream.model.identity import Address, InstanceId, Run
     from swimstream.simulator.clock import Action
     from swimstream.simulator.disks import Disk
+    from swimstream.simulator.orders import Surroundings
     from swimstream.simulator.participant import LocalClock, Maker
 
 BACKLOG_MAX = 2_000
@@ -59,18 +39,6 @@ TIMER_LATE_S_MAX = 0.001
 SPINS_MAX = 50
 TORN_CRASH_S_MAX = 0.3
 """A crash in the midst of effects strikes by then, even if there are none."""
-
-
-@attrs.frozen(kw_only=True)
-class Surroundings:
-    """What all processes of a world share."""
-
-    clock: Clock
-    network: Network
-    streams: Streams
-    observer: Observer
-    trace: Trace
-    timing: Timing
 
 
 class Phase(enum.Enum):
@@ -110,10 +78,8 @@ class Life:
         self._clock = surroundings.clock
         self._trace = surroundings.trace
         self._observer = surroundings.observer
-        self._disk = disk
         self._local = local
         self._rng = Random(f"{seed}/process")
-        self._on_answer = on_answer
         self._on_end = on_end
         self._backlog: deque[Action] = deque()
         self._refusals: list[Action] = []
@@ -126,6 +92,7 @@ class Life:
         self.node = maker(config, boot=boot, saved=disk.load(), rng=node_rng, now=local.read(self._clock.now))
         self.bench = Bench(self, rng=Random(f"{seed}/bench"))
         self.watch = self._observer.begin(self.node, place=f"{host} at {self.address}")
+        self._orders = Orders(self, surroundings, disk=disk, on_answer=partial(on_answer, self))
         surroundings.network.listen(self)
         self._trace.note(self._clock.now, self.name, f"starts as {self.node.run} at {self.address}")
         self._settle()
@@ -252,6 +219,12 @@ class Life:
         """End in good order."""
         self._end(crashed=False, silent=False)
 
+    def give_way(self) -> None:
+        """End, since a later worker has taken the name over."""
+        if self.phase is not Phase.ENDED:
+            self.is_superseded = True
+            self.exit()
+
     # --- inside -----------------------------------------------------------------------------------
 
     def _crash_now(self, *, silent: bool) -> None:
@@ -285,7 +258,7 @@ class Life:
             raise
         except Exception as error:
             words = f"{self.name} raised {type(error).__name__}: {error}"
-            raise PromiseBroken(promises.BOUNDED, self._clock.now, self._observer.seed, words) from error
+            raise PromiseBroken(promises.BOUNDED, self._clock.now, self._observer.court.seed, words) from error
         self._settle()
 
     def _settle(self) -> None:
@@ -296,7 +269,7 @@ class Life:
             if self.phase is Phase.ENDED:
                 return
             self._effects_left -= 1
-            self._carry_out(effect)
+            self._orders.carry_out(effect)
         if self.phase is Phase.RUNNING:
             self._observer.step(self.watch)
             self._arm()
@@ -325,58 +298,3 @@ class Life:
         self._spins = self._spins + 1 if self.node.next_deadline() <= now else 0
         if self._spins > SPINS_MAX:
             self._observer.broken(promises.BOUNDED, f"{self.name} fires timers for ever: its deadline stays due")
-
-    def _carry_out(self, effect: Effect) -> None:
-        around = self._around
-        match effect:
-            case SendPacket():
-                if len(effect.payload) > around.timing.packet_bytes_max:
-                    self._observer.broken(promises.BOUNDED, f"{self.name} sends {len(effect.payload)} B in a datagram")
-                around.network.send(self, effect.to, effect.payload)
-                return
-            case OpenStream() | SendFrame() | CloseStream():
-                self._use_stream(effect)
-            case Persist():
-                self._persist(effect.record)
-            case StartInstance():
-                self._observer.start_instance(self.watch, effect)
-                self.bench.start(effect)
-            case StopInstance():
-                self.bench.stop(effect)
-            case Answer():
-                self._clock.after(0.0, partial(self._on_answer, self, effect.request, effect.error))
-            case Notify():
-                self._hear(effect.event)
-            case QueryAnswered() | StoreKeys():
-                pass
-            case _:
-                assert_never(effect)
-        self._trace.note(self._clock.now, self.name, words_of(effect))
-
-    def _use_stream(self, effect: OpenStream | SendFrame | CloseStream) -> None:
-        streams = self._around.streams
-        if not isinstance(effect, CloseStream) and len(effect.frame) > FRAME_BYTES_MAX:
-            self._observer.broken(promises.BOUNDED, f"{self.name} sends a frame of {len(effect.frame)} B")
-        match effect:
-            case OpenStream():
-                streams.open(self, effect.stream, effect.to, effect.frame)
-            case SendFrame():
-                streams.send(self, effect.stream, effect.frame)
-            case CloseStream():
-                streams.close(self, effect.stream)
-
-    def _hear(self, event: Event) -> None:
-        self._observer.hear(self.watch, event)
-        if isinstance(event, Superseded):
-            self._clock.after(0.0, self._superseded)
-
-    def _persist(self, record: Record) -> None:
-        try:
-            self._disk.write(record)
-        except StorageError as error:
-            self._observer.broken(promises.COMMITTED, f"{self.name} persists what cannot be read back: {error}")
-
-    def _superseded(self) -> None:
-        if self.phase is not Phase.ENDED:
-            self.is_superseded = True
-            self.exit()

@@ -121,3 +121,9 @@ def draw_job(number: int, *, rng: Random) -> JobSpec:
             OperatorSpec(name="sink", kind=KIND, inputs=("stage",)),
         ),
     )
+
+
+def draw_jobs(count: int, *, rng: Random) -> dict[str, JobSpec]:
+    """Return so many jobs by their names, and, if there are any, one that must be refused."""
+    jobs = {f"job-{number}": draw_job(number, rng=rng) for number in range(count)}
+    return {**jobs, HOPELESS_JOB.name: HOPELESS_JOB} if jobs else jobs

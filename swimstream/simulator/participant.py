@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from swimstream.core.participant import Participant
-from swimstream.simulator.observer import View
+from swimstream.simulator.watches import View
 
 if TYPE_CHECKING:
     from random import Random

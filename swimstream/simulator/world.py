@@ -14,14 +14,16 @@ from swimstream.core.node import Node
 from swimstream.model.plan import Plan
 from swimstream.simulator import promises
 from swimstream.simulator.agreement import disagreements, member_disagreements
+from swimstream.simulator.clients import Clients
 from swimstream.simulator.clock import Clock, WorldOverrun
 from swimstream.simulator.disks import Disk
 from swimstream.simulator.faults import Faults
 from swimstream.simulator.hosts import Host, build_hosts, configure
-from swimstream.simulator.life import Life, Phase, Surroundings
+from swimstream.simulator.life import Life, Phase
 from swimstream.simulator.network import Links, Network
 from swimstream.simulator.observer import Observer
-from swimstream.simulator.operators import HOPELESS_JOB, draw_job
+from swimstream.simulator.operators import draw_jobs
+from swimstream.simulator.orders import Surroundings
 from swimstream.simulator.participant import LocalClock, Maker
 from swimstream.simulator.promises import PromiseBroken
 from swimstream.simulator.report import Report
@@ -39,13 +41,11 @@ RESTART_AFTER_REFUSAL_S = 1.0
 POLL_S = 0.25
 POLLS_AGREED = 4
 """So many looks in a row must find agreement: one alone may be luck."""
-RESUBMIT_S = 5.0
 PACKETS_PER_NODE_S_MAX = 4_000
 EPOCH_MS = 1_760_000_000_000
 OFFSET_S_MAX = 100_000.0
 JOIN_REQUEST = 1
 LEAVE_REQUEST = 2
-SUBMIT_REQUEST_FIRST = 1_000
 
 
 class World:
@@ -78,14 +78,7 @@ class World:
         )
         rng = self.random("hosts")
         self.hosts = build_hosts(scenario, rng=rng, namesake_rng=self.random("namesakes"))
-        self._submitting = self.random("submit")
-        self._jobs = {f"job-{number}": draw_job(number, rng=rng) for number in range(scenario.jobs)}
-        if scenario.jobs:
-            self._jobs[HOPELESS_JOB.name] = HOPELESS_JOB
-        self._accepted: set[str] = set()
-        self._refused: set[str] = set()
-        self._requests: dict[int, str] = {}
-        self._requests_made = 0
+        self.clients = Clients(self, draw_jobs(scenario.jobs, rng=rng), rng=self.random("submit"))
         self._packets_before = 0
         self._calm = 0.0
         """When the last fault has ended, and the last job been submitted."""
@@ -161,35 +154,10 @@ class World:
                 host.gone = self.clock.now >= self._calm and self._is_shared(host.worker)
                 self.clock.after(RESTART_AFTER_REFUSAL_S, partial(self.start, host))
         else:
-            self._hear_of_job(self._requests.pop(request), error)
+            self.clients.hear(request, error)
 
     def _is_shared(self, worker: str) -> bool:
         return sum(host.worker == worker for host in self.hosts) > 1
-
-    # --- jobs -------------------------------------------------------------------------------------
-
-    def _submit(self, name: str) -> None:
-        """Submit to some worker, and again to another one until one of them has answered that it is in the plan."""
-        if name in self._accepted or name in self._refused:
-            return
-        running = [life for life in self.lives() if life.phase is Phase.RUNNING]
-        if running:
-            life = self._submitting.choice(running)
-            self._requests_made += 1
-            request = SUBMIT_REQUEST_FIRST + self._requests_made
-            self._requests[request] = name
-            life.command(lambda now: life.node.submit(request, self._jobs[name], now=now))
-        self.clock.after(RESUBMIT_S, partial(self._submit, name))
-
-    def _hear_of_job(self, name: str, error: str) -> None:
-        if not error and name == HOPELESS_JOB.name:
-            self.observer.broken(promises.AGREEMENT, f"job {name} was accepted, though no worker runs its kind")
-        elif not error:
-            self._accepted.add(name)
-        elif name == HOPELESS_JOB.name:
-            self._refused.add(name)
-        else:
-            self.network.counters["jobs_refused"] += 1  # asked again: nobody had joined yet who runs its kind
 
     # --- the course of it -------------------------------------------------------------------------
 
@@ -210,11 +178,9 @@ class World:
         first_late = self.scenario.nodes - self.scenario.faults.late_joins
         for host in self.hosts[:first_late]:
             self.clock.at(rng.uniform(0, START_S_MAX), partial(self.start, host))
-        submits = [rng.uniform(0.5, self.scenario.faults.window_s[1]) for _ in self._jobs]
-        for at, name in zip(submits, self._jobs, strict=True):
-            self.clock.at(at, partial(self._submit, name))
+        submitted_at = self.clients.arm(rng)
         Striker(self).arm()
-        self._calm = calm = max(calm_at(self.schedule), self.scenario.faults.window_s[0], *submits)
+        self._calm = calm = max(calm_at(self.schedule), self.scenario.faults.window_s[0], submitted_at)
         self.clock.at(calm, self._calm_links)
         agreed, settled, members_settled = 0, calm, calm
         while agreed < POLLS_AGREED or self.clock.now < self.scenario.lasts_s:
@@ -260,14 +226,14 @@ class World:
         )
 
     def _problems(self) -> list[str]:
-        waiting = sorted(self._jobs.keys() - self._accepted - self._refused)
+        waiting = self.clients.waiting()
         if waiting:
             return [f"jobs not answered yet: {', '.join(waiting)}"]
         lives = list(self.lives())
         return disagreements(
             [life.node for life in lives],
             running={life.run: {copy.instance: copy.epoch for copy in life.bench.copies.values()} for life in lives},
-            jobs=sorted(self._accepted),
+            jobs=sorted(self.clients.accepted),
             index_min=len(self.observer.decisions),
         )
 
