@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from swimstream.model.status import InstanceState
+from swimstream.model.changes import Seat
 from swimstream.simulator import promises
 from swimstream.simulator.clock import WorldOverrun
 from swimstream.simulator.operators import Bench
@@ -24,12 +24,14 @@ from swimstream.simulator.orders import Orders
 from swimstream.simulator.promises import PromiseBroken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from swimstream.config import NodeConfig
     from swimstream.model.identity import Address, InstanceId, Run
+    from swimstream.model.status import InstanceState
     from swimstream.simulator.clock import Action
     from swimstream.simulator.disks import Disk
+    from swimstream.simulator.operators import Copy
     from swimstream.simulator.orders import Surroundings
     from swimstream.simulator.participant import LocalClock, Maker
 
@@ -70,6 +72,8 @@ class Life:
         self.name = host
         """The host it runs on; two may bear the same worker's name."""
         self.is_superseded = False
+        self.goes = False
+        """Whether it is about to end in good order, and so stops what it runs."""
         self.stops_until = 0.0
         """Until when it stands still now and again."""
         self.address = config.advertise
@@ -86,16 +90,33 @@ class Life:
         self._armed_at = math.inf
         self._spins = 0
         self._incoming = 0
-        self._effects_left = math.inf
         self._dies_silently = False
         node_rng = Random(f"{seed}/node")
         self.node = maker(config, boot=boot, saved=disk.load(), rng=node_rng, now=local.read(self._clock.now))
         self.bench = Bench(self, rng=Random(f"{seed}/bench"))
-        self.watch = self._observer.begin(self.node, place=f"{host} at {self.address}")
-        self._orders = Orders(self, surroundings, disk=disk, on_answer=partial(on_answer, self))
+        self.watch = self._observer.begin(self.node, place=f"{host} at {self.address}", disk=disk)
+        seat = Seat(config.name, disk.voter)
+        self._observer.council.register(seat, disk)
+        self._orders = Orders(
+            self, surroundings, disk=disk, seat=seat, rng=Random(f"{seed}/disk"), on_answer=partial(on_answer, self)
+        )
         surroundings.network.listen(self)
         self._trace.note(self._clock.now, self.name, f"starts as {self.node.run} at {self.address}")
         self._settle()
+
+    @property
+    def is_going_on(self) -> bool:
+        """Return whether it has not ended."""
+        return self.phase is not Phase.ENDED
+
+    @property
+    def terms_led(self) -> Collection[int]:
+        """Return the terms of which the world has seen a leader."""
+        return self._observer.leaders.keys()
+
+    def when(self, local: float) -> float:
+        """Return the world's time at which this process's clock shows `local`."""
+        return self._local.when(local)
 
     @property
     def run(self) -> Run:
@@ -113,6 +134,7 @@ class Life:
                 self._around.network.counters["backlog_dropped"] += 1
             return
         self._trace.note(self._clock.now, self.name, f"← {source}", data)
+        self._orders.causes.learn(data)
         now = self._local.read(self._clock.now)
         self._input(partial(self.node.receive_packet, data, source=source, now=now))
 
@@ -130,6 +152,7 @@ class Life:
             self._hold(partial(self.receive_frame, stream, data))
             return
         self._trace.note(self._clock.now, self.name, f"← stream {stream}", data)
+        self._orders.causes.learn(data)
         self.command(lambda now: self.node.receive_frame(stream, data, now=now))
 
     def stream_closed(self, stream: int) -> None:
@@ -151,6 +174,24 @@ class Life:
         """Have `action` done in this process after `delay_s`: not if it has ended, and not while it is paused."""
         self._clock.after(delay_s, partial(self._do, action))
 
+    def apart(self, delay_s: float, action: Action) -> None:
+        """Have `action` done after `delay_s`, also while this process is paused: not if it has ended."""
+        self._clock.after(delay_s, partial(self._do_apart, action))
+
+    def at_local(self, local: float, action: Action) -> None:
+        """Have `action` done when the host's clock shows `local`, also while this process is paused."""
+        self._clock.at(self._local.when(local), partial(self._do_apart, action))
+
+    def came_up(self, copy: Copy) -> None:
+        """Tell the observer that a copy runs."""
+        self._trace.note(self._clock.now, self.name, f"{copy.instance} in epoch {copy.epoch} comes up")
+        self._observer.copies.come_up(self.watch, copy.instance, copy.epoch, guarantee=copy.spec.instances)
+
+    def went_down(self, copy: Copy) -> None:
+        """Tell the observer that a copy has ended."""
+        self._trace.note(self._clock.now, self.name, f"{copy.instance} in epoch {copy.epoch} has ended")
+        self._observer.copies.go_down(self.watch, copy.instance, copy.epoch)
+
     def report(
         self,
         instance: InstanceId,
@@ -164,8 +205,6 @@ class Life:
         """Hand the node an operator's report."""
         said = f"{state.name if state is not None else ''} {progress if progress is not None else ''} {cause or ''}"
         self._trace.note(self._clock.now, self.name, f"{instance} in epoch {epoch} reports {said}")
-        if state is InstanceState.RUNNING:
-            self._observer.run_instance(instance)
         self.command(
             lambda now: self.node.report(
                 instance, epoch, now=now, state=state, progress=progress, checkpoint=checkpoint, cause=cause
@@ -203,7 +242,7 @@ class Life:
         if effects_left == 0 or self.phase is Phase.PAUSED:
             self._end(crashed=True, silent=silent)
             return
-        self._effects_left = effects_left
+        self._orders.effects_left = effects_left
         self._dies_silently = silent
         self._clock.after(TORN_CRASH_S_MAX, partial(self._crash_now, silent=silent))
 
@@ -212,6 +251,7 @@ class Life:
         self._local = attrs.evolve(self._local, offset_s=self._local.offset_s + by_s)
         self._trace.note(self._clock.now, self.name, f"finds its clock {by_s:.3f} s further")
         self._armed_at = math.inf
+        self.bench.clock_leapt()
         if self.phase is Phase.RUNNING:
             self._arm()
 
@@ -238,8 +278,13 @@ class Life:
         self._around.network.unlisten(self, host_answers=not silent)
         self._around.streams.process_died(self, silent=silent)
         running = {instance: copy.epoch for instance, copy in sorted(self.bench.copies.items())}
+        self.bench.die()
         self._observer.end(self.watch, crashed=crashed, running=running)
         self._on_end(self)
+
+    def _do_apart(self, action: Action) -> None:
+        if self.phase is not Phase.ENDED:
+            action()
 
     def _do(self, action: Action) -> None:
         if self.phase is Phase.RUNNING:
@@ -263,13 +308,9 @@ class Life:
 
     def _settle(self) -> None:
         """Carry out what the last input asked for, let the observer look, and set the timer."""
-        for effect in self.node.take_effects():
-            if self._effects_left <= 0:
-                self._end(crashed=True, silent=self._dies_silently)
-            if self.phase is Phase.ENDED:
-                return
-            self._effects_left -= 1
-            self._orders.carry_out(effect)
+        is_whole = self._orders.carry_out(self.node.take_effects())
+        if not is_whole:
+            self._end(crashed=True, silent=self._dies_silently)
         if self.phase is Phase.RUNNING:
             self._observer.step(self.watch)
             self._arm()

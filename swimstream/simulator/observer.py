@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 
+from swimstream.core.effects import EntriesRecord
 from swimstream.events import Event, MemberChanged, Superseded
 from swimstream.model.member import MemberState
 from swimstream.simulator import promises
+from swimstream.simulator.authority_judge import AuthorityJudge
+from swimstream.simulator.copy_judge import CopyJudge
+from swimstream.simulator.council_judge import CouncilJudge
 from swimstream.simulator.court import Court
+from swimstream.simulator.disks import Disk
 from swimstream.simulator.plan_judge import PlanJudge
 from swimstream.simulator.watches import Evidence, Findings, View, Watch
 
@@ -18,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from swimstream.config import Timing
-    from swimstream.core.effects import StartInstance
+    from swimstream.core.effects import Record, StartInstance
+    from swimstream.model.changes import Seat
     from swimstream.model.identity import InstanceId, Run
     from swimstream.model.member import Member
     from swimstream.model.plan import Decision
@@ -32,11 +38,12 @@ class Observer:
     def __init__(self, *, seed: int, gentle: bool, clock: Clock, timing: Timing, faults: Faults) -> None:
         """Judge the world of `seed`; in a `gentle` one, no healthy worker may ever be declared dead."""
         self.findings = Findings()
-        self.leaders: dict[int, Run] = {}
-        """Term → who led it."""
         self.watches: list[Watch] = []
         """Of live runs, in the order of their start."""
         self.court = Court(seed=seed, clock=clock)
+        self.copies = CopyJudge(self.court, self.findings)
+        self.council = CouncilJudge(self.court)
+        self.authority = AuthorityJudge(self.court)
         self._plan_judge = PlanJudge(self.court)
         self.gentle_from = 0.0 if gentle else math.inf
         """From when on no healthy worker may be declared dead: at once, or when the network has long been whole."""
@@ -50,8 +57,6 @@ class Observer:
         self._crashed: dict[Run, float] = {}
         self._left: dict[Run, float] = {}
         self._detected: set[tuple[Run, Run]] = set()
-        self._epochs: dict[tuple[InstanceId, int], Run] = {}
-        self._lost: dict[InstanceId, tuple[float, Run]] = {}
 
     @property
     def now(self) -> float:
@@ -63,15 +68,20 @@ class Observer:
         """Return every committed decision, the one of index 1 first."""
         return self._plan_judge.decisions
 
+    @property
+    def leaders(self) -> Mapping[int, Run]:
+        """Return who led each term."""
+        return self.council.leaders
+
     def broken(self, promise: str, detail: str) -> NoReturn:
         """Raise `PromiseBroken` for this world and this moment."""
         self.court.broken(promise, detail)
 
     # --- the truth --------------------------------------------------------------------------------
 
-    def begin(self, view: View, *, place: str = "") -> Watch:
+    def begin(self, view: View, *, place: str = "", disk: Disk | None = None) -> Watch:
         """Take note that a run has started; the driver passes what this returns at every later step."""
-        watch = Watch(view, view.run, self.now, place)
+        watch = Watch(view, view.run, self.now, place, disk or Disk.blank())
         self.watches.append(watch)
         self._began[watch.run] = watch
         return watch
@@ -83,7 +93,7 @@ class Observer:
         if crashed:
             self._crashed[watch.run] = self.now
             for instance in running:
-                self._lost[instance] = (self.now, watch.run)
+                self.copies.lose(instance)
         elif watch.joined_at < math.inf:
             self._left[watch.run] = self.now
 
@@ -95,17 +105,15 @@ class Observer:
         if view.run != watch.run:
             self._check_later_run(watch, view.run)
         if view.is_leader:
-            term = view.mark.term
-            if view.mark.leader != watch.run.name:
-                named = view.mark.leader or "nobody"
-                self.broken(promises.ONE_LEADER, f"{watch.run} leads, but names {named} as the leader of term {term}")
-            first = self.leaders.setdefault(term, watch.run)
-            if first != watch.run and first not in watch.earlier:
-                self.broken(promises.ONE_LEADER, f"both {first} and {watch.run} lead term {term}")
+            self.council.look_at_leader(watch)
         plan = view.plan
         if plan is not watch.plan:
             self._plan_judge.look(watch, plan)
+            self.council.look_at_commit(watch, plan)
+            self.copies.look(watch, plan)
+            self.authority.look(plan)
             watch.plan = plan
+        self.council.remember(watch)
 
     def hear(self, watch: Watch, event: Event) -> None:
         """Check what a node tells its application."""
@@ -141,25 +149,17 @@ class Observer:
             for member in watch.view.members():
                 self._check_member(watch, member)
 
+    def write(self, watch: Watch, seat: Seat, record: Record) -> None:
+        """Check what has become durable on the disk behind `seat`."""
+        self.council.write(watch, seat, record)
+        if isinstance(record, EntriesRecord) and watch.view.is_leader:
+            for entry in record.entries:
+                if entry.term == watch.view.mark.term:
+                    self.copies.append(watch, entry)
+
     def start_instance(self, watch: Watch, effect: StartInstance) -> None:
         """Check an order to run an instance."""
-        key = (effect.instance, effect.epoch)
-        first = self._epochs.get(key)
-        if first is not None:
-            self.broken(promises.ONE_EPOCH, f"{watch.run} starts {_epoch(*key)}, which {first} has started before")
-        self._epochs[key] = watch.run
-        plan = watch.view.plan
-        if effect.epoch > plan.index:
-            self.broken(promises.ONE_EPOCH, f"{watch.run} starts {_epoch(*key)}, its plan ends at {plan.index}")
-        held = plan.assignments.get(effect.instance)
-        if held is not None and held.epoch == effect.epoch and (held.run != watch.run or held.finished):
-            self.broken(promises.ONE_EPOCH, f"{watch.run} starts {_epoch(*key)}, but the plan says {held}")
-
-    def run_instance(self, instance: InstanceId) -> None:
-        """Take note that a copy has come up."""
-        lost = self._lost.pop(instance, None)
-        if lost is not None:
-            self.findings.reexecution_s.append(self.now - lost[0])
+        self.copies.start(watch, effect)
 
     def check_detected(self, run: Run, *, since: float, only_healthy: bool = False) -> None:
         """Check that everybody who was there at `since` knows that `run` is gone; call it when the bound is over.
@@ -220,7 +220,3 @@ class Observer:
 
 def _version(evidence: Evidence) -> str:
     return f"({evidence.boot}, {evidence.incarnation}, {evidence.state.name})"
-
-
-def _epoch(instance: InstanceId, epoch: int) -> str:
-    return f"{instance} in epoch {epoch}"

@@ -10,6 +10,7 @@ import attrs
 from swimstream.model.identity import Run
 from swimstream.model.member import Member, MemberState
 from swimstream.model.plan import Plan, PlanMark
+from swimstream.simulator.disks import Disk
 
 if TYPE_CHECKING:
     from swimstream.model.status import InstanceStatus
@@ -67,6 +68,7 @@ class Watch:
     began_at: float
     place: str = ""
     """Host and address."""
+    disk: Disk = attrs.field(factory=Disk.blank)
     joined_at: float = math.inf
     """When it became a member."""
     earlier: set[Run] = attrs.field(factory=set)

@@ -11,6 +11,7 @@ import attrs
 from swimstream.config import LOCAL, Timing
 from swimstream.core.boots import boot_above
 from swimstream.core.node import Node
+from swimstream.model.changes import Seat
 from swimstream.model.plan import Plan
 from swimstream.simulator import promises
 from swimstream.simulator.agreement import disagreements, member_disagreements
@@ -22,12 +23,12 @@ from swimstream.simulator.hosts import Host, build_hosts, configure
 from swimstream.simulator.life import Life, Phase
 from swimstream.simulator.network import Links, Network
 from swimstream.simulator.observer import Observer
-from swimstream.simulator.operators import draw_jobs
+from swimstream.simulator.operators import HOLD_FOR_S, draw_jobs
 from swimstream.simulator.orders import Surroundings
 from swimstream.simulator.participant import LocalClock, Maker
 from swimstream.simulator.promises import PromiseBroken
 from swimstream.simulator.report import Report
-from swimstream.simulator.scenarios import Scenario
+from swimstream.simulator.scenarios import LOSS_LASTING_MAX, Scenario
 from swimstream.simulator.schedule import Fault, calm_at, draw_schedule
 from swimstream.simulator.streams import Streams
 from swimstream.simulator.striker import Striker
@@ -35,6 +36,8 @@ from swimstream.simulator.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from swimstream.simulator.ambushes import Ambush
 
 START_S_MAX = 0.5
 RESTART_AFTER_REFUSAL_S = 1.0
@@ -67,6 +70,7 @@ class World:
             faults=scenario.faults,
         )
         self.crashes = 0
+        self.ambushes: list[Ambush] = []
         self._maker = maker
         self._around = Surroundings(
             clock=self.clock,
@@ -75,10 +79,18 @@ class World:
             observer=self.observer,
             trace=self.trace,
             timing=scenario.timing,
+            ambushes=self.ambushes,
+            unsynced=scenario.faults.unsynced,
         )
         rng = self.random("hosts")
         self.hosts = build_hosts(scenario, rng=rng, namesake_rng=self.random("namesakes"))
-        self.clients = Clients(self, draw_jobs(scenario.jobs, rng=rng), rng=self.random("submit"))
+        jobs = draw_jobs(
+            scenario.jobs,
+            notes=scenario.notes,
+            rng=rng,
+            guarantee_rng=self.random("guarantees") if scenario.has_guarantees else None,
+        )
+        self.clients = Clients(self, jobs, rng=self.random("submit"))
         self._packets_before = 0
         self._calm = 0.0
         """When the last fault has ended, and the last job been submitted."""
@@ -109,8 +121,6 @@ class World:
         if host.disk.voter == 0:
             host.disk = Disk(voter=calendar_ms)
         seed = f"{scenario.seed}/{host.name}/{host.starts}"
-        drift = scenario.faults.clock_drift
-        rng = Random(f"{seed}/clock")
         host.life = Life(
             self._around,
             maker=self._maker,
@@ -118,7 +128,7 @@ class World:
             config=configure(scenario, host, self.hosts),
             boot=boot_above(host.disk.load(), name=host.worker, now_ms=calendar_ms),
             disk=host.disk,
-            local=LocalClock(offset_s=rng.uniform(0, OFFSET_S_MAX), rate=1 + rng.uniform(-drift, drift)),
+            local=draw_clock(scenario.faults, rng=Random(f"{seed}/clock")),
             seed=seed,
             on_answer=self._on_answer,
             on_end=self._on_end,
@@ -129,6 +139,7 @@ class World:
 
     def leave(self, life: Life) -> None:
         """Have a worker say goodbye; its process exits once that is answered."""
+        life.goes = True
         life.command(lambda now: life.node.leave(LEAVE_REQUEST, now=now))
 
     def _on_end(self, life: Life) -> None:
@@ -154,7 +165,7 @@ class World:
                 host.gone = self.clock.now >= self._calm and self._is_shared(host.worker)
                 self.clock.after(RESTART_AFTER_REFUSAL_S, partial(self.start, host))
         else:
-            self.clients.hear(request, error)
+            self.clients.hear(life, request, error)
 
     def _is_shared(self, worker: str) -> bool:
         return sum(host.worker == worker for host in self.hosts) > 1
@@ -194,6 +205,7 @@ class World:
             settled = self.clock.now if problems else settled
             members_settled = self.clock.now if strays else members_settled
             self._check_patience(problems, only_members=bool(strays))
+        self.clients.check_history()
         return self._report(settled_s=settled - calm, members_settled_s=members_settled - calm)
 
     def _calm_links(self) -> None:
@@ -201,11 +213,15 @@ class World:
         if self.scenario.is_too_slow:
             usual = Links()
             self.network.links = attrs.evolve(self.network.links, delay_s=usual.delay_s, jitter_s=usual.jitter_s)
+        if self.network.links.loss > LOSS_LASTING_MAX:
+            self.network.links = attrs.evolve(self.network.links, loss=LOSS_LASTING_MAX)
 
     def _check_patience(self, problems: list[str], *, only_members: bool) -> None:
         """Views of the members must agree sooner than all the rest, which follows from them."""
         bound = promises.members_settling_s_max if only_members else promises.settling_s_max
         patience_s = bound(self.scenario.timing, nodes=len(self.hosts))
+        if self.scenario.has_guarantees and not only_members:
+            patience_s += promises.guarantees_settling_s_max(self.scenario.timing, hold_for_s=HOLD_FOR_S[1])
         if problems and self.clock.now > self._calm + patience_s:
             self.observer.broken(promises.AGREEMENT, f"{patience_s:.0f} s after the last fault: {_first(problems)}")
 
@@ -235,7 +251,18 @@ class World:
             running={life.run: {copy.instance: copy.epoch for copy in life.bench.copies.values()} for life in lives},
             jobs=sorted(self.clients.accepted),
             index_min=len(self.observer.decisions),
-        )
+        ) + (self._empty_seats() if self.scenario.replaces_seats else [])
+
+    def _empty_seats(self) -> list[str]:
+        """Return what is not yet right about the council: its size, and seats whose memory is gone."""
+        plan = self.plan()
+        present = {Seat(host.worker, host.disk.voter) for host in self.hosts if host.life is not None}
+        wanted = plan.seats_wanted or len(plan.council)
+        if len(present) < max(wanted, len(plan.council)):
+            return []  # nobody is there to sit
+        found = [f"the seat of {seat.name} is empty" for seat in plan.council if seat not in present]
+        size = len(plan.council)
+        return found + ([f"the council has {size} seats, {wanted} were asked for"] if size != wanted else [])
 
     def _report(self, *, settled_s: float, members_settled_s: float) -> Report:
         counters = self.network.counters
@@ -297,6 +324,14 @@ def live_through(scenario: Scenario, *, schedule: tuple[Fault, ...] | None = Non
     rng = Random(f"{scenario.seed}/faults")
     drawn = draw_schedule(scenario.faults, nodes=scenario.nodes, rng=rng)
     return World(scenario, drawn if schedule is None else schedule, maker=maker).run()
+
+
+def draw_clock(faults: Faults, *, rng: Random) -> LocalClock:
+    """Return a process's monotonic clock: wrong by up to `clock_drift`, and now and then by all of it."""
+    offset_s, error = rng.uniform(0, OFFSET_S_MAX), rng.uniform(-faults.clock_drift, faults.clock_drift)
+    if faults.extreme_clocks and rng.random() < faults.extreme_clocks:
+        error = rng.choice((-faults.clock_drift, faults.clock_drift))
+    return LocalClock(offset_s=offset_s, rate=1 + error)
 
 
 def _first(problems: list[str]) -> str:
