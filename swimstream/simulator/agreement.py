@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from swimstream.model.job import PINNED
 from swimstream.model.member import MemberState
 from swimstream.model.status import InstanceState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from swimstream.model.identity import InstanceId, Run
     from swimstream.model.plan import Plan
-    from swimstream.simulator.observer import View
+    from swimstream.simulator.watches import View
 
 
 def disagreements(
@@ -31,6 +32,15 @@ def disagreements(
         return ["nobody is alive"]
     found = [*member_disagreements(views), *_plan(views, jobs=jobs, index_min=index_min), *_leader(views)]
     return found or [*_statuses(views), *_copies(views[0].plan, running)]
+
+
+def _waiting(plan: Plan, names: Container[str]) -> set[InstanceId]:
+    """Return the instances that are pinned to a worker whose name nobody bears: they wait for it."""
+    return {
+        instance
+        for instance, held in plan.assignments.items()
+        if held.run.name not in names and plan.guarantee_of(instance) == PINNED
+    }
 
 
 def member_disagreements(views: Sequence[View]) -> list[str]:
@@ -83,8 +93,9 @@ def _leader(views: Sequence[View]) -> Iterator[str]:
 def _statuses(views: Sequence[View]) -> Iterator[str]:
     for view in views:
         held = {status.instance: status for status in view.statuses()}
+        waiting = _waiting(view.plan, {other.run.name for other in views})
         for instance, assignment in view.plan.assignments.items():
-            if assignment.finished:
+            if assignment.finished or instance in waiting:
                 continue
             status = held.get(instance)
             if status is None or (status.epoch, status.run) != (assignment.epoch, assignment.run):
@@ -94,8 +105,13 @@ def _statuses(views: Sequence[View]) -> Iterator[str]:
 
 
 def _copies(plan: Plan, running: Mapping[Run, Mapping[InstanceId, int]]) -> Iterator[str]:
+    waiting = _waiting(plan, {run.name for run in running})
     for instance, assignment in plan.assignments.items():
-        if not assignment.finished and running.get(assignment.run, {}).get(instance) != assignment.epoch:
+        if (
+            instance not in waiting
+            and not assignment.finished
+            and running.get(assignment.run, {}).get(instance) != assignment.epoch
+        ):
             yield f"{assignment.run} does not run {instance} in epoch {assignment.epoch}"
     for run, copies in running.items():
         for instance, epoch in copies.items():

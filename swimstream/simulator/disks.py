@@ -14,15 +14,16 @@ from swimstream.core.effects import (
     VoteRecord,
 )
 from swimstream.errors import StorageError
+from swimstream.model.changes import COUNCIL_CHANGES
 from swimstream.model.plan import Plan
 
 if TYPE_CHECKING:
-    from swimstream.model.changes import Entry
+    from swimstream.model.changes import Entry, Seat
     from swimstream.model.identity import Address
 
 
 class Disk:
-    """One state directory. A record is durable as soon as it is applied: the driver syncs before it goes on."""
+    """One state directory. What is applied is durable; what was not synced before a crash is never applied."""
 
     def __init__(self, *, voter: int) -> None:
         """Create an empty directory for the vote's memory `voter`."""
@@ -37,6 +38,35 @@ class Disk:
     def voter(self) -> int:
         """Return the identity of this memory."""
         return self._voter
+
+    @classmethod
+    def blank(cls) -> Disk:
+        """Return a directory that no process has used yet."""
+        return cls(voter=0)
+
+    def holds(self, index: int, term: int) -> bool:
+        """Return whether the entry `index` of `term` is here, be it within the snapshot."""
+        if index <= self._plan.index:
+            return index < self._plan.index or term == self._plan.term
+        position = index - self._plan.index - 1
+        return position < len(self._entries) and self._entries[position].term == term
+
+    def councils(self) -> list[tuple[tuple[Seat, ...], int, int]]:
+        """Return every council that the log here tells of, the oldest first, each with its index and term.
+
+        The first one is that of the snapshot, if there is a snapshot.
+        """
+        first = [(self._plan.council, self._plan.index, self._plan.term)] if self._plan.council else []
+        changes = ((entry.change, entry.index, entry.term) for entry in self._entries)
+        later = [
+            (change.council, index, term) for change, index, term in changes if isinstance(change, COUNCIL_CHANGES)
+        ]
+        return [*first, *later]
+
+    def council(self) -> tuple[Seat, ...]:
+        """Return the newest council here, committed or not."""
+        councils = self.councils()
+        return councils[-1][0] if councils else ()
 
     def write(self, record: Record) -> None:
         """Apply `record`; raise `StorageError` when it would leave a gap, since no run could start from that."""

@@ -90,6 +90,17 @@ class Faults:
     namesakes: int = attrs.field(default=0, validator=_count)
     """So many hosts more start inside the window, each configured with the name of another one."""
 
+    decision_crashes: int = attrs.field(default=0, validator=_count)
+    """Crashes of a leader in the very step in which it is elected, proposes or commits, after any of its effects."""
+    unsynced: float = attrs.field(default=0.0, validator=_share)
+    """Share of the crashes in the midst of a step that lose what was written and not yet synced."""
+    resizes: int = attrs.field(default=0, validator=_count)
+    """So often somebody asks for a council of another size; mostly twice within one isolation time-out."""
+    transfers: int = attrs.field(default=0, validator=_count)
+    """So often somebody asks for the leadership to be handed over."""
+    extreme_clocks: float = attrs.field(default=0.0, validator=_share)
+    """Share of the clocks that are wrong by all of `clock_drift`."""
+
     @property
     def disturbs_network(self) -> bool:
         """Return whether healthy processes may lose sight of each other.

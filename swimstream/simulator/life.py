@@ -12,46 +12,27 @@ import math
 from collections import deque
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 import attrs
 
-from swimstream.config import FRAME_BYTES_MAX, Timing
-from swimstream.core.effects import (
-    Answer,
-    CloseStream,
-    Effect,
-    Notify,
-    OpenStream,
-    Persist,
-    QueryAnswered,
-    Record,
-    RenewFence,
-    SendFrame,
-    SendPacket,
-    StartInstance,
-    StopInstance,
-    StoreKeys,
-)
-from swimstream.errors import StorageError
-from swimstream.events import Event, Superseded
-from swimstream.model.status import InstanceState
+from swimstream.model.changes import Seat
 from swimstream.simulator import promises
-from swimstream.simulator.clock import Clock, WorldOverrun
-from swimstream.simulator.network import Network
-from swimstream.simulator.observer import Observer
+from swimstream.simulator.clock import WorldOverrun
 from swimstream.simulator.operators import Bench
+from swimstream.simulator.orders import Orders
 from swimstream.simulator.promises import PromiseBroken
-from swimstream.simulator.streams import Streams
-from swimstream.simulator.trace import Trace, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from swimstream.config import NodeConfig
     from swimstream.model.identity import Address, InstanceId, Run
+    from swimstream.model.status import InstanceState
     from swimstream.simulator.clock import Action
     from swimstream.simulator.disks import Disk
+    from swimstream.simulator.operators import Copy
+    from swimstream.simulator.orders import Surroundings
     from swimstream.simulator.participant import LocalClock, Maker
 
 BACKLOG_MAX = 2_000
@@ -60,18 +41,6 @@ TIMER_LATE_S_MAX = 0.001
 SPINS_MAX = 50
 TORN_CRASH_S_MAX = 0.3
 """A crash in the midst of effects strikes by then, even if there are none."""
-
-
-@attrs.frozen(kw_only=True)
-class Surroundings:
-    """What all processes of a world share."""
-
-    clock: Clock
-    network: Network
-    streams: Streams
-    observer: Observer
-    trace: Trace
-    timing: Timing
 
 
 class Phase(enum.Enum):
@@ -103,6 +72,8 @@ class Life:
         self.name = host
         """The host it runs on; two may bear the same worker's name."""
         self.is_superseded = False
+        self.goes = False
+        """Whether it is about to end in good order, and so stops what it runs."""
         self.stops_until = 0.0
         """Until when it stands still now and again."""
         self.address = config.advertise
@@ -111,25 +82,41 @@ class Life:
         self._clock = surroundings.clock
         self._trace = surroundings.trace
         self._observer = surroundings.observer
-        self._disk = disk
         self._local = local
         self._rng = Random(f"{seed}/process")
-        self._on_answer = on_answer
         self._on_end = on_end
         self._backlog: deque[Action] = deque()
         self._refusals: list[Action] = []
         self._armed_at = math.inf
         self._spins = 0
         self._incoming = 0
-        self._effects_left = math.inf
         self._dies_silently = False
         node_rng = Random(f"{seed}/node")
         self.node = maker(config, boot=boot, saved=disk.load(), rng=node_rng, now=local.read(self._clock.now))
         self.bench = Bench(self, rng=Random(f"{seed}/bench"))
-        self.watch = self._observer.begin(self.node, place=f"{host} at {self.address}")
+        self.watch = self._observer.begin(self.node, place=f"{host} at {self.address}", disk=disk)
+        seat = Seat(config.name, disk.voter)
+        self._observer.council.register(seat, disk)
+        self._orders = Orders(
+            self, surroundings, disk=disk, seat=seat, rng=Random(f"{seed}/disk"), on_answer=partial(on_answer, self)
+        )
         surroundings.network.listen(self)
         self._trace.note(self._clock.now, self.name, f"starts as {self.node.run} at {self.address}")
         self._settle()
+
+    @property
+    def is_going_on(self) -> bool:
+        """Return whether it has not ended."""
+        return self.phase is not Phase.ENDED
+
+    @property
+    def terms_led(self) -> Collection[int]:
+        """Return the terms of which the world has seen a leader."""
+        return self._observer.leaders.keys()
+
+    def when(self, local: float) -> float:
+        """Return the world's time at which this process's clock shows `local`."""
+        return self._local.when(local)
 
     @property
     def run(self) -> Run:
@@ -147,6 +134,7 @@ class Life:
                 self._around.network.counters["backlog_dropped"] += 1
             return
         self._trace.note(self._clock.now, self.name, f"← {source}", data)
+        self._orders.causes.learn(data)
         now = self._local.read(self._clock.now)
         self._input(partial(self.node.receive_packet, data, source=source, now=now))
 
@@ -164,6 +152,7 @@ class Life:
             self._hold(partial(self.receive_frame, stream, data))
             return
         self._trace.note(self._clock.now, self.name, f"← stream {stream}", data)
+        self._orders.causes.learn(data)
         self.command(lambda now: self.node.receive_frame(stream, data, now=now))
 
     def stream_closed(self, stream: int) -> None:
@@ -185,6 +174,24 @@ class Life:
         """Have `action` done in this process after `delay_s`: not if it has ended, and not while it is paused."""
         self._clock.after(delay_s, partial(self._do, action))
 
+    def apart(self, delay_s: float, action: Action) -> None:
+        """Have `action` done after `delay_s`, also while this process is paused: not if it has ended."""
+        self._clock.after(delay_s, partial(self._do_apart, action))
+
+    def at_local(self, local: float, action: Action) -> None:
+        """Have `action` done when the host's clock shows `local`, also while this process is paused."""
+        self._clock.at(self._local.when(local), partial(self._do_apart, action))
+
+    def came_up(self, copy: Copy) -> None:
+        """Tell the observer that a copy runs."""
+        self._trace.note(self._clock.now, self.name, f"{copy.instance} in epoch {copy.epoch} comes up")
+        self._observer.copies.come_up(self.watch, copy.instance, copy.epoch, guarantee=copy.spec.instances)
+
+    def went_down(self, copy: Copy) -> None:
+        """Tell the observer that a copy has ended."""
+        self._trace.note(self._clock.now, self.name, f"{copy.instance} in epoch {copy.epoch} has ended")
+        self._observer.copies.go_down(self.watch, copy.instance, copy.epoch)
+
     def report(
         self,
         instance: InstanceId,
@@ -198,8 +205,6 @@ class Life:
         """Hand the node an operator's report."""
         said = f"{state.name if state is not None else ''} {progress if progress is not None else ''} {cause or ''}"
         self._trace.note(self._clock.now, self.name, f"{instance} in epoch {epoch} reports {said}")
-        if state is InstanceState.RUNNING:
-            self._observer.run_instance(instance)
         self.command(
             lambda now: self.node.report(
                 instance, epoch, now=now, state=state, progress=progress, checkpoint=checkpoint, cause=cause
@@ -237,7 +242,7 @@ class Life:
         if effects_left == 0 or self.phase is Phase.PAUSED:
             self._end(crashed=True, silent=silent)
             return
-        self._effects_left = effects_left
+        self._orders.effects_left = effects_left
         self._dies_silently = silent
         self._clock.after(TORN_CRASH_S_MAX, partial(self._crash_now, silent=silent))
 
@@ -246,12 +251,19 @@ class Life:
         self._local = attrs.evolve(self._local, offset_s=self._local.offset_s + by_s)
         self._trace.note(self._clock.now, self.name, f"finds its clock {by_s:.3f} s further")
         self._armed_at = math.inf
+        self.bench.clock_leapt()
         if self.phase is Phase.RUNNING:
             self._arm()
 
     def exit(self) -> None:
         """End in good order."""
         self._end(crashed=False, silent=False)
+
+    def give_way(self) -> None:
+        """End, since a later worker has taken the name over."""
+        if self.phase is not Phase.ENDED:
+            self.is_superseded = True
+            self.exit()
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -266,8 +278,13 @@ class Life:
         self._around.network.unlisten(self, host_answers=not silent)
         self._around.streams.process_died(self, silent=silent)
         running = {instance: copy.epoch for instance, copy in sorted(self.bench.copies.items())}
+        self.bench.die()
         self._observer.end(self.watch, crashed=crashed, running=running)
         self._on_end(self)
+
+    def _do_apart(self, action: Action) -> None:
+        if self.phase is not Phase.ENDED:
+            action()
 
     def _do(self, action: Action) -> None:
         if self.phase is Phase.RUNNING:
@@ -286,18 +303,14 @@ class Life:
             raise
         except Exception as error:
             words = f"{self.name} raised {type(error).__name__}: {error}"
-            raise PromiseBroken(promises.BOUNDED, self._clock.now, self._observer.seed, words) from error
+            raise PromiseBroken(promises.BOUNDED, self._clock.now, self._observer.court.seed, words) from error
         self._settle()
 
     def _settle(self) -> None:
         """Carry out what the last input asked for, let the observer look, and set the timer."""
-        for effect in self.node.take_effects():
-            if self._effects_left <= 0:
-                self._end(crashed=True, silent=self._dies_silently)
-            if self.phase is Phase.ENDED:
-                return
-            self._effects_left -= 1
-            self._carry_out(effect)
+        is_whole = self._orders.carry_out(self.node.take_effects())
+        if not is_whole:
+            self._end(crashed=True, silent=self._dies_silently)
         if self.phase is Phase.RUNNING:
             self._observer.step(self.watch)
             self._arm()
@@ -326,58 +339,3 @@ class Life:
         self._spins = self._spins + 1 if self.node.next_deadline() <= now else 0
         if self._spins > SPINS_MAX:
             self._observer.broken(promises.BOUNDED, f"{self.name} fires timers for ever: its deadline stays due")
-
-    def _carry_out(self, effect: Effect) -> None:
-        around = self._around
-        match effect:
-            case SendPacket():
-                if len(effect.payload) > around.timing.packet_bytes_max:
-                    self._observer.broken(promises.BOUNDED, f"{self.name} sends {len(effect.payload)} B in a datagram")
-                around.network.send(self, effect.to, effect.payload)
-                return
-            case OpenStream() | SendFrame() | CloseStream():
-                self._use_stream(effect)
-            case Persist():
-                self._persist(effect.record)
-            case StartInstance():
-                self._observer.start_instance(self.watch, effect)
-                self.bench.start(effect)
-            case StopInstance():
-                self.bench.stop(effect)
-            case Answer():
-                self._clock.after(0.0, partial(self._on_answer, self, effect.request, effect.error))
-            case Notify():
-                self._hear(effect.event)
-            case QueryAnswered() | StoreKeys() | RenewFence():
-                pass
-            case _:
-                assert_never(effect)
-        self._trace.note(self._clock.now, self.name, words_of(effect))
-
-    def _use_stream(self, effect: OpenStream | SendFrame | CloseStream) -> None:
-        streams = self._around.streams
-        if not isinstance(effect, CloseStream) and len(effect.frame) > FRAME_BYTES_MAX:
-            self._observer.broken(promises.BOUNDED, f"{self.name} sends a frame of {len(effect.frame)} B")
-        match effect:
-            case OpenStream():
-                streams.open(self, effect.stream, effect.to, effect.frame)
-            case SendFrame():
-                streams.send(self, effect.stream, effect.frame)
-            case CloseStream():
-                streams.close(self, effect.stream)
-
-    def _hear(self, event: Event) -> None:
-        self._observer.hear(self.watch, event)
-        if isinstance(event, Superseded):
-            self._clock.after(0.0, self._superseded)
-
-    def _persist(self, record: Record) -> None:
-        try:
-            self._disk.write(record)
-        except StorageError as error:
-            self._observer.broken(promises.COMMITTED, f"{self.name} persists what cannot be read back: {error}")
-
-    def _superseded(self) -> None:
-        if self.phase is not Phase.ENDED:
-            self.is_superseded = True
-            self.exit()

@@ -3,107 +3,33 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 
+from swimstream.core.effects import EntriesRecord
 from swimstream.events import Event, MemberChanged, Superseded
-from swimstream.model.identity import InstanceId, Run
-from swimstream.model.member import Member, MemberState
-from swimstream.model.plan import Decision, Plan, PlanMark
+from swimstream.model.member import MemberState
 from swimstream.simulator import promises
-from swimstream.simulator.promises import PromiseBroken
+from swimstream.simulator.authority_judge import AuthorityJudge
+from swimstream.simulator.copy_judge import CopyJudge
+from swimstream.simulator.council_judge import CouncilJudge
+from swimstream.simulator.court import Court
+from swimstream.simulator.disks import Disk
+from swimstream.simulator.plan_judge import PlanJudge
+from swimstream.simulator.watches import Evidence, Findings, View, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from swimstream.config import Timing
-    from swimstream.core.effects import StartInstance
-    from swimstream.model.status import InstanceStatus
+    from swimstream.core.effects import Record, StartInstance
+    from swimstream.model.changes import Seat
+    from swimstream.model.identity import InstanceId, Run
+    from swimstream.model.member import Member
+    from swimstream.model.plan import Decision
     from swimstream.simulator.clock import Clock
     from swimstream.simulator.faults import Faults
-
-
-class View(Protocol):
-    """What the observer reads of a node."""
-
-    @property
-    def run(self) -> Run:
-        """Return who it is."""
-
-    @property
-    def plan(self) -> Plan:
-        """Return the plan as far as it knows it."""
-
-    @property
-    def mark(self) -> PlanMark:
-        """Return its term, leader and index."""
-
-    @property
-    def is_leader(self) -> bool:
-        """Return whether it leads `mark.term`."""
-
-    def members(self) -> tuple[Member, ...]:
-        """Return everybody it remembers."""
-
-    def statuses(self) -> tuple[InstanceStatus, ...]:
-        """Return the newest statuses it knows."""
-
-
-@attrs.frozen
-class Evidence:
-    """What a run has shown to hold of a name: the order of the fields is the order in which it may only rise."""
-
-    boot: int
-    incarnation: int
-    state: MemberState
-    gone_at: float
-    """Since when it has held that run for gone; infinity while it does not."""
-
-    @property
-    def version(self) -> tuple[int, int, MemberState]:
-        """Return what must never fall."""
-        return self.boot, self.incarnation, self.state
-
-
-@attrs.define(eq=False)
-class Watch:
-    """What the observer remembers of one process."""
-
-    view: View
-    run: Run
-    """Its run of the moment: a process goes on as a later run when its own was evicted."""
-    began_at: float
-    place: str = ""
-    """Host and address."""
-    joined_at: float = math.inf
-    """When it became a member."""
-    earlier: set[Run] = attrs.field(factory=set)
-    plan: Plan = attrs.field(factory=Plan)
-    known: dict[str, Evidence] = attrs.field(factory=dict)
-    """Name → what this run has shown to hold."""
-    ended_at: float | None = None
-    excused_until: float = 0.0
-    """Until when it may be taken for dead, since it stood still."""
-    blind_until: float = 0.0
-    """Until when it may itself take others for dead, since its links come and go. Nobody may believe it."""
-
-    def excuse(self, until: float) -> None:
-        """Excuse a process whose links come and go: it may die, and may judge wrongly."""
-        self.excused_until = max(self.excused_until, until)
-        self.blind_until = max(self.blind_until, until)
-
-
-@attrs.define
-class Findings:
-    """What the observer counted. Times are virtual seconds."""
-
-    detection_s: list[float] = attrs.field(factory=list)
-    """From a crash to the death in one live worker's view; one number for each of the workers."""
-    reexecution_s: list[float] = attrs.field(factory=list)
-    """From the crash of a worker to each of its instances running elsewhere."""
-    false_deaths: int = 0
-    """How often a live worker was declared dead, counted in every view."""
 
 
 class Observer:
@@ -112,14 +38,13 @@ class Observer:
     def __init__(self, *, seed: int, gentle: bool, clock: Clock, timing: Timing, faults: Faults) -> None:
         """Judge the world of `seed`; in a `gentle` one, no healthy worker may ever be declared dead."""
         self.findings = Findings()
-        self.leaders: dict[int, Run] = {}
-        """Term → who led it."""
         self.watches: list[Watch] = []
         """Of live runs, in the order of their start."""
-        self.decisions: list[Decision] = []
-        """Every committed decision, at position index - 1."""
-        self.seed = seed
-        self._clock = clock
+        self.court = Court(seed=seed, clock=clock)
+        self.copies = CopyJudge(self.court, self.findings)
+        self.council = CouncilJudge(self.court)
+        self.authority = AuthorityJudge(self.court)
+        self._plan_judge = PlanJudge(self.court)
         self.gentle_from = 0.0 if gentle else math.inf
         """From when on no healthy worker may be declared dead: at once, or when the network has long been whole."""
         self._gentle = gentle
@@ -128,28 +53,35 @@ class Observer:
         """A tombstone is not forgotten earlier, by the world's time."""
         self._told_within_s = timing.sync_interval_s
         """After so long everybody has heard of a new member, also if the gossip was lost."""
-        self._plans: dict[int, tuple[Plan, Run]] = {}
         self._began: dict[Run, Watch] = {}
         self._crashed: dict[Run, float] = {}
         self._left: dict[Run, float] = {}
         self._detected: set[tuple[Run, Run]] = set()
-        self._epochs: dict[tuple[InstanceId, int], Run] = {}
-        self._lost: dict[InstanceId, tuple[float, Run]] = {}
 
     @property
     def now(self) -> float:
         """Return the virtual time."""
-        return self._clock.now
+        return self.court.now
+
+    @property
+    def decisions(self) -> Sequence[Decision]:
+        """Return every committed decision, the one of index 1 first."""
+        return self._plan_judge.decisions
+
+    @property
+    def leaders(self) -> Mapping[int, Run]:
+        """Return who led each term."""
+        return self.council.leaders
 
     def broken(self, promise: str, detail: str) -> NoReturn:
         """Raise `PromiseBroken` for this world and this moment."""
-        raise PromiseBroken(promise, self.now, self.seed, detail)
+        self.court.broken(promise, detail)
 
     # --- the truth --------------------------------------------------------------------------------
 
-    def begin(self, view: View, *, place: str = "") -> Watch:
+    def begin(self, view: View, *, place: str = "", disk: Disk | None = None) -> Watch:
         """Take note that a run has started; the driver passes what this returns at every later step."""
-        watch = Watch(view, view.run, self.now, place)
+        watch = Watch(view, view.run, self.now, place, disk or Disk.blank())
         self.watches.append(watch)
         self._began[watch.run] = watch
         return watch
@@ -161,7 +93,7 @@ class Observer:
         if crashed:
             self._crashed[watch.run] = self.now
             for instance in running:
-                self._lost[instance] = (self.now, watch.run)
+                self.copies.lose(instance)
         elif watch.joined_at < math.inf:
             self._left[watch.run] = self.now
 
@@ -173,17 +105,15 @@ class Observer:
         if view.run != watch.run:
             self._check_later_run(watch, view.run)
         if view.is_leader:
-            term = view.mark.term
-            if view.mark.leader != watch.run.name:
-                named = view.mark.leader or "nobody"
-                self.broken(promises.ONE_LEADER, f"{watch.run} leads, but names {named} as the leader of term {term}")
-            first = self.leaders.setdefault(term, watch.run)
-            if first != watch.run and first not in watch.earlier:
-                self.broken(promises.ONE_LEADER, f"both {first} and {watch.run} lead term {term}")
+            self.council.look_at_leader(watch)
         plan = view.plan
         if plan is not watch.plan:
-            self._check_plan(watch, plan)
+            self._plan_judge.look(watch, plan)
+            self.council.look_at_commit(watch, plan)
+            self.copies.look(watch, plan)
+            self.authority.look(plan)
             watch.plan = plan
+        self.council.remember(watch)
 
     def hear(self, watch: Watch, event: Event) -> None:
         """Check what a node tells its application."""
@@ -219,25 +149,17 @@ class Observer:
             for member in watch.view.members():
                 self._check_member(watch, member)
 
+    def write(self, watch: Watch, seat: Seat, record: Record) -> None:
+        """Check what has become durable on the disk behind `seat`."""
+        self.council.write(watch, seat, record)
+        if isinstance(record, EntriesRecord) and watch.view.is_leader:
+            for entry in record.entries:
+                if entry.term == watch.view.mark.term:
+                    self.copies.append(watch, entry)
+
     def start_instance(self, watch: Watch, effect: StartInstance) -> None:
         """Check an order to run an instance."""
-        key = (effect.instance, effect.epoch)
-        first = self._epochs.get(key)
-        if first is not None:
-            self.broken(promises.ONE_EPOCH, f"{watch.run} starts {_epoch(*key)}, which {first} has started before")
-        self._epochs[key] = watch.run
-        plan = watch.view.plan
-        if effect.epoch > plan.index:
-            self.broken(promises.ONE_EPOCH, f"{watch.run} starts {_epoch(*key)}, its plan ends at {plan.index}")
-        held = plan.assignments.get(effect.instance)
-        if held is not None and held.epoch == effect.epoch and (held.run != watch.run or held.finished):
-            self.broken(promises.ONE_EPOCH, f"{watch.run} starts {_epoch(*key)}, but the plan says {held}")
-
-    def run_instance(self, instance: InstanceId) -> None:
-        """Take note that a copy has come up."""
-        lost = self._lost.pop(instance, None)
-        if lost is not None:
-            self.findings.reexecution_s.append(self.now - lost[0])
+        self.copies.start(watch, effect)
 
     def check_detected(self, run: Run, *, since: float, only_healthy: bool = False) -> None:
         """Check that everybody who was there at `since` knows that `run` is gone; call it when the bound is over.
@@ -279,43 +201,6 @@ class Observer:
         if self._gentle and was_known and self.now >= watch.excused_until:
             self.broken(promises.ONE_NAME, f"{watch.run} lived and could be asked, but {by} took its name")
 
-    def _check_plan(self, watch: Watch, plan: Plan) -> None:
-        before = watch.plan
-        if plan.index < before.index:
-            self.broken(promises.COMMITTED, f"the plan of {watch.run} went back from {before.index} to {plan.index}")
-        self._check_history(watch, plan)
-        first, whose = self._plans.setdefault(plan.index, (plan, watch.run))
-        if first is not plan and first != plan:
-            difference = _difference(first, plan)
-            self.broken(
-                promises.COMMITTED, f"{whose} and {watch.run} have different plans at {plan.index}: {difference}"
-            )
-        for instance, held in plan.assignments.items():
-            old = before.assignments.get(instance)
-            if old is held or old is None:
-                continue
-            if held.epoch < old.epoch or (held.epoch == old.epoch and held.run != old.run):
-                self.broken(promises.COMMITTED, f"the epoch of {instance} did not rise: {old} became {held}")
-            if old.finished and not (held.finished and held.epoch == old.epoch):
-                self.broken(promises.COMMITTED, f"{instance} had finished: {old} became {held}")
-
-    def _check_history(self, watch: Watch, plan: Plan) -> None:
-        """Compare decision by decision: plans skip indexes when several entries are applied at once."""
-        if plan.index and (not plan.decisions or plan.decisions[-1].index != plan.index):
-            self.broken(promises.COMMITTED, f"the plan of {watch.run} at {plan.index} lacks its newest decision")
-        since = watch.plan.index
-        for decision in plan.decisions:
-            if decision.index <= since:
-                continue
-            if decision.index <= len(self.decisions):
-                known = self.decisions[decision.index - 1]
-                if known != decision:
-                    self.broken(promises.COMMITTED, f"{watch.run} has {decision} where {known} was committed")
-            elif decision.index == len(self.decisions) + 1:
-                self.decisions.append(decision)
-            else:
-                self.broken(promises.COMMITTED, f"{watch.run} has {decision} after a gap")
-
     def _check_member(self, watch: Watch, member: Member) -> None:
         before = watch.known.get(member.run.name)
         gone_at = math.inf
@@ -335,16 +220,3 @@ class Observer:
 
 def _version(evidence: Evidence) -> str:
     return f"({evidence.boot}, {evidence.incarnation}, {evidence.state.name})"
-
-
-def _epoch(instance: InstanceId, epoch: int) -> str:
-    return f"{instance} in epoch {epoch}"
-
-
-def _difference(one: Plan, two: Plan) -> str:
-    """Return the first field in which two plans differ."""
-    for field in attrs.fields(Plan):
-        left, right = getattr(one, field.name), getattr(two, field.name)
-        if left != right:
-            return f"{field.name}: {left} ≠ {right}"[:600]
-    return "nothing visible"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import attrs
 
 from swimstream.core.participant import Participant
-from swimstream.simulator.observer import View
+from swimstream.simulator.watches import View
 
 if TYPE_CHECKING:
     from random import Random
@@ -18,6 +18,17 @@ if TYPE_CHECKING:
 
 class Simulated(Participant, View, Protocol):
     """A node as the simulator needs it: driven like any other, and seen through by the observer."""
+
+
+@runtime_checkable
+class Governed(Protocol):
+    """A node that takes commands for its council."""
+
+    def resize_council(self, request: int, seats: int, *, now: float) -> None:
+        """Have the council grow or shrink to so many seats."""
+
+    def transfer_leadership(self, request: int, to: str, *, now: float) -> None:
+        """Have the leadership handed over to that worker."""
 
 
 class Maker(Protocol):

@@ -15,6 +15,13 @@ COMMITTED = "P4: what is committed is never lost or changed"
 DETECTION = "P1: a crashed worker is declared dead in time"
 NO_FALSE_DEATH = "P2: a healthy worker is not declared dead"
 AGREEMENT = "P3: views converge once faults stop"
+MINORITY = "P4: nothing is committed that a majority of the council does not hold on disk"
+COUNCIL = "the council changes one seat at a time, after an entry of the leader's own term"
+AT_MOST_ONE = "P5: an at-most-one instance never runs in two places at once"
+AUTHORITY = "P5: authority lasts no longer than L from the proof it rests on, and not past a stop that is committed"
+AT_LEAST_ONE = "P6: an at-least-one instance runs on without a quorum, until it is taken from its worker"
+PINNED = "a pinned instance stays with the name that it was first given to"
+LINEAR = "the plan is one history: what was answered before is in it when the next asks"
 ONE_EPOCH = "an epoch is run once, by the worker it names"
 ONE_NAME = "two live workers never keep one name: the later one is refused, or the lower boot stops"
 INCARNATIONS = "what a worker knows of another never goes back"
@@ -72,6 +79,21 @@ def members_settling_s_max(timing: Timing, *, nodes: int) -> float:
     """
     heal_s = 2 * nodes * timing.reconnect_interval_s + 4 * timing.sync_interval_s
     return detection_s_max(timing, nodes=nodes) + heal_s
+
+
+def authority_wait_s(timing: Timing) -> float:
+    """Return after how long on any clock of the cluster no copy can run on a proof that was issued before."""
+    drift = timing.clock_drift
+    return timing.isolation_timeout_s * (1 + drift) / (1 - drift)
+
+
+def guarantees_settling_s_max(timing: Timing, *, hold_for_s: float) -> float:
+    """Return how much later than that everything runs again where instances are held, waited for and pinned.
+
+    One that nobody took up is revoked and waited for like any other: a second wait, and a second time to be taken up.
+    A restart in place of what a worker stopped has waited `hold_for_s` at most.
+    """
+    return hold_for_s + 2 * (authority_wait_s(timing) + timing.accept_timeout_s)
 
 
 def settling_s_max(timing: Timing, *, nodes: int) -> float:

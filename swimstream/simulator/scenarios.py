@@ -13,6 +13,9 @@ from swimstream.simulator.network import HELD_BACK_MULT, Links
 
 NODES_MAX = 1_000
 LOSS_GENTLE_MAX = 0.01
+LOSS_LASTING_MAX = 0.05
+"""Where more is lost, so much goes on to be lost when the faults are over: else somebody is always suspected."""
+NOTES = 4
 CROWD_EVERY = 8
 CROWD_NODES = (16, 20, 24, 28, 32)
 
@@ -29,6 +32,12 @@ class Scenario:
     faults: Faults = attrs.field(factory=Faults)
     jobs: int = 2
     """How many jobs are submitted, at random times, to random workers."""
+    notes: int = 0
+    """How many jobs of one short-lived instance are submitted besides: what they are told is checked as a history."""
+    has_guarantees: bool = False
+    """Whether the operators of the jobs differ in their guarantees; else each runs at least once."""
+    replaces_seats: bool = False
+    """Whether in the end every seat must be one of a live worker, as far as there are enough."""
     sites: int = 1
     lasts_s: float = 20.0
     """The world goes on at least so long (virtual seconds), and until it has settled."""
@@ -74,19 +83,28 @@ class Story:
     sites: int = 1
     timing: Timing = LOCAL
     nodes_min: int = 3
+    sizes: int = 7
+    """Worlds have so many different numbers of workers, from `nodes_min` up."""
+    has_guarantees: bool = False
+    """Whether the jobs have at-most-one and pinned operators too, and the history of the plan is checked."""
     has_crowds: bool = False
     """Whether every eighth world is one of 16 to 32 workers that have no jobs: membership in a larger cluster."""
 
     def scenario(self, seed: int) -> Scenario:
-        """Return the world of `seed`: of 3 to 9 workers, or a crowd."""
+        """Return the world of `seed`: of 3 to 9 workers in most stories, or a crowd."""
         is_crowd = self.has_crowds and seed % CROWD_EVERY == CROWD_EVERY - 1
         return Scenario(
-            nodes=CROWD_NODES[seed // CROWD_EVERY % len(CROWD_NODES)] if is_crowd else self.nodes_min + seed % 7,
+            nodes=CROWD_NODES[seed // CROWD_EVERY % len(CROWD_NODES)]
+            if is_crowd
+            else self.nodes_min + seed % self.sizes,
             seed=seed,
             timing=self.timing,
             links=self.links_of(seed),
             faults=self.faults,
             jobs=0 if is_crowd else 2,
+            notes=NOTES if self.has_guarantees else 0,
+            has_guarantees=self.has_guarantees,
+            replaces_seats=self.has_guarantees,
             sites=self.sites,
         )
 
@@ -162,6 +180,71 @@ STORIES = {
     "leave": Story(faults=Faults(leaves=1, late_joins=1, crashes=1)),
     "mass-leave": Story(
         faults=Faults(mass_leaves=1, leaves=1, crashes=1), links=ROUGH, loss_max=0.01, nodes_min=5, has_crowds=True
+    ),
+    "authority": Story(
+        faults=Faults(
+            crashes=2,
+            leader_crashes=1,
+            decision_crashes=1,
+            restarts=0.8,
+            disk_losses=0.3,
+            unsynced=0.5,
+            partitions=1,
+            cuts=2,
+            pauses=2,
+            pause_s=(0.2, 9.0),
+            flip_flops=1,
+            leaves=1,
+            operator_failures=2,
+            clock_drift=0.01,
+            extreme_clocks=0.5,
+            resizes=2,
+            transfers=1,
+        ),
+        links=ROUGH,
+        loss_max=0.2,
+        sites=2,
+        sizes=5,
+        has_guarantees=True,
+    ),
+    "longcut": Story(
+        faults=Faults(
+            window_s=LONG_WINDOW_S,
+            partitions=2,
+            cuts=2,
+            cut_s=(3.0, 14.0),
+            pauses=3,
+            pause_s=(3.0, 10.0),
+            clock_drift=0.01,
+            extreme_clocks=0.7,
+        ),
+        sizes=5,
+        has_guarantees=True,
+    ),
+    "seats": Story(
+        faults=Faults(
+            crashes=4,
+            restarts=0.6,
+            disk_losses=0.6,
+            down_s=(0.05, 4.0),
+            resizes=3,
+            transfers=2,
+            leaves=1,
+            late_joins=1,
+            clock_drift=0.01,
+        ),
+        loss_max=0.01,
+        nodes_min=4,
+        sites=2,
+        sizes=5,
+        has_guarantees=True,
+    ),
+    "decisions": Story(
+        faults=Faults(decision_crashes=5, unsynced=0.5, down_s=(0.02, 2.0), resizes=1, clock_drift=0.01),
+        links=ROUGH,
+        loss_max=0.05,
+        sizes=5,
+        has_guarantees=True,
     ),
     "everything": Story(
         faults=Faults(

@@ -11,11 +11,18 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.model.changes import COUNCIL_SIZES
+from swimstream.simulator.ambushes import Moment
+
 if TYPE_CHECKING:
     from random import Random
 
     from swimstream.simulator.faults import Faults
 
+AMBUSH_S_MAX = 4.0
+"""So long a crash waits for its moment; then it strikes anyway."""
+RESIZE_GAP_S = 3.0
+"""Less than any isolation time-out: two changes of the council within one."""
 SHARE_OF_WINDOW_MAX = 0.5
 """A link flip-flops, and a process starves, for up to this share of the window."""
 
@@ -145,8 +152,44 @@ class OperatorFailure:
     pick: float
 
 
+@attrs.frozen(kw_only=True)
+class DecisionCrash:
+    """From `at` on the next leader that comes to `moment` crashes in that step; if none does in time, just a leader."""
+
+    at: float
+    moment: Moment
+    share: float
+    """Of the step's effects are carried out."""
+    pick: float
+    silent: bool
+    down_s: float
+    keeps_disk: bool
+
+
+@attrs.frozen(kw_only=True)
+class Resize:
+    """Somebody asks for a council of so many seats."""
+
+    at: float
+    pick: float
+    seats: int
+
+
+@attrs.frozen(kw_only=True)
+class Transfer:
+    """Somebody asks that the leadership be handed over."""
+
+    at: float
+    pick: float
+    to: float
+    """To which of the live workers."""
+
+
 Fault = (
     Crash
+    | DecisionCrash
+    | Resize
+    | Transfer
     | MassRestart
     | Cut
     | FlipFlop
@@ -203,6 +246,8 @@ def draw_schedule(faults: Faults, *, nodes: int, rng: Random) -> tuple[Fault, ..
     for _ in range(faults.mass_leaves):
         over_s, share = rng.uniform(*faults.wave_s), rng.uniform(*faults.wave_share)
         drawn.append(MassLeave(at=rng.uniform(first, last - over_s), over_s=over_s, share=share))
+    drawn += [_draw_decision_crash(faults, rng=rng) for _ in range(faults.decision_crashes)]
+    drawn += _draw_council_commands(faults, nodes=nodes, rng=rng)
     return tuple(sorted(drawn, key=lambda fault: fault.at))
 
 
@@ -226,13 +271,15 @@ def _end(fault: Fault) -> float:
     match fault:
         case Crash(at=at, down_s=length_s):
             return at if math.isinf(length_s) else at + length_s
+        case DecisionCrash(at=at, down_s=length_s):
+            return at + AMBUSH_S_MAX + (0.0 if math.isinf(length_s) else length_s)
         case MassRestart(at=at, over_s=over_s, down_s=length_s):
             return at + over_s + length_s
         case Cut() | FlipFlop() | Pause() | Starve() | LossPhase():
             return fault.at + fault.for_s
         case MassLeave(at=at, over_s=over_s):
             return at + over_s
-        case Leave() | LateJoin() | OperatorFailure() | ClockLeap():
+        case Leave() | LateJoin() | OperatorFailure() | ClockLeap() | Resize() | Transfer():
             return fault.at
 
 
@@ -304,6 +351,34 @@ def _draw_mass_restart(faults: Faults, *, rng: Random) -> MassRestart:
         down_s=down_s,
         is_clean=False,
     )
+
+
+def _draw_decision_crash(faults: Faults, *, rng: Random) -> DecisionCrash:
+    first, last = faults.window_s
+    down_s = min(rng.uniform(*faults.down_s), last - first)
+    return DecisionCrash(
+        at=rng.uniform(first, max(first, last - AMBUSH_S_MAX - down_s)),
+        moment=rng.choice(list(Moment)),
+        share=rng.random(),
+        pick=rng.random(),
+        silent=rng.random() < faults.host_crashes,
+        down_s=down_s if rng.random() < faults.restarts else math.inf,
+        keeps_disk=rng.random() >= faults.disk_losses,
+    )
+
+
+def _draw_council_commands(faults: Faults, *, nodes: int, rng: Random) -> list[Fault]:
+    """Return commands at random times; but a resize often follows on the one before it within moments."""
+    first, last = faults.window_s
+    drawn: list[Fault] = []
+    at = first
+    for number in range(faults.resizes):
+        is_soon = number > 0 and rng.random() < 0.7
+        at = min(last, at + rng.uniform(0, RESIZE_GAP_S)) if is_soon else rng.uniform(first, last)
+        seats = rng.choice([size for size in COUNCIL_SIZES if 1 < size <= max(3, nodes)])
+        drawn.append(Resize(at=at, pick=rng.random(), seats=seats))
+    times = [rng.uniform(first, last) for _ in range(faults.transfers)]
+    return [*drawn, *(Transfer(at=at, pick=rng.random(), to=rng.random()) for at in times)]
 
 
 def _draw_pairs(nodes: int, *, both_ways: bool, rng: Random) -> tuple[tuple[int, int], ...]:

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, assert_never
 import attrs
 
 from swimstream.simulator import promises
+from swimstream.simulator.ambushes import Ambush
 from swimstream.simulator.disks import Disk
 from swimstream.simulator.life import Life, Phase
 from swimstream.simulator.schedule import (
+    AMBUSH_S_MAX,
     ClockLeap,
     Crash,
     Cut,
+    DecisionCrash,
     Fault,
     FlipFlop,
     LateJoin,
@@ -28,18 +31,23 @@ from swimstream.simulator.schedule import (
     MassRestart,
     OperatorFailure,
     Pause,
+    Resize,
     Starve,
+    Transfer,
     cuts_calm_at,
     draw_clock_step,
     links_calm_at,
 )
 
 if TYPE_CHECKING:
+    from swimstream.model.changes import Seat
     from swimstream.model.identity import Run
     from swimstream.simulator.hosts import Host
     from swimstream.simulator.world import World
 
 SEEDS_KEPT = 2
+UNNOTICED_S = 5.0
+"""For so long a leader may still count on a host that is lost, or be changing the council for a command."""
 MILDER_DOWN_S = 3.0
 """After how long a host comes back that should have stayed away, but is needed."""
 
@@ -54,6 +62,9 @@ class Striker:
         self._cuts_calm_at = cuts_calm_at(world.schedule)
         self._links_calm_at = links_calm_at(world.schedule)
         self._rng = world.random("striker")
+        self._resized_at = -math.inf
+        self._lost_bystander_at = -math.inf
+        """When a memory without a vote was last lost: a leader that has not noticed may still give it a seat."""
         if world.scenario.is_gentle_when_whole:
             observer = world.observer
             observer.gentle_from = min(observer.gentle_from, self._cuts_calm_at + self._excuse_s)
@@ -69,6 +80,13 @@ class Striker:
         match fault:
             case Crash():
                 self._crash(fault)
+            case DecisionCrash():
+                self._lie_in_wait(fault)
+            case Resize():
+                self._resized_at = world.clock.now
+                world.clients.resize(fault.seats, pick=fault.pick)
+            case Transfer():
+                world.clients.transfer(pick=fault.pick, to=fault.to)
             case MassRestart():
                 self._restart_many(fault)
             case Cut():
@@ -106,13 +124,38 @@ class Striker:
         if life is None:
             return
         host = self._host(life)
-        back_s = fault.down_s
-        if math.isinf(back_s) and not self._can_lose(host):
-            back_s = MILDER_DOWN_S
-        if math.isinf(back_s):
-            host.gone = True
-        self._end(life, silent=fault.silent, effects_left=fault.effects_left, back_s=back_s)
+        self._strike_down(life, silent=fault.silent, effects_left=fault.effects_left, down_s=fault.down_s)
         self._change(host, keeps_disk=fault.keeps_disk, moves=fault.moves, clock_step_s=fault.clock_step_s)
+
+    def _lie_in_wait(self, fault: DecisionCrash) -> None:
+        ambush = Ambush(fault.moment, share=fault.share, spring=partial(self._spring, fault))
+        self._world.ambushes.append(ambush)
+        self._world.clock.after(AMBUSH_S_MAX, partial(self._give_up_waiting, fault, ambush))
+
+    def _spring(self, fault: DecisionCrash, life: Life, effects_left: int) -> None:
+        self._note(f"{life.name} meets its ambush ({fault.moment.name}), {effects_left} effects left")
+        host = self._host(life)
+        self._strike_down(life, silent=fault.silent, effects_left=effects_left, down_s=fault.down_s)
+        self._change(host, keeps_disk=fault.keeps_disk, moves=False, clock_step_s=0.0)
+
+    def _give_up_waiting(self, fault: DecisionCrash, ambush: Ambush) -> None:
+        if ambush not in self._world.ambushes:
+            return
+        self._world.ambushes.remove(ambush)
+        lives = list(self._world.lives())
+        life = _pick([life for life in lives if life.node.is_leader] or lives, fault.pick)
+        if life is not None:
+            self._spring(fault, life, 0)
+
+    def _strike_down(self, life: Life, *, silent: bool, effects_left: int, down_s: float) -> None:
+        """Crash a process; its host stays away for good only if it can be spared."""
+        host = self._host(life)
+        if math.isinf(down_s) and not self._can_lose(host):
+            down_s = MILDER_DOWN_S
+        if math.isinf(down_s):
+            self._lose(host)
+            host.gone = True
+        self._end(life, silent=silent, effects_left=effects_left, back_s=down_s)
 
     def _restart_many(self, fault: MassRestart) -> None:
         lives = list(self._world.lives())
@@ -137,6 +180,7 @@ class Striker:
     def _change(self, host: Host, *, keeps_disk: bool, moves: bool, clock_step_s: float) -> None:
         """Alter what the next process on `host` finds."""
         if not keeps_disk and self._can_lose_memory(host):
+            self._lose(host)
             host.disk = Disk(voter=0)
         if moves and not host.is_seed:
             self._move(host)
@@ -177,16 +221,35 @@ class Striker:
         return len(seeds) >= SEEDS_KEPT and self._can_lose_memory(host)
 
     def _can_lose_memory(self, host: Host) -> bool:
-        """Return whether the vote's memory of `host` may be lost. Before the founding, none may."""
+        """Return whether the vote's memory of `host` may be lost. Before the founding, none may.
+
+        Every council counts that some log tells of, since it may come to be the one that decides. And as the leader may
+        just be giving a seat to a host of which it does not know yet that it is lost, there must be a majority for that
+        as well.
+        """
         world = self._world
-        council = world.plan().council
-        if not council:
-            return False
-        lost = 0
-        for seat in council:
-            holders = [each for each in world.hosts if each.worker == seat.name and each.disk.voter == seat.voter]
-            lost += not any(each is not host and not each.gone for each in holders)
-        return lost <= (len(council) - 1) // 2
+        councils = {world.plan().council, *(each.disk.council() for each in world.hosts if not each.gone)}
+        councils.discard(())
+        now = world.clock.now
+        is_changing = now < self._resized_at + UNNOTICED_S
+        for council in councils:
+            left = sum(self._survives(seat, without=host) for seat in council)
+            is_seated = any((seat.name, seat.voter) == (host.worker, host.disk.voter) for seat in council)
+            may_grow = not is_seated or now < self._lost_bystander_at + UNNOTICED_S
+            if left < _majority(len(council) + may_grow) + (is_seated and is_changing):
+                return False
+        return bool(councils)
+
+    def _survives(self, seat: Seat, *, without: Host) -> bool:
+        """Return whether the memory behind a seat is still there, on another host than `without`."""
+        hosts = (each for each in self._world.hosts if each is not without and not each.gone)
+        return any((each.worker, each.disk.voter) == (seat.name, seat.voter) for each in hosts)
+
+    def _lose(self, host: Host) -> None:
+        """Take note that the memory of `host` is lost."""
+        council = self._world.plan().council
+        if not any((seat.name, seat.voter) == (host.worker, host.disk.voter) for seat in council):
+            self._lost_bystander_at = self._world.clock.now
 
     # --- the rest ---------------------------------------------------------------------------------
 
@@ -248,6 +311,7 @@ class Striker:
         life = _pick(able, pick)
         if life is None or len(running) < 2:
             return
+        self._lose(self._host(life))
         self._host(life).gone = True
         self._world.leave(life)
         self._expect_detection(life.run)
@@ -269,6 +333,10 @@ class Striker:
 
     def _note(self, what: str) -> None:
         self._world.trace.note(self._world.clock.now, "faults", what)
+
+
+def _majority(seats: int) -> int:
+    return seats // 2 + 1
 
 
 def _pick(lives: list[Life], pick: float) -> Life | None:

@@ -11,21 +11,24 @@ import attrs
 from swimstream.config import LOCAL, Timing
 from swimstream.core.boots import boot_above
 from swimstream.core.node import Node
+from swimstream.model.changes import Seat
 from swimstream.model.plan import Plan
 from swimstream.simulator import promises
 from swimstream.simulator.agreement import disagreements, member_disagreements
+from swimstream.simulator.clients import Clients
 from swimstream.simulator.clock import Clock, WorldOverrun
 from swimstream.simulator.disks import Disk
 from swimstream.simulator.faults import Faults
 from swimstream.simulator.hosts import Host, build_hosts, configure
-from swimstream.simulator.life import Life, Phase, Surroundings
+from swimstream.simulator.life import Life, Phase
 from swimstream.simulator.network import Links, Network
 from swimstream.simulator.observer import Observer
-from swimstream.simulator.operators import HOPELESS_JOB, draw_job
+from swimstream.simulator.operators import HOLD_FOR_S, draw_jobs
+from swimstream.simulator.orders import Surroundings
 from swimstream.simulator.participant import LocalClock, Maker
 from swimstream.simulator.promises import PromiseBroken
 from swimstream.simulator.report import Report
-from swimstream.simulator.scenarios import Scenario
+from swimstream.simulator.scenarios import LOSS_LASTING_MAX, Scenario
 from swimstream.simulator.schedule import Fault, calm_at, draw_schedule
 from swimstream.simulator.streams import Streams
 from swimstream.simulator.striker import Striker
@@ -34,18 +37,18 @@ from swimstream.simulator.trace import Trace
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from swimstream.simulator.ambushes import Ambush
+
 START_S_MAX = 0.5
 RESTART_AFTER_REFUSAL_S = 1.0
 POLL_S = 0.25
 POLLS_AGREED = 4
 """So many looks in a row must find agreement: one alone may be luck."""
-RESUBMIT_S = 5.0
 PACKETS_PER_NODE_S_MAX = 4_000
 EPOCH_MS = 1_760_000_000_000
 OFFSET_S_MAX = 100_000.0
 JOIN_REQUEST = 1
 LEAVE_REQUEST = 2
-SUBMIT_REQUEST_FIRST = 1_000
 
 
 class World:
@@ -67,6 +70,7 @@ class World:
             faults=scenario.faults,
         )
         self.crashes = 0
+        self.ambushes: list[Ambush] = []
         self._maker = maker
         self._around = Surroundings(
             clock=self.clock,
@@ -75,17 +79,18 @@ class World:
             observer=self.observer,
             trace=self.trace,
             timing=scenario.timing,
+            ambushes=self.ambushes,
+            unsynced=scenario.faults.unsynced,
         )
         rng = self.random("hosts")
         self.hosts = build_hosts(scenario, rng=rng, namesake_rng=self.random("namesakes"))
-        self._submitting = self.random("submit")
-        self._jobs = {f"job-{number}": draw_job(number, rng=rng) for number in range(scenario.jobs)}
-        if scenario.jobs:
-            self._jobs[HOPELESS_JOB.name] = HOPELESS_JOB
-        self._accepted: set[str] = set()
-        self._refused: set[str] = set()
-        self._requests: dict[int, str] = {}
-        self._requests_made = 0
+        jobs = draw_jobs(
+            scenario.jobs,
+            notes=scenario.notes,
+            rng=rng,
+            guarantee_rng=self.random("guarantees") if scenario.has_guarantees else None,
+        )
+        self.clients = Clients(self, jobs, rng=self.random("submit"))
         self._packets_before = 0
         self._calm = 0.0
         """When the last fault has ended, and the last job been submitted."""
@@ -116,8 +121,6 @@ class World:
         if host.disk.voter == 0:
             host.disk = Disk(voter=calendar_ms)
         seed = f"{scenario.seed}/{host.name}/{host.starts}"
-        drift = scenario.faults.clock_drift
-        rng = Random(f"{seed}/clock")
         host.life = Life(
             self._around,
             maker=self._maker,
@@ -125,7 +128,7 @@ class World:
             config=configure(scenario, host, self.hosts),
             boot=boot_above(host.disk.load(), name=host.worker, now_ms=calendar_ms),
             disk=host.disk,
-            local=LocalClock(offset_s=rng.uniform(0, OFFSET_S_MAX), rate=1 + rng.uniform(-drift, drift)),
+            local=draw_clock(scenario.faults, rng=Random(f"{seed}/clock")),
             seed=seed,
             on_answer=self._on_answer,
             on_end=self._on_end,
@@ -136,6 +139,7 @@ class World:
 
     def leave(self, life: Life) -> None:
         """Have a worker say goodbye; its process exits once that is answered."""
+        life.goes = True
         life.command(lambda now: life.node.leave(LEAVE_REQUEST, now=now))
 
     def _on_end(self, life: Life) -> None:
@@ -161,35 +165,10 @@ class World:
                 host.gone = self.clock.now >= self._calm and self._is_shared(host.worker)
                 self.clock.after(RESTART_AFTER_REFUSAL_S, partial(self.start, host))
         else:
-            self._hear_of_job(self._requests.pop(request), error)
+            self.clients.hear(life, request, error)
 
     def _is_shared(self, worker: str) -> bool:
         return sum(host.worker == worker for host in self.hosts) > 1
-
-    # --- jobs -------------------------------------------------------------------------------------
-
-    def _submit(self, name: str) -> None:
-        """Submit to some worker, and again to another one until one of them has answered that it is in the plan."""
-        if name in self._accepted or name in self._refused:
-            return
-        running = [life for life in self.lives() if life.phase is Phase.RUNNING]
-        if running:
-            life = self._submitting.choice(running)
-            self._requests_made += 1
-            request = SUBMIT_REQUEST_FIRST + self._requests_made
-            self._requests[request] = name
-            life.command(lambda now: life.node.submit(request, self._jobs[name], now=now))
-        self.clock.after(RESUBMIT_S, partial(self._submit, name))
-
-    def _hear_of_job(self, name: str, error: str) -> None:
-        if not error and name == HOPELESS_JOB.name:
-            self.observer.broken(promises.AGREEMENT, f"job {name} was accepted, though no worker runs its kind")
-        elif not error:
-            self._accepted.add(name)
-        elif name == HOPELESS_JOB.name:
-            self._refused.add(name)
-        else:
-            self.network.counters["jobs_refused"] += 1  # asked again: nobody had joined yet who runs its kind
 
     # --- the course of it -------------------------------------------------------------------------
 
@@ -210,11 +189,9 @@ class World:
         first_late = self.scenario.nodes - self.scenario.faults.late_joins
         for host in self.hosts[:first_late]:
             self.clock.at(rng.uniform(0, START_S_MAX), partial(self.start, host))
-        submits = [rng.uniform(0.5, self.scenario.faults.window_s[1]) for _ in self._jobs]
-        for at, name in zip(submits, self._jobs, strict=True):
-            self.clock.at(at, partial(self._submit, name))
+        submitted_at = self.clients.arm(rng)
         Striker(self).arm()
-        self._calm = calm = max(calm_at(self.schedule), self.scenario.faults.window_s[0], *submits)
+        self._calm = calm = max(calm_at(self.schedule), self.scenario.faults.window_s[0], submitted_at)
         self.clock.at(calm, self._calm_links)
         agreed, settled, members_settled = 0, calm, calm
         while agreed < POLLS_AGREED or self.clock.now < self.scenario.lasts_s:
@@ -228,6 +205,7 @@ class World:
             settled = self.clock.now if problems else settled
             members_settled = self.clock.now if strays else members_settled
             self._check_patience(problems, only_members=bool(strays))
+        self.clients.check_history()
         return self._report(settled_s=settled - calm, members_settled_s=members_settled - calm)
 
     def _calm_links(self) -> None:
@@ -235,11 +213,15 @@ class World:
         if self.scenario.is_too_slow:
             usual = Links()
             self.network.links = attrs.evolve(self.network.links, delay_s=usual.delay_s, jitter_s=usual.jitter_s)
+        if self.network.links.loss > LOSS_LASTING_MAX:
+            self.network.links = attrs.evolve(self.network.links, loss=LOSS_LASTING_MAX)
 
     def _check_patience(self, problems: list[str], *, only_members: bool) -> None:
         """Views of the members must agree sooner than all the rest, which follows from them."""
         bound = promises.members_settling_s_max if only_members else promises.settling_s_max
         patience_s = bound(self.scenario.timing, nodes=len(self.hosts))
+        if self.scenario.has_guarantees and not only_members:
+            patience_s += promises.guarantees_settling_s_max(self.scenario.timing, hold_for_s=HOLD_FOR_S[1])
         if problems and self.clock.now > self._calm + patience_s:
             self.observer.broken(promises.AGREEMENT, f"{patience_s:.0f} s after the last fault: {_first(problems)}")
 
@@ -260,16 +242,27 @@ class World:
         )
 
     def _problems(self) -> list[str]:
-        waiting = sorted(self._jobs.keys() - self._accepted - self._refused)
+        waiting = self.clients.waiting()
         if waiting:
             return [f"jobs not answered yet: {', '.join(waiting)}"]
         lives = list(self.lives())
         return disagreements(
             [life.node for life in lives],
             running={life.run: {copy.instance: copy.epoch for copy in life.bench.copies.values()} for life in lives},
-            jobs=sorted(self._accepted),
+            jobs=sorted(self.clients.accepted),
             index_min=len(self.observer.decisions),
-        )
+        ) + (self._empty_seats() if self.scenario.replaces_seats else [])
+
+    def _empty_seats(self) -> list[str]:
+        """Return what is not yet right about the council: its size, and seats whose memory is gone."""
+        plan = self.plan()
+        present = {Seat(host.worker, host.disk.voter) for host in self.hosts if host.life is not None}
+        wanted = plan.seats_wanted or len(plan.council)
+        if len(present) < max(wanted, len(plan.council)):
+            return []  # nobody is there to sit
+        found = [f"the seat of {seat.name} is empty" for seat in plan.council if seat not in present]
+        size = len(plan.council)
+        return found + ([f"the council has {size} seats, {wanted} were asked for"] if size != wanted else [])
 
     def _report(self, *, settled_s: float, members_settled_s: float) -> Report:
         counters = self.network.counters
@@ -331,6 +324,14 @@ def live_through(scenario: Scenario, *, schedule: tuple[Fault, ...] | None = Non
     rng = Random(f"{scenario.seed}/faults")
     drawn = draw_schedule(scenario.faults, nodes=scenario.nodes, rng=rng)
     return World(scenario, drawn if schedule is None else schedule, maker=maker).run()
+
+
+def draw_clock(faults: Faults, *, rng: Random) -> LocalClock:
+    """Return a process's monotonic clock: wrong by up to `clock_drift`, and now and then by all of it."""
+    offset_s, error = rng.uniform(0, OFFSET_S_MAX), rng.uniform(-faults.clock_drift, faults.clock_drift)
+    if faults.extreme_clocks and rng.random() < faults.extreme_clocks:
+        error = rng.choice((-faults.clock_drift, faults.clock_drift))
+    return LocalClock(offset_s=offset_s, rate=1 + error)
 
 
 def _first(problems: list[str]) -> str:

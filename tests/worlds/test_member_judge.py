@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 import pytest
 
@@ -12,9 +14,12 @@ from swimstream.model.member import Member, MemberState
 from swimstream.simulator import promises
 from swimstream.simulator.clock import Clock
 from swimstream.simulator.faults import Faults
-from swimstream.simulator.observer import Observer, Watch
+from swimstream.simulator.observer import Observer
 from swimstream.simulator.promises import PromiseBroken
 from tests.worlds.views import FakeView, member
+
+if TYPE_CHECKING:
+    from swimstream.simulator.watches import Watch
 
 ALIVE, SUSPECT, DEAD, LEFT = MemberState
 TOMBSTONE_S = 10.0

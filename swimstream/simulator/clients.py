@@ -1,0 +1,147 @@
+"""Those who ask the cluster of a world for something: jobs, another council, another leader. They keep a history."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import attrs
+
+from swimstream.simulator import promises
+from swimstream.simulator.life import Phase
+from swimstream.simulator.linear import Call, is_linearizable
+from swimstream.simulator.operators import HOPELESS_JOB
+from swimstream.simulator.participant import Governed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from random import Random
+
+    from swimstream.model.job import JobSpec
+    from swimstream.model.plan import Plan
+    from swimstream.simulator.life import Life
+    from swimstream.simulator.world import World
+
+RESUBMIT_S = 5.0
+REQUEST_FIRST = 1_000
+COMMAND = ""
+"""Stands for the name of a job where a request was none."""
+
+
+class Clients:
+    """Everybody who wants something of the cluster."""
+
+    def __init__(self, world: World, jobs: Mapping[str, JobSpec], *, rng: Random) -> None:
+        """Stand ready to submit `jobs`, each to workers drawn from `rng`."""
+        self.accepted: set[str] = set()
+        self._world = world
+        self._jobs = jobs
+        self._rng = rng
+        self._refused: set[str] = set()
+        self._requests: dict[int, str] = {}
+        self._requests_made = 0
+        self._calls: dict[str, Call] = {}
+
+    def arm(self, rng: Random) -> float:
+        """Have every job submitted at a random time; return the last of the times.
+
+        That is up to the end of the window of the faults; but where guarantees are judged, large jobs are there when
+        it begins.
+        """
+        first_s, last_s = self._world.scenario.faults.window_s
+        has_guarantees = self._world.scenario.has_guarantees
+        times = []
+        for name, job in self._jobs.items():
+            is_early = has_guarantees and len(job.operators) > 1
+            times.append(rng.uniform(0.5, first_s if is_early else last_s))
+            self._world.clock.at(times[-1], partial(self._submit, name))
+        return max(times, default=0.0)
+
+    def waiting(self) -> list[str]:
+        """Return the names of the jobs that nobody has answered yet."""
+        return sorted(self._jobs.keys() - self.accepted - self._refused)
+
+    def hear(self, life: Life, request: int, error: str) -> None:
+        """Take an answer."""
+        name = self._requests.pop(request)
+        counters = self._world.network.counters
+        if name == COMMAND:
+            counters["council_commands_refused" if error else "council_commands_done"] += 1
+        elif not error and name == HOPELESS_JOB.name:
+            self._world.observer.broken(promises.AGREEMENT, f"job {name} was accepted, though no worker runs its kind")
+        elif not error:
+            self._accept(name, life.node.plan)
+        elif name == HOPELESS_JOB.name:
+            self._refused.add(name)
+        else:
+            counters["jobs_refused"] += 1  # asked again: nobody had joined yet who runs its kind
+
+    def check_history(self) -> None:
+        """Check that all answers so far fit one history of the plan."""
+        calls = list(self._calls.values())
+        if not is_linearizable(calls):
+            told = "; ".join(
+                f"{call.name} from {call.called_at:.3f} to {call.answered_at:.3f} s after {list(call.before)}"
+                for call in calls
+            )
+            self._world.observer.broken(promises.LINEAR, told)
+
+    def _accept(self, name: str, plan: Plan) -> None:
+        if name not in plan.jobs:
+            self._world.observer.broken(promises.AGREEMENT, f"job {name} was accepted by one whose plan lacks it")
+        if name not in self.accepted:
+            self.accepted.add(name)
+            now = self._world.clock.now
+            before = _accepted_before(name, plan)
+            self._calls[name] = attrs.evolve(self._calls[name], answered_at=now, before=before)
+
+    def _submit(self, name: str) -> None:
+        """Submit to some worker, and again to another one until one of them has answered that it is in the plan."""
+        if name in self.accepted or name in self._refused:
+            return
+        running = self._running()
+        if running:
+            life = self._rng.choice(running)
+            request = self._number(name)
+            if name != HOPELESS_JOB.name:
+                self._calls.setdefault(name, Call(name=name, called_at=self._world.clock.now))
+            life.command(lambda now: life.node.submit(request, self._jobs[name], now=now))
+        self._world.clock.after(RESUBMIT_S, partial(self._submit, name))
+
+    # --- commands for the council -----------------------------------------------------------------
+
+    def resize(self, seats: int, *, pick: float) -> None:
+        """Ask some worker for a council of so many seats."""
+        self._command(pick, lambda node, request, now: node.resize_council(request, seats, now=now))
+
+    def transfer(self, *, pick: float, to: float) -> None:
+        """Ask some worker that the leadership go to some other one."""
+        running = self._running()
+        if running:
+            name = running[int(to * len(running))].run.name
+            self._command(pick, lambda node, request, now: node.transfer_leadership(request, name, now=now))
+
+    def _command(self, pick: float, command: Callable[[Governed, int, float], None]) -> None:
+        lives = self._running()
+        life = lives[int(pick * len(lives))] if lives else None
+        node = life.node if life is not None else None
+        if life is not None and isinstance(node, Governed):
+            request = self._number(COMMAND)
+            life.command(partial(command, node, request))
+
+    def _running(self) -> list[Life]:
+        return [life for life in self._world.lives() if life.phase is Phase.RUNNING]
+
+    def _number(self, name: str) -> int:
+        self._requests_made += 1
+        request = REQUEST_FIRST + self._requests_made
+        self._requests[request] = name
+        return request
+
+
+def _accepted_before(name: str, plan: Plan) -> tuple[str, ...]:
+    """Return the jobs that the history of `plan` shows before this one; a world makes fewer decisions than it keeps."""
+    prefix = "accept job "
+    names = [made.what.removeprefix(prefix) for made in plan.decisions if made.what.startswith(prefix)]
+    first = list(dict.fromkeys(names))
+    return tuple(first[: first.index(name)])
