@@ -8,6 +8,7 @@ from swimstream.config import LAN, LOCAL, WAN, Timing
 from swimstream.errors import (
     DeliveryFailed,
     JoinFailed,
+    StaleToken,
     StorageError,
     SwimstreamError,
     UsageError,
@@ -83,6 +84,7 @@ __all__ = [
     "QueryResult",
     "Question",
     "Run",
+    "StaleToken",
     "StorageError",
     "Subscription",
     "Superseded",
