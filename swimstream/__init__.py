@@ -8,6 +8,7 @@ from swimstream.config import LAN, LOCAL, WAN, Timing
 from swimstream.errors import (
     DeliveryFailed,
     JoinFailed,
+    StaleToken,
     StorageError,
     SwimstreamError,
     UsageError,
@@ -89,6 +90,7 @@ __all__ = [
     "Question",
     "Run",
     "SeatStanding",
+    "StaleToken",
     "StorageError",
     "Subscription",
     "Superseded",

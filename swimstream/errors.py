@@ -2,7 +2,8 @@
 
 `UsageError` is the caller's fault and leaves every state as it was. `WireError` is a
 peer's or a stranger's fault: the packet is dropped and counted, nothing else happens.
-`JoinFailed`, `DeliveryFailed` and `WorkerStopped` are the world's. Bugs of our own raise `AssertionError`.
+`JoinFailed`, `DeliveryFailed`, `StaleToken` and `WorkerStopped` are the world's. Bugs of our own raise
+`AssertionError`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,17 @@ class DeliveryFailed(SwimstreamError):
 
 class StorageError(SwimstreamError):
     """The state directory cannot be read or written; the message says which file and what to do."""
+
+
+class StaleToken(SwimstreamError):
+    """A sink has refused a write, and has written nothing: a higher token has written before. This writer must stop."""
+
+    def __init__(self, resource: str, token: int, newest: int) -> None:
+        """Say which resource of the sink refused which token, and the highest that has written."""
+        super().__init__(f"{resource}: token {token} is refused, {newest} has written already")
+        self.resource = resource
+        self.token = token
+        self.newest = newest
 
 
 class WorkerStopped(SwimstreamError):

@@ -13,6 +13,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "_examples" not in path
 # A room may import the rooms above it in this list, and itself. `core` has rooms of its own, below.
 ROOMS = [
     "errors",
+    "fencing",
     "model",
     "config",
     "events",

@@ -10,12 +10,13 @@ import attrs
 import pytest
 import trio
 import trio.testing
-from flights.ledger import Ledger, Position, StaleWriter
+from flights.ledger import Ledger, Position
 from flights.operators import merge, replay, sink, window
 from flights.wire import Checkpoint, Lines
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from swimstream.errors import StaleToken
 from swimstream.model.job import Parameter
 from tests.examples.flights_stage import Context, Operator, Stage, consume, instance, serve_items, write_gz
 
@@ -229,7 +230,7 @@ def test_a_sink_with_a_stale_token_stops_and_writes_nothing(tmp_path: Path) -> N
     stage = Stage()
     with pytest.raises(ExceptionGroup) as failure:
         trio.run(fill, stage, sink_context(stage, tmp_path / "db", epoch=6), rows_of("EWR", range(5)))
-    assert failure.group_contains(StaleWriter)
+    assert failure.group_contains(StaleToken)
     assert read_rows(tmp_path / "db") == []
 
 
@@ -238,7 +239,7 @@ def test_a_writer_that_becomes_stale_is_refused_and_counted(tmp_path: Path) -> N
     newer = Ledger(tmp_path / "db", instance="flights/sink[0]", token=7)
     older.claim()
     newer.claim()
-    with pytest.raises(StaleWriter, match="epoch 6 is refused, 7 has written"):
+    with pytest.raises(StaleToken, match="token 6 is refused, 7 has written"):
         older.append([("",) * 10], Position(1))
     newer.append([("new",) * 10], Position(1))
     assert read_rows(tmp_path / "db") == [("new", "new")]
