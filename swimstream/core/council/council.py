@@ -15,20 +15,13 @@ from typing import TYPE_CHECKING
 
 from swimstream.core.council.leading import Leadership
 from swimstream.core.council.log import Log
-from swimstream.core.council.pulls import answer_to
+from swimstream.core.council.pace import Pace
+from swimstream.core.council.pulls import Giver, Pulls
 from swimstream.core.council.seats import majority
 from swimstream.core.effects import VoteRecord
 from swimstream.model.changes import Entry, Noop, Seat
 from swimstream.model.plan import Plan, PlanMark
-from swimstream.wire.council_messages import (
-    Append,
-    AppendReply,
-    PlanEntries,
-    PlanPull,
-    Snapshot,
-    VoteReply,
-    VoteRequest,
-)
+from swimstream.wire.council_messages import AppendReply, PiecePull, Snapshot, VoteReply, VoteRequest
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -40,8 +33,8 @@ if TYPE_CHECKING:
     from swimstream.core.outbox import Outbox
     from swimstream.model.changes import Change
     from swimstream.model.identity import Address, Run
+    from swimstream.wire.council_messages import Append, PlanEntries, PlanPull, SnapshotPiece
     from swimstream.wire.messages import Message
-
 
 TERM_JUMP_MAX = 2**32
 
@@ -82,7 +75,7 @@ class Council:
         self._name = name
         self._seat = Seat(name, saved.voter)
         self._outbox = outbox
-        self._timing = timing
+        self._pace = Pace(timing)
         self._rng = rng
         self._counters = counters
         self._address_of = address_of
@@ -93,8 +86,9 @@ class Council:
         """The leader of the newest term of which this peer knows the leader, and that term."""
         self._contact_at = now if self.term else float("-inf")
         """When a leader last spoke to this peer."""
-        self._election_at = now + self._election_timeout_s()
-        self._pull_at = now
+        self._election_at = now + self._pace.election_timeout_s(self._rng)
+        self._giver = Giver(self.log, self._tell, address_of, voter=saved.voter)
+        self._pulls = Pulls(self.log, self._tell, address_of, counters=counters, pace=self._pace)
 
     # --- views ------------------------------------------------------------------------------------
 
@@ -136,21 +130,21 @@ class Council:
             self._enter_term(term, voted_for="")
         self.role = Role.FOLLOWER
         self._leadership = None
-        self._election_at = now + self._election_timeout_s()
+        self._election_at = now + self._pace.election_timeout_s(self._rng)
         if leader:
             self._contact_at = now
             self._known_leader = (leader, term)
 
     def _become_precandidate(self, now: float) -> None:
         self.role = Role.PRECANDIDATE
-        self._election_at = now + self._election_timeout_s()
+        self._election_at = now + self._pace.election_timeout_s(self._rng)
         self._counters["prevotes_held"] += 1
         self._canvass(self.term + 1, pre=True, now=now)
 
     def _become_candidate(self, now: float) -> None:
         self._enter_term(self.term + 1, voted_for=self._name)
         self.role = Role.CANDIDATE
-        self._election_at = now + self._election_timeout_s()
+        self._election_at = now + self._pace.election_timeout_s(self._rng)
         self._counters["elections_held"] += 1
         self._canvass(self.term, pre=False, now=now)
 
@@ -159,7 +153,9 @@ class Council:
         self.role = Role.LEADER
         self._known_leader = (self._name, self.term)
         self._election_at = float("inf")
-        self._leadership = Leadership(self._seat, self.term, self.log, self._tell, timing=self._timing, now=now)
+        self._leadership = Leadership(
+            self._seat, self.term, self.log, self._tell, self._giver, pace=self._pace, now=now
+        )
         self.propose([Noop()], now)
 
     def step_down(self, now: float) -> None:
@@ -179,13 +175,8 @@ class Council:
 
     def _canvass(self, term: int, *, pre: bool, now: float) -> None:
         self._votes = {self._seat}
-        request = VoteRequest(
-            term=term,
-            voter=self._seat.voter,
-            last_index=self.log.last_index,
-            last_term=self.log.last_term,
-            pre=pre,
-        )
+        index, last = self.log.last_index, self.log.last_term
+        request = VoteRequest(term=term, voter=self._seat.voter, last_index=index, last_term=last, pre=pre)
         for seat in self.log.council:
             if seat != self._seat:
                 self._tell(seat.name, request)
@@ -201,7 +192,7 @@ class Council:
 
     def receive_vote_request(self, sender: Run, request: VoteRequest, now: float) -> None:
         """Give the vote, or say why not by the term of the reply."""
-        is_sticky = self.is_leader or now - self._contact_at < self._timing.election_timeout_s_min
+        is_sticky = self.is_leader or now - self._contact_at < self._pace.election_timeout_s_min
         granted = False
         if not is_sticky and request.term >= self.term:
             if not request.pre and request.term > self.term:
@@ -209,7 +200,7 @@ class Council:
             may_vote = request.pre or self._voted_for in ("", sender.name)
             granted = may_vote and self.log.is_up_to_date(request.last_index, request.last_term)
         if granted and not request.pre:
-            self._election_at = now + self._election_timeout_s()
+            self._election_at = now + self._pace.election_timeout_s(self._rng)
             if not self._voted_for:
                 self._voted_for = sender.name
                 self._outbox.persist(VoteRecord(self.term, sender.name))
@@ -232,7 +223,7 @@ class Council:
     def leader_is_gone(self, name: str, now: float) -> None:
         """Bring the next campaign forward: membership holds the leader for dead or left. Stickiness stays."""
         if self._known_leader[0] == name and not self.is_leader:
-            self._election_at = min(self._election_at, now + self._rng.random() * self._timing.heartbeat_interval_s)
+            self._election_at = min(self._election_at, now + self._rng.random() * self._pace.heartbeat_s)
 
     # --- leading (Raft §5.3, §5.4.2): see leading.py ----------------------------------------------
 
@@ -249,7 +240,7 @@ class Council:
         if reply.term > self.term:
             self._become_follower(reply.term, "", now)
         elif self._leadership is not None and reply.term == self.term:
-            self._leadership.receive_reply(Seat(sender.name, reply.voter), reply)
+            self._leadership.receive_reply(Seat(sender.name, reply.voter), reply, now)
             self._advance_commit(self._leadership, now)
 
     def _advance_commit(self, leadership: Leadership, now: float) -> None:
@@ -265,6 +256,7 @@ class Council:
         if not self._follows(sender, append.term, now):
             self._reply(sender, append.round, success=False, index=self.log.last_index)
             return
+        self._pace.hear(append.heartbeat_ms)
         if not self.log.is_sound(append.entries, after=append.prev_index, term=append.term):
             self._counters["protocol_violations"] += 1
             return
@@ -291,6 +283,17 @@ class Council:
         if snapshot.round:
             self._reply(sender, snapshot.round, success=True, index=self.log.commit)
 
+    def receive_piece(self, sender: Run, piece: SnapshotPiece, now: float) -> None:
+        """Take a piece of the plan, and once it is whole all of it: as `receive_snapshot`."""
+        if piece.round and not self._follows(sender, piece.term, now):
+            self._reply(sender, piece.round, success=False, index=self.log.last_index)
+            return
+        plan = self._pulls.receive(sender.name, piece, now)
+        if plan is not None and self.is_believable(plan.term):
+            self.receive_snapshot(sender, Snapshot(term=piece.term, voter=0, round=piece.round, plan=plan), now)
+        elif piece.round:
+            self._reply(sender, piece.round, success=True, index=self.log.commit)
+
     def _follows(self, sender: Run, term: int, now: float) -> bool:
         """Accept `sender` as the leader of `term`, unless the term is over."""
         if term < self.term:
@@ -313,16 +316,15 @@ class Council:
             self._become_follower(mark.term, "", now)
         if mark.leader and not knows_better and (mark.term > term or (mark.term == term and not leader)):
             self._known_leader = (mark.leader, mark.term)
-        is_led = self.has_seat and now - self._contact_at < 2 * self._timing.heartbeat_interval_s
-        if mark.index > self.log.commit and not self.is_leader and not is_led and now >= self._pull_at:
-            self._pull_at = now + self._timing.heartbeat_interval_s
-            self._tell(sender.name, PlanPull(index=self.log.commit))
+        if not (self.is_leader or (self.has_seat and now - self._contact_at < 2 * self._pace.heartbeat_s)):
+            self._pulls.see(sender.name, mark.index, now)
 
-    def receive_pull(self, sender: Run, pull: PlanPull) -> None:
-        """Give committed entries, or the whole plan to who is too far behind."""
-        answer = answer_to(pull, self.log, term=self.term, voter=self._seat.voter)
-        if answer is not None:
-            self._tell(sender.name, answer)
+    def receive_pull(self, sender: Run, pull: PlanPull | PiecePull) -> None:
+        """Give a member committed entries, or the plan or a piece of it to who is too far behind."""
+        if self._leadership is not None and isinstance(pull, PiecePull) and pull.round:
+            self._leadership.receive_piece_pull(sender.name, pull)
+        else:
+            self._giver.receive_pull(sender.name, pull, term=self.term)
 
     def receive_plan_entries(self, given: PlanEntries, now: float) -> None:
         """Adopt committed entries. Ends a candidacy: the log is no longer the one that was voted on."""
@@ -338,7 +340,7 @@ class Council:
         self.log.merge(given.entries)
         self._persist_log()
         self._commit_to(last.index)
-        self._pull_at = now
+        self._pulls.answered(now)
 
     def _adopt_term(self, term: int, now: float) -> None:
         """Be no candidate any more, and of no older term than the newest entry."""
@@ -356,15 +358,17 @@ class Council:
             else:
                 self._counters["quorums_lost"] += 1
                 self.step_down(now)
+        self._pulls.fire_timers(now)
         if not self.is_leader and self._election_at <= now:
             if self.has_seat:
                 self._become_precandidate(now)
             else:
-                self._election_at = now + self._election_timeout_s()
+                self._election_at = now + self._pace.election_timeout_s(self._rng)
 
     def next_deadline(self) -> float:
         """Return when `fire_timers` wants to be called next."""
-        return min(self._election_at, self._leadership.heartbeat_at if self._leadership else float("inf"))
+        beat_at = self._leadership.heartbeat_at if self._leadership else float("inf")
+        return min(self._election_at, self._pulls.retry_at, beat_at)
 
     def found(self, entry: Entry, now: float) -> None:
         """Begin a log with the founding of a cluster, and campaign at once."""
@@ -393,6 +397,3 @@ class Council:
             self._counters["council_unreachable"] += 1
         else:
             self._outbox.send(address, message)
-
-    def _election_timeout_s(self) -> float:
-        return self._timing.election_timeout_s_min * (1 + self._rng.random())

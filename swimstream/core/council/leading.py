@@ -10,18 +10,23 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.core.council.pieces import Stamp
 from swimstream.model.changes import Entry, Seat
-from swimstream.wire.council_messages import Append, AppendReply, Snapshot
+from swimstream.wire.council_messages import Append, AppendReply, SnapshotPiece
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from swimstream.config import Timing
     from swimstream.core.council.log import Log
+    from swimstream.core.council.pace import Pace
+    from swimstream.core.council.pulls import Giver
     from swimstream.model.changes import Change
+    from swimstream.wire.council_messages import PiecePull
     from swimstream.wire.messages import Message
 
 ROUNDS_KEPT = 64
+LOST_AFTER = 1.5
+"""A piece of the plan is sent again after so many heartbeat intervals: with the first or second beat."""
 
 
 @attrs.define(kw_only=True)
@@ -36,21 +41,35 @@ class Progress:
     """When the newest heartbeat round that it acked was *sent*, on the leader's clock."""
     probing: bool = True
     """Whether the point of agreement is still looked for: then `next` moves only with an answer."""
+    piece: tuple[int, int] = (0, 0)
+    """Index and offset of the piece of the plan that it lacks."""
+    piece_at: float = float("-inf")
+    """When the round began in which that piece was sent last."""
 
 
 class Leadership:
     """One term of one leader. `tell(name, message)` sends to a seat."""
 
     def __init__(
-        self, seat: Seat, term: int, log: Log, tell: Callable[[str, Message], None], *, timing: Timing, now: float
+        self,
+        seat: Seat,
+        term: int,
+        log: Log,
+        tell: Callable[[str, Message], None],
+        giver: Giver,
+        *,
+        pace: Pace,
+        now: float,
     ) -> None:
         """Take office; nothing is sent before the first `append` or `beat`."""
-        self.heartbeat_at = now + timing.heartbeat_interval_s
+        pace.begin_term()
+        self.heartbeat_at = now + pace.heartbeat_s
         self._seat = seat
         self._term = term
         self._log = log
         self._tell = tell
-        self._timing = timing
+        self._giver = giver
+        self._pace = pace
         self._since = now
         self._round = 1
         self._rounds = {1: now}
@@ -68,7 +87,7 @@ class Leadership:
 
     def beat(self, now: float) -> None:
         """Send a heartbeat round."""
-        self.heartbeat_at = now + self._timing.heartbeat_interval_s
+        self.heartbeat_at = now + self._pace.heartbeat_s
         self._round += 1
         self._rounds[self._round] = now
         self._rounds.pop(self._round - ROUNDS_KEPT, None)
@@ -78,15 +97,17 @@ class Leadership:
         """Return whether a majority has acked a heartbeat that was sent within the last election time-out."""
         acked = [progress.round_acked_at for progress in self._progress.values()]
         quorum_at = reached_by_majority([now, *acked], seats=len(self._log.council))
-        return now - max(quorum_at, self._since) <= self._timing.election_timeout_s_min
+        return now - max(quorum_at, self._since) <= self._pace.election_timeout_s_min
 
-    def receive_reply(self, seat: Seat, reply: AppendReply) -> None:
+    def receive_reply(self, seat: Seat, reply: AppendReply, now: float) -> None:
         """Learn how far a follower has come, and send on what it lacks."""
         progress = self._progress.get(seat)
         if progress is None:
             return
         sent_at = self._rounds.get(reply.round)
         if sent_at is not None:
+            if sent_at > progress.round_acked_at:
+                self._pace.measure(seat, now - sent_at, voters=self._log.council)
             progress.round_acked_at = max(progress.round_acked_at, sent_at)
         index = min(reply.index, self._log.last_index)
         if reply.success:
@@ -98,8 +119,15 @@ class Leadership:
             back = max(progress.match + 1, min(index + 1, progress.next - 1))
             wants_more = back < progress.next
             progress.next, progress.probing = back, True
-        if wants_more:
+        if wants_more and not self._reads_pieces(progress):
             self._replicate(seat)
+
+    def receive_piece_pull(self, name: str, pull: PiecePull) -> None:
+        """Send a follower the next piece, as a heartbeat of the round that is open."""
+        for seat, progress in self._progress.items():
+            if seat.name == name:
+                progress.piece = (pull.index, pull.offset)
+                self._send_plan(seat, progress)
 
     def committable(self) -> int:
         """Return the highest index that may be committed: held by a majority, and of the leader's own term."""
@@ -114,23 +142,42 @@ class Leadership:
         progress = self._progress[seat]
         prev_term = self._log.term_at(progress.next - 1)
         if prev_term is None:
-            snapshot = Snapshot(term=self._term, voter=self._seat.voter, round=self._round, plan=self._log.plan)
-            self._tell(seat.name, snapshot)
             progress.probing = True
+            if self._reads_pieces(progress):
+                self._tell(seat.name, self._append(self._log.base.index, self._log.base.term, ()))
+            else:
+                self._send_plan(seat, progress)
             return
         entries = self._log.entries_from(progress.next, upto=self._log.last_index)
-        append = Append(
-            term=self._term,
-            voter=self._seat.voter,
-            round=self._round,
-            prev_index=progress.next - 1,
-            prev_term=prev_term,
-            commit=self._log.commit,
-            entries=entries,
-        )
+        append = self._append(progress.next - 1, prev_term, entries)
         if not progress.probing:
             progress.next += len(entries)
         self._tell(seat.name, append)
+
+    def _append(self, prev_index: int, prev_term: int, entries: tuple[Entry, ...]) -> Append:
+        return Append(
+            term=self._term,
+            voter=self._seat.voter,
+            round=self._round,
+            prev_index=prev_index,
+            prev_term=prev_term,
+            commit=self._log.commit,
+            entries=entries,
+            heartbeat_ms=self._pace.heartbeat_ms,
+        )
+
+    def _reads_pieces(self, progress: Progress) -> bool:
+        """Return whether a piece is under way to it: if a heartbeat interval has brought no question, it is lost."""
+        is_recent = self._rounds[self._round] - progress.piece_at < LOST_AFTER * self._pace.heartbeat_s
+        return is_recent and self._log.term_at(progress.next - 1) is None
+
+    def _send_plan(self, seat: Seat, progress: Progress) -> None:
+        """Send the plan, or the piece of it that was asked for last."""
+        stamp = Stamp(term=self._term, voter=self._seat.voter, round=self._round)
+        given = self._giver.shelf.go_on(*progress.piece, stamp)
+        if isinstance(given, SnapshotPiece):
+            progress.piece, progress.piece_at = (given.index, given.offset), self._rounds[self._round]
+        self._tell(seat.name, given)
 
 
 def reached_by_majority(values: Iterable[float], *, seats: int) -> float:

@@ -28,9 +28,11 @@ from swimstream.model.plan import Plan, PlanMark
 from swimstream.wire.council_messages import (
     Append,
     AppendReply,
+    PiecePull,
     PlanEntries,
     PlanPull,
     Snapshot,
+    SnapshotPiece,
     VoteReply,
     VoteRequest,
 )
@@ -206,7 +208,9 @@ class Peer:
                 self.council.receive_append_reply(run, message, now)
             case Snapshot():
                 self.council.receive_snapshot(run, message, now)
-            case PlanPull():
+            case SnapshotPiece():
+                self.council.receive_piece(run, message, now)
+            case PlanPull() | PiecePull():
                 self.council.receive_pull(run, message)
             case PlanEntries():
                 self.council.receive_plan_entries(message, now)
