@@ -208,7 +208,9 @@ class Reception:
                 self._rooms.council.receive_append_reply(sender, message, now)
             case Snapshot():
                 self._rooms.council.receive_snapshot(sender, message, now)
-            case PlanPull():
+            case SnapshotPiece():
+                self._rooms.council.receive_piece(sender, message, now)
+            case PlanPull() | PiecePull():
                 self._rooms.council.receive_pull(sender, message)
             case PlanEntries():
                 self._rooms.council.receive_plan_entries(message, now)
@@ -226,8 +228,6 @@ class Reception:
             case AuthorityReply():
                 self._rooms.council.hear_mark(sender, message.mark, now)
                 self._rooms.council.authority.receive_reply(message)
-            case SnapshotPiece() | PiecePull():
-                self._rooms.counters["messages_skipped"] += 1
             case _:
                 assert_never(message)
 
@@ -270,7 +270,7 @@ class Reception:
 def _term_of(message: Message) -> int:
     """Return the highest term that a message would make its reader take up."""
     match message:
-        case VoteRequest() | VoteReply() | Append() | AppendReply():
+        case VoteRequest() | VoteReply() | Append() | AppendReply() | SnapshotPiece():
             return message.term
         case Snapshot():
             return max(message.term, message.plan.term)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from swimstream.config import FRAME_BYTES_MAX, MEMBERS_MAX
 from swimstream.core import reception
+from swimstream.core.council import pieces
 from swimstream.core.effects import Notify, OpenStream, Persist, Saved, SendFrame, SendPacket, StartInstance
 from swimstream.core.membership import gossip
 from swimstream.core.status import table as status_table
@@ -21,7 +22,7 @@ from swimstream.model.member import Profile
 from swimstream.model.plan import Assignment, Plan
 from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.wire.codec import decode_packet_untrusted, encode_message, encode_packet
-from swimstream.wire.council_messages import Append, PlanEntries, Propose, Snapshot
+from swimstream.wire.council_messages import Append, PiecePull, PlanEntries, PlanPull, Propose, Snapshot, SnapshotPiece
 from swimstream.wire.messages import Alive, Header, Message, Ping, PingRequest, StatusUpdate, SyncDigest
 from swimstream.wire.plan_codec import encode_plan
 from tests import strategies
@@ -357,3 +358,44 @@ def test_a_plan_that_grew_by_hostile_entries_can_still_be_sent() -> None:
     target.say(PlanEntries(entries=(Entry(index=index + 1, term=9, change=change),)))
     assert target.node.plan.index == index + 1
     assert len(encode_plan(target.node.plan)) > 0
+
+
+def piece(target: Target, *, beat: int, number: int) -> SnapshotPiece:
+    term = target.node.mark.term + 1
+    return SnapshotPiece(
+        term=term, voter=1, round=beat, index=10**6 + number, offset=0, total=10**6, data=bytes(10_000)
+    )
+
+
+@pytest.mark.parametrize("beat", [0, 7])
+@pytest.mark.parametrize("state", [leader, follower, without_seat])
+def test_pieces_of_a_stranger_make_nothing_grow(state: Callable[[], Node], beat: int) -> None:
+    """Neither as answers to a question that was never put to it, nor as a leader whom nobody knows."""
+    target = Target(state())
+    for number in range(50):
+        target.say(piece(target, beat=beat, number=number), sender="stranger", by_stream=True)
+    assert target.node._rooms.council._following.pulls._assembly.offset == 0
+    assert target.node.counters()["pieces_refused"] == 50
+
+
+def test_pieces_that_a_member_was_not_asked_for_make_nothing_grow() -> None:
+    target = Target(without_seat())
+    for number in range(50):
+        target.say(piece(target, beat=0, number=number), sender="b", by_stream=True)
+    assert target.node._rooms.council._following.pulls._assembly.offset == 0
+
+
+def test_a_member_that_goes_on_beginning_plans_holds_one_of_them_here() -> None:
+    target = Target(without_seat())
+    for number in range(50):
+        target.say(piece(target, beat=7, number=number), sender="b", by_stream=True)
+    assert target.node._rooms.council._following.pulls._assembly.offset == 10_000
+
+
+def test_pulls_of_a_stranger_make_nobody_encode_a_plan() -> None:
+    target = Target(leader())
+    with patch.object(pieces, "encode_plan", side_effect=AssertionError):
+        for index in (0, 1, 10**9):
+            target.say(PlanPull(index=index), sender="stranger")
+            target.say(PiecePull(index=index, offset=0, round=0), sender="stranger")
+            target.say(PiecePull(index=index, offset=0, round=3), sender="stranger")

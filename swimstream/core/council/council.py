@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from swimstream.wire.council_messages import (
         Append,
         AppendReply,
+        PiecePull,
         PlanEntries,
         PlanPull,
         Snapshot,
+        SnapshotPiece,
         TimeoutNow,
         VoteReply,
         VoteRequest,
@@ -69,7 +71,7 @@ class Council:
         self._elections = Elections(self._standing, self._take_office)
         self.authority = Authority(rng=rng, counters=counters)
         """What this peer knows of a quorum."""
-        self._following = Following(self._standing, self.authority, now=now)
+        self._following = Following(self._standing, self.authority)
         self.guard = MoveGuard(self._standing.log, has_ended, counters=counters)
 
     # --- views ------------------------------------------------------------------------------------
@@ -170,7 +172,9 @@ class Council:
 
     def _take_office(self, now: float) -> None:
         standing = self._standing
-        office = Leadership(standing.seat, standing.term, standing.log, standing.tell, timing=standing.timing, now=now)
+        office = Leadership(
+            standing.seat, standing.term, self.log, standing.tell, self._following.giver, pace=standing.pace, now=now
+        )
         standing.become_leader(office)
         self.guard.take_office(now)
         self.propose([Noop()], now)
@@ -244,7 +248,7 @@ class Council:
             )
             if heir is None:
                 return False
-            leadership.transfer = Transfer(heir, until=now + standing.timing.election_timeout_s_min)
+            leadership.transfer = Transfer(heir, until=now + standing.pace.election_timeout_s_min)
             standing.counters["transfers_begun"] += 1
             leadership.send_entries(now)
             leadership.hand_over()
@@ -266,7 +270,7 @@ class Council:
             cluster_id=cluster_id,
             live=live,
             ahead=[name for name in self._following.ahead() if name in names],
-            is_led=standing.is_leader or now - standing.contact_at < standing.timing.election_timeout_s_min,
+            is_led=standing.is_leader or now - standing.contact_at < standing.pace.election_timeout_s_min,
         )
         if not error:
             begin_recovery(standing, asked_by=asked_by, now=now)
@@ -283,12 +287,16 @@ class Council:
         """Take the whole plan: from the leader, or in answer to a pull (then `round` is 0 and nothing is replied)."""
         self._following.receive_snapshot(sender, snapshot, now)
 
+    def receive_piece(self, sender: Run, piece: SnapshotPiece, now: float) -> None:
+        """Take a piece of the plan, and once it is whole all of it: as `receive_snapshot`."""
+        self._following.receive_piece(sender, piece, now)
+
     def hear_mark(self, sender: Run, mark: PlanMark, now: float) -> None:
         """Learn from a ping or an ack who leads, and whether the sender's plan is ahead; then pull what is missing."""
         self._following.hear_mark(sender, mark, now)
 
-    def receive_pull(self, sender: Run, pull: PlanPull) -> None:
-        """Give committed entries, or the whole plan to who is too far behind."""
+    def receive_pull(self, sender: Run, pull: PlanPull | PiecePull) -> None:
+        """Give a member committed entries, or the plan or a piece of it to who is too far behind."""
         self._following.receive_pull(sender, pull)
 
     def receive_plan_entries(self, given: PlanEntries, now: float) -> None:
@@ -314,8 +322,10 @@ class Council:
                 self.step_down(now)
         if not self.is_leader and standing.election_at <= now:
             self._elections.campaign(now)
+        self._following.pulls.fire_timers(now)
 
     def next_deadline(self) -> float:
         """Return when `fire_timers` wants to be called next."""
         leadership = self._standing.leadership
-        return min(self._standing.election_at, leadership.heartbeat_at if leadership else float("inf"))
+        beat_at = leadership.heartbeat_at if leadership is not None else float("inf")
+        return min(self._standing.election_at, self._following.pulls.retry_at, beat_at)

@@ -78,7 +78,7 @@ class Elections:
     def receive_request(self, sender: Run, request: VoteRequest, now: float) -> None:
         """Give the vote, or say why not by the term of the reply."""
         standing = self._standing
-        has_leader = now - standing.contact_at < standing.timing.election_timeout_s_min
+        has_leader = now - standing.contact_at < standing.pace.election_timeout_s_min
         is_sticky = standing.is_leader or has_leader
         granted = False
         if (request.transfer or not is_sticky) and request.term >= standing.term:
@@ -111,5 +111,5 @@ class Elections:
         """Bring the next campaign forward: membership holds the leader for dead or left. Stickiness stays."""
         standing = self._standing
         if standing.known_leader[0] == name and not standing.is_leader:
-            soon = now + standing.rng.random() * standing.timing.heartbeat_interval_s
+            soon = now + standing.rng.random() * standing.pace.heartbeat_s
             standing.election_at = min(standing.election_at, soon)

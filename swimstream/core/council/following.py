@@ -10,9 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.config import MEMBERS_MAX
-from swimstream.core.council.pulls import answer_to
+from swimstream.core.council.pulls import Giver, Pulls
 from swimstream.core.council.standing import Role
-from swimstream.wire.council_messages import Append, AppendReply, PlanEntries, PlanPull, Snapshot
+from swimstream.wire.council_messages import (
+    Append,
+    AppendReply,
+    PiecePull,
+    PlanEntries,
+    PlanPull,
+    Snapshot,
+    SnapshotPiece,
+)
 
 if TYPE_CHECKING:
     from swimstream.core.council.authority import Authority
@@ -26,11 +34,14 @@ TERM_JUMP_MAX = 2**32
 class Following:
     """One peer as a reader of what others have decided."""
 
-    def __init__(self, standing: Standing, authority: Authority, *, now: float) -> None:
+    def __init__(self, standing: Standing, authority: Authority) -> None:
         """Begin free to pull. `authority`: what this peer knows of a quorum."""
         self._standing = standing
         self._authority = authority
-        self._pull_at = now
+        self.giver = Giver(standing.log, standing.tell, standing.address_of, voter=standing.seat.voter)
+        self.pulls = Pulls(
+            standing.log, standing.tell, standing.address_of, counters=standing.counters, pace=standing.pace
+        )
         self._ahead: dict[str, int] = {}
         """Name → the index of a plan that had come further than the one here, when it was last heard of."""
 
@@ -50,6 +61,7 @@ class Following:
         if not self._follows(sender, append.term, now):
             self._reply(sender, append.round, now, success=False, index=log.last_index)
             return
+        standing.pace.hear(append.heartbeat_ms)
         if not log.is_sound(append.entries, after=append.prev_index, term=append.term):
             standing.counters["protocol_violations"] += 1
             return
@@ -76,6 +88,17 @@ class Following:
             standing.persist_log()
         if snapshot.round:
             self._reply(sender, snapshot.round, now, success=True, index=log.commit)
+
+    def receive_piece(self, sender: Run, piece: SnapshotPiece, now: float) -> None:
+        """Take a piece of the plan, and once it is whole all of it: as `receive_snapshot`."""
+        if piece.round and not self._follows(sender, piece.term, now):
+            self._reply(sender, piece.round, now, success=False, index=self._standing.log.last_index)
+            return
+        plan = self.pulls.receive(sender.name, piece, now)
+        if plan is not None and self.is_believable(plan.term):
+            self.receive_snapshot(sender, Snapshot(term=piece.term, voter=0, round=piece.round, plan=plan), now)
+        elif piece.round:
+            self._reply(sender, piece.round, now, success=True, index=self._standing.log.commit)
 
     def _follows(self, sender: Run, term: int, now: float) -> bool:
         """Accept `sender` as the leader of `term`, unless the term is over."""
@@ -104,11 +127,10 @@ class Following:
 
     def hear_mark(self, sender: Run, mark: PlanMark, now: float) -> None:
         """Learn from a ping or an ack who leads, and whether the sender's plan is ahead; then pull what is missing."""
-        standing, log = self._standing, self._standing.log
+        standing = self._standing
         leader, term = standing.known_leader
-        knows_better = (
-            mark.leader == standing.name
-        )  # whether it leads it need not be told; this mark was long under way
+        # whether it leads it need not be told: such a mark was long under way
+        knows_better = mark.leader == standing.name
         if not self.is_believable(mark.term):
             return
         if standing.is_leader and mark.term > standing.term:
@@ -116,10 +138,9 @@ class Following:
         if mark.leader and not knows_better and (mark.term > term or (mark.term == term and not leader)):
             standing.known_leader = (mark.leader, mark.term)
         self._note_who_is_ahead(sender.name, mark.index)
-        is_led = standing.has_seat and now - standing.contact_at < 2 * standing.timing.heartbeat_interval_s
-        if mark.index > log.commit and not standing.is_leader and not is_led and now >= self._pull_at:
-            self._pull_at = now + standing.timing.heartbeat_interval_s
-            standing.tell(sender.name, PlanPull(index=log.commit))
+        is_led = standing.has_seat and now - standing.contact_at < 2 * standing.pace.heartbeat_s
+        if not standing.is_leader and not is_led:
+            self.pulls.see(sender.name, mark.index, now)
 
     def _note_who_is_ahead(self, name: str, index: int) -> None:
         self._ahead.pop(name, None)
@@ -133,12 +154,13 @@ class Following:
         """Return who was heard to have more of the plan than this peer, and up to which index."""
         return {name: index for name, index in self._ahead.items() if index > self._standing.log.commit}
 
-    def receive_pull(self, sender: Run, pull: PlanPull) -> None:
-        """Give committed entries, or the whole plan to who is too far behind."""
+    def receive_pull(self, sender: Run, pull: PlanPull | PiecePull) -> None:
+        """Give a member committed entries, or the plan or a piece of it to who is too far behind."""
         standing = self._standing
-        answer = answer_to(pull, standing.log, term=standing.term, voter=standing.seat.voter)
-        if answer is not None:
-            standing.tell(sender.name, answer)
+        if standing.leadership is not None and isinstance(pull, PiecePull) and pull.round:
+            standing.leadership.receive_piece_pull(sender.name, pull)
+        else:
+            self.giver.receive_pull(sender.name, pull, term=standing.term)
 
     def receive_plan_entries(self, given: PlanEntries, now: float) -> None:
         """Adopt committed entries. Ends a candidacy: the log is no longer the one that was voted on."""
@@ -155,7 +177,7 @@ class Following:
         log.merge(given.entries)
         standing.persist_log()
         standing.commit_to(last.index)
-        self._pull_at = now
+        self.pulls.answered(now)
 
     def _adopt_term(self, term: int, now: float) -> None:
         """Be no candidate any more, and of no older term than the newest entry."""

@@ -16,18 +16,23 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.core.council.beacons import Proof
+from swimstream.core.council.pieces import Stamp
 from swimstream.model.changes import Entry, Seat
-from swimstream.wire.council_messages import Append, AppendReply, Snapshot, TimeoutNow
+from swimstream.wire.council_messages import Append, AppendReply, SnapshotPiece, TimeoutNow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from swimstream.config import Timing
     from swimstream.core.council.log import Log
+    from swimstream.core.council.pace import Pace
+    from swimstream.core.council.pulls import Giver
     from swimstream.model.changes import Change
+    from swimstream.wire.council_messages import PiecePull
     from swimstream.wire.messages import Message
 
 ROUNDS_KEPT = 64
+LOST_AFTER = 1.5
+"""A piece of the plan is sent again after so many heartbeat intervals: with the first or second beat."""
 
 
 @attrs.define(kw_only=True)
@@ -44,6 +49,10 @@ class Progress:
     """That of the newest reply: what the next message says of the quorum answers it."""
     probing: bool = True
     """Whether the point of agreement is still looked for: then `next` moves only with an answer."""
+    piece: tuple[int, int] = (0, 0)
+    """Index and offset of the piece of the plan that it lacks."""
+    piece_at: float = float("-inf")
+    """When the round began in which that piece was sent last."""
 
 
 @attrs.frozen
@@ -58,15 +67,25 @@ class Leadership:
     """One term of one leader. `tell(name, message)` sends to a seat."""
 
     def __init__(
-        self, seat: Seat, term: int, log: Log, tell: Callable[[str, Message], None], *, timing: Timing, now: float
+        self,
+        seat: Seat,
+        term: int,
+        log: Log,
+        tell: Callable[[str, Message], None],
+        giver: Giver,
+        *,
+        pace: Pace,
+        now: float,
     ) -> None:
         """Take office; nothing is sent before the first `append` or `beat`."""
-        self.heartbeat_at = now + timing.heartbeat_interval_s
+        pace.begin_term()
+        self.heartbeat_at = now + pace.heartbeat_s
         self._seat = seat
         self._term = term
         self._log = log
         self._tell = tell
-        self._timing = timing
+        self._giver = giver
+        self._pace = pace
         self._since = now
         self._round = 1
         self._rounds = {1: now}
@@ -109,7 +128,7 @@ class Leadership:
         progress = self._progress.get(seat)
         if progress is None or progress.probing or progress.match < self._log.commit:
             return False
-        return now - progress.round_acked_at <= self._timing.election_timeout_s_min
+        return now - progress.round_acked_at <= self._pace.election_timeout_s_min
 
     def heir(self, now: float) -> Seat | None:
         """Return the voter that could take over soonest, or None if none has answered of late."""
@@ -129,7 +148,7 @@ class Leadership:
 
     def beat(self, now: float) -> None:
         """Send a heartbeat round."""
-        self.heartbeat_at = now + self._timing.heartbeat_interval_s
+        self.heartbeat_at = now + self._pace.heartbeat_s
         self._round += 1
         self._rounds[self._round] = now
         self._rounds.pop(self._round - ROUNDS_KEPT, None)
@@ -137,7 +156,7 @@ class Leadership:
 
     def has_quorum(self, now: float) -> bool:
         """Return whether a majority has acked a heartbeat that was sent within the last election time-out."""
-        return now - max(self._quorum_at(now), self._since) <= self._timing.election_timeout_s_min
+        return now - max(self._quorum_at(now), self._since) <= self._pace.election_timeout_s_min
 
     def _quorum_at(self, now: float) -> float:
         """Return when the newest heartbeats that a majority has acked were *sent*, on the leader's clock.
@@ -170,6 +189,8 @@ class Leadership:
             return
         sent_at = self._rounds.get(reply.round)
         if sent_at is not None:
+            if sent_at > progress.round_acked_at:
+                self._pace.measure(seat, now - sent_at, voters=self._log.council)
             progress.round_acked_at = max(progress.round_acked_at, sent_at)
         progress.token = reply.token or progress.token
         index = min(reply.index, self._log.last_index)
@@ -182,10 +203,17 @@ class Leadership:
             back = max(progress.match + 1, min(index + 1, progress.next - 1))
             wants_more = back < progress.next
             progress.next, progress.probing = back, True
-        if wants_more:
+        if wants_more and not self._reads_pieces(progress):
             self._replicate(seat, now)
         elif self.transfer is not None and self.transfer.heir == seat:
             self.hand_over()
+
+    def receive_piece_pull(self, name: str, pull: PiecePull) -> None:
+        """Send a follower the next piece, as a heartbeat of the round that is open."""
+        for seat, progress in self._progress.items():
+            if seat.name == name:
+                progress.piece = (pull.index, pull.offset)
+                self._send_plan(seat, progress)
 
     def committable(self) -> int:
         """Return the highest index that may be committed: held by a majority, and of the leader's own term."""
@@ -199,25 +227,46 @@ class Leadership:
         progress = self._progress[seat]
         prev_term = self._log.term_at(progress.next - 1)
         if prev_term is None:
-            snapshot = Snapshot(term=self._term, voter=self._seat.voter, round=self._round, plan=self._log.plan)
-            self._tell(seat.name, snapshot)
             progress.probing = True
+            if self._reads_pieces(progress):
+                self._tell(seat.name, self._append(progress, self._log.base.index, self._log.base.term, (), now))
+            else:
+                self._send_plan(seat, progress)
             return
         entries = self._log.entries_from(progress.next, upto=self._log.last_index)
-        append = Append(
-            term=self._term,
-            voter=self._seat.voter,
-            round=self._round,
-            prev_index=progress.next - 1,
-            prev_term=prev_term,
-            commit=self._log.commit,
-            entries=entries,
-            echo=progress.token,
-            beacon=self._proof.written_at(now) if self._proof is not None and progress.token else None,
-        )
+        append = self._append(progress, progress.next - 1, prev_term, entries, now)
         if not progress.probing:
             progress.next += len(entries)
         self._tell(seat.name, append)
+
+    def _append(
+        self, progress: Progress, prev_index: int, prev_term: int, entries: tuple[Entry, ...], now: float
+    ) -> Append:
+        return Append(
+            term=self._term,
+            voter=self._seat.voter,
+            round=self._round,
+            prev_index=prev_index,
+            prev_term=prev_term,
+            commit=self._log.commit,
+            entries=entries,
+            heartbeat_ms=self._pace.heartbeat_ms,
+            echo=progress.token,
+            beacon=self._proof.written_at(now) if self._proof is not None and progress.token else None,
+        )
+
+    def _reads_pieces(self, progress: Progress) -> bool:
+        """Return whether a piece is under way to it: if a heartbeat interval has brought no question, it is lost."""
+        is_recent = self._rounds[self._round] - progress.piece_at < LOST_AFTER * self._pace.heartbeat_s
+        return is_recent and self._log.term_at(progress.next - 1) is None
+
+    def _send_plan(self, seat: Seat, progress: Progress) -> None:
+        """Send the plan, or the piece of it that was asked for last."""
+        stamp = Stamp(term=self._term, voter=self._seat.voter, round=self._round)
+        given = self._giver.shelf.go_on(*progress.piece, stamp)
+        if isinstance(given, SnapshotPiece):
+            progress.piece, progress.piece_at = (given.index, given.offset), self._rounds[self._round]
+        self._tell(seat.name, given)
 
 
 def reached_by_majority(values: Iterable[float], *, seats: int) -> float:

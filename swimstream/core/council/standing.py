@@ -9,6 +9,7 @@ import enum
 from typing import TYPE_CHECKING
 
 from swimstream.core.council.log import Log
+from swimstream.core.council.pace import Pace
 from swimstream.core.effects import VoteRecord
 from swimstream.model.changes import Seat
 
@@ -64,7 +65,7 @@ class Standing:
         """Not the name alone: a worker that lost its memory is another candidate in the same term."""
         self.name = name
         self.seat = Seat(name, saved.voter)
-        self.timing = timing
+        self.pace = Pace(timing)
         self.rng = rng
         self.counters = counters
         self.leadership: Leadership | None = None
@@ -76,7 +77,7 @@ class Standing:
         self.election_at = now + self.election_timeout_s()
         """When this peer campaigns unless it hears a leader before."""
         self._outbox = outbox
-        self._address_of = address_of
+        self.address_of = address_of
 
     # --- views ------------------------------------------------------------------------------------
 
@@ -92,7 +93,7 @@ class Standing:
 
     def election_timeout_s(self) -> float:
         """Draw a patience, so that two voters rarely campaign at once (Raft §5.2)."""
-        return self.timing.election_timeout_s_min * (1 + self.rng.random())
+        return self.pace.election_timeout_s(self.rng)
 
     # --- roles: the only places where one changes -------------------------------------------------
 
@@ -155,7 +156,7 @@ class Standing:
         """Send to another worker, if its address is known. A seat of one's own that was lost hears nothing."""
         if name == self.name:
             return
-        address = self._address_of(name)
+        address = self.address_of(name)
         if address is None:
             self.counters["council_unreachable"] += 1
         else:

@@ -29,9 +29,11 @@ from swimstream.model.plan import Plan, PlanMark
 from swimstream.wire.council_messages import (
     Append,
     AppendReply,
+    PiecePull,
     PlanEntries,
     PlanPull,
     Snapshot,
+    SnapshotPiece,
     TimeoutNow,
     VoteReply,
     VoteRequest,
@@ -211,7 +213,9 @@ class Peer:
                 self.council.receive_snapshot(run, message, now)
             case TimeoutNow():
                 self.council.receive_timeout_now(run, message, now)
-            case PlanPull():
+            case SnapshotPiece():
+                self.council.receive_piece(run, message, now)
+            case PlanPull() | PiecePull():
                 self.council.receive_pull(run, message)
             case PlanEntries():
                 self.council.receive_plan_entries(message, now)
