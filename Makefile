@@ -7,6 +7,7 @@
 # make fuzz     hostile bytes for MINUTES=10, and a stranger's million packets; see chaos/README.md
 # make papers   the experiments of the SWIM and Lifeguard papers, in virtual time; see docs/papers.md
 # make repair   what syncs cost beside full push-pull, partitions of up to a day, the dead that stay dead; see chaos/README.md
+# make mutants  rules of the protocol, broken one by one in a copy of the tree: each must turn a check red
 # make clean    remove what these made
 PYTHON ?= python3
 SEEDS ?= 1000
@@ -16,7 +17,7 @@ MINUTES ?= 10
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types docs worlds papers bench-peers bench-packet fuzz repair clean
+.PHONY: demo test lint types docs worlds papers bench-peers bench-packet fuzz repair mutants clean
 
 demo: .venv/demo.stamp
 	$(BIN)/swimstream demo
@@ -44,6 +45,10 @@ papers: .venv/demo.stamp
 # A quarter of an hour on two cores: days of ten nodes are lived through.
 repair: .venv/dev.stamp
 	$(BIN)/python -m chaos.repair --json build/reports/repair.json
+
+# Not part of `test`: half an hour on two cores.
+mutants: .venv/dev.stamp
+	$(BIN)/python -m chaos.mutants --json build/reports/mutants.json
 
 # Not part of `test`: it takes minutes, wants the machine for itself and ends with a verdict by the clock.
 bench-peers: .venv/bench.stamp
