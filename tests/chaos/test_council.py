@@ -41,6 +41,10 @@ def test_what_nobody_has_said_yet_is_infinite() -> None:
     assert (kill.led_s, kill.decided_s, kill.detected_s, kill.answered_s) == (float("inf"), float("inf"), (), ())
 
 
+def quiet(name: str, line: Line) -> None:
+    """Take no note."""
+
+
 def is_ok(*kills: Kill, wanted: int, rtts_s: tuple[float, ...] = (0.001,), failures: tuple[str, ...] = ()) -> bool:
     outcome = Outcome(kills=list(kills), rtts_s=list(rtts_s), failures=list(failures))
     found = document(outcome, wanted=wanted, conditions={})
@@ -83,7 +87,7 @@ def test_a_crew_is_told_what_its_processes_write_and_ends_them() -> None:
 
 
 def test_a_crew_complains_of_a_process_that_nobody_killed() -> None:
-    with Crew(lambda name, line: None) as crew:
+    with Crew(quiet) as crew:
         crew.start("a", [sys.executable, "-c", "exit('no reason')"])
         with pytest.raises(CrewError, match="a ended with status 1"):
             crew.rest(30)
@@ -91,7 +95,7 @@ def test_a_crew_complains_of_a_process_that_nobody_killed() -> None:
 
 def test_a_crew_does_not_complain_of_one_that_it_killed_and_can_start_it_again() -> None:
     stay = [sys.executable, "-c", "import sys; sys.stdin.read()"]
-    with Crew(lambda name, line: None) as crew:
+    with Crew(quiet) as crew:
         crew.start("a", stay)
         crew.kill("a")
         assert crew.running() == []
