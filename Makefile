@@ -9,6 +9,7 @@
 # make repair   what syncs cost beside full push-pull, partitions of up to a day, the dead that stay dead; see chaos/README.md
 # make mutants  rules of the protocol, broken one by one in a copy of the tree: each must turn a check red
 # make bench-council  leaders of real clusters killed under load (KILLS=50)
+# make authority  freshness of authority against cluster size, recovery times, needless stops, in virtual time
 # make minority  a minority of real workers cut off, and healed; see chaos/README.md
 # make clean    remove what these made
 PYTHON ?= python3
@@ -20,7 +21,7 @@ KILLS ?= 50
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types docs worlds papers bench-peers bench-packet fuzz repair mutants bench-council minority clean
+.PHONY: demo test lint types docs worlds papers bench-peers bench-packet fuzz repair mutants bench-council authority minority clean
 
 demo: .venv/demo.stamp
 	$(BIN)/swimstream demo
@@ -56,6 +57,10 @@ mutants: .venv/dev.stamp
 # Not part of `test`: by the clock; some 8 s a kill.
 bench-council: .venv/bench.stamp
 	$(BIN)/python -m chaos.council --kills $(KILLS) --json build/reports/council.json --plot build/reports/council.svg
+
+# Half an hour on two cores: towns of a thousand.
+authority: .venv/demo.stamp
+	$(BIN)/python -m chaos.authority --json build/reports/authority.json
 
 # Not part of `test`: it wants to make network namespaces.
 minority: .venv/bench.stamp
