@@ -7,16 +7,21 @@
 # make fuzz     hostile bytes for MINUTES=10, and a stranger's million packets; see chaos/README.md
 # make papers   the experiments of the SWIM and Lifeguard papers, in virtual time; see docs/papers.md
 # make repair   what syncs cost beside full push-pull, partitions of up to a day, the dead that stay dead; see chaos/README.md
+# make mutants  rules of the protocol, broken one by one in a copy of the tree: each must turn a check red
+# make bench-council  leaders of real clusters killed under load (KILLS=50)
+# make authority  freshness of authority against cluster size, recovery times, needless stops, in virtual time
+# make minority  a minority of real workers cut off, and healed; see chaos/README.md
 # make clean    remove what these made
 PYTHON ?= python3
 SEEDS ?= 1000
 NODES ?= 16
 RUNS ?= 5
 MINUTES ?= 10
+KILLS ?= 50
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types docs worlds papers bench-peers bench-packet fuzz repair clean
+.PHONY: demo test lint types docs worlds papers bench-peers bench-packet fuzz repair mutants bench-council authority minority clean
 
 demo: .venv/demo.stamp
 	$(BIN)/swimstream demo
@@ -44,6 +49,22 @@ papers: .venv/demo.stamp
 # A quarter of an hour on two cores: days of ten nodes are lived through.
 repair: .venv/dev.stamp
 	$(BIN)/python -m chaos.repair --json build/reports/repair.json
+
+# Not part of `test`: half an hour on two cores.
+mutants: .venv/dev.stamp
+	$(BIN)/python -m chaos.mutants --json build/reports/mutants.json
+
+# Not part of `test`: by the clock; some 8 s a kill.
+bench-council: .venv/bench.stamp
+	$(BIN)/python -m chaos.council --kills $(KILLS) --json build/reports/council.json --plot build/reports/council.svg
+
+# Half an hour on two cores: towns of a thousand.
+authority: .venv/demo.stamp
+	$(BIN)/python -m chaos.authority --json build/reports/authority.json
+
+# Not part of `test`: it wants to make network namespaces.
+minority: .venv/bench.stamp
+	$(BIN)/python -m chaos.minority --json build/reports/minority.json --plot build/reports/minority.svg
 
 # Not part of `test`: it takes minutes, wants the machine for itself and ends with a verdict by the clock.
 bench-peers: .venv/bench.stamp

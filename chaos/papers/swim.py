@@ -156,7 +156,9 @@ class LossTrial:
             case Protocol.SUSPICION:
                 return _group(self.nodes, self.seed, loss=LOSS)
             case Protocol.WHOLE:
-                timing = attrs.evolve(LAN, probe_interval_s=PERIOD_S, heartbeat_interval_s=REST_S)
+                timing = attrs.evolve(
+                    LAN, probe_interval_s=PERIOD_S, heartbeat_interval_s=REST_S, isolation_timeout_s=20 * REST_S
+                )
                 return Group(nodes=self.nodes, timing=timing, seed=self.seed, links=Links(loss=LOSS))
 
 

@@ -74,6 +74,7 @@ LIFEGUARD_TIMING = Timing(
     sync_interval_s=30.0,
     reconnect_interval_s=30.0,
     heartbeat_interval_s=REST_S,
+    isolation_timeout_s=20 * REST_S,
 )
 """Lifeguard's experiments ran on Consul's LAN settings: probes every 1 s, time-out 0.5 s, gossip every 0.2 s to 3."""
 
@@ -86,6 +87,7 @@ SWIM_TIMING = Timing(
     sync_interval_s=3_600.0,
     reconnect_interval_s=3_600.0,
     heartbeat_interval_s=REST_S,
+    isolation_timeout_s=20 * REST_S,
 )
 """SWIM's experiments: periods of 2 s, one relay, news on probes and acks alone, nothing that repairs it."""
 

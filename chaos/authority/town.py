@@ -1,0 +1,331 @@
+"""Real nodes in virtual time that have long been a cluster: council, plan and an instance or two on everyone.
+
+Clock, network and streams are the simulator's. The plan stands in everybody's state directory from the start, as if all
+had been restarted at once; what a runner would do with an instance is done here, without any work in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING
+
+import attrs
+
+from swimstream.config import LAN, LOCAL, WAN, NodeConfig
+from swimstream.core.effects import (
+    CloseStream,
+    OpenStream,
+    RenewFence,
+    Saved,
+    SendFrame,
+    SendPacket,
+    StartInstance,
+    StopInstance,
+    VoteRecord,
+)
+from swimstream.core.node import Node
+from swimstream.model.changes import Assign, Change, Entry, Found, Seat, SetAuthority, SubmitJob
+from swimstream.model.identity import Address, InstanceId, Run
+from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, JobSpec, OperatorSpec
+from swimstream.model.member import SPEAKS, Profile
+from swimstream.model.plan import Plan
+from swimstream.model.status import InstanceState
+from swimstream.simulator.clock import Clock
+from swimstream.simulator.network import Links, Network
+from swimstream.simulator.streams import Streams
+from swimstream.wire.messages import Alive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from swimstream.config import Timing
+    from swimstream.core.effects import Effect
+
+BOOT = 1
+PORT = 7946
+KIND = "work"
+JOB = "job"
+ONCE, LEAST = "once", "least"
+SEATS = 5
+EXPECT_NEVER = 10_000
+STOP_S = 0.01
+"""An instance that is asked to stop has ended so long after."""
+PACES: dict[str, tuple[Timing, Links]] = {
+    "local": (LOCAL, Links(delay_s=0.0001, jitter_s=0.0004)),
+    "lan": (LAN, Links(delay_s=0.0005, jitter_s=0.002, loss=0.001)),
+    "wan": (WAN, Links(delay_s=0.04, jitter_s=0.04, loss=0.01)),
+}
+"""Presets, and the network that each is for."""
+
+
+@attrs.frozen
+class Started:
+    """A host was told to run an instance."""
+
+    at: float
+    host: str
+    instance: InstanceId
+    epoch: int
+
+
+@attrs.frozen
+class Ended:
+    """An at-most-one instance that nobody took from its host has ended there: asked to stop, or by its fence."""
+
+    at: float
+    host: str
+    instance: InstanceId
+    by_fence: bool
+
+
+class Host:
+    """One worker: a node, and what a runner would do for it."""
+
+    def __init__(self, node: Node, town: Town, *, name: str, address: Address) -> None:
+        """Wrap a node; `Town` makes it a member."""
+        self.node = node
+        self.name = name
+        self.address = address
+        self.is_ended = False
+        self.traffic: Counter[str] = Counter()
+        self.running: dict[InstanceId, int] = {}
+        """Epoch of what runs here."""
+        self._fences: dict[InstanceId, float] = {}
+        self._town = town
+        self._clock = town.clock
+        self._armed_at = math.inf
+        self._incoming = 0
+
+    # --- the endpoint of the network --------------------------------------------------------------
+
+    def receive_packet(self, data: bytes, source: Address) -> None:
+        """Hand the node one datagram."""
+        self.traffic["packets_in"] += 1
+        self.traffic["bytes_in"] += len(data)
+        self._input(lambda: self.node.receive_packet(data, source=source, now=self._clock.now))
+
+    def receive_frame(self, stream: int, data: bytes) -> None:
+        """Hand the node one frame."""
+        self._input(lambda: self.node.receive_frame(stream, data, now=self._clock.now))
+
+    def packet_refused(self, to: Address) -> None:
+        """Tell the node that nobody listens at `to`."""
+        self._input(lambda: self.node.packet_refused(to, now=self._clock.now))
+
+    def stream_closed(self, stream: int) -> None:
+        """Tell the node that a stream has ended."""
+        self._input(lambda: self.node.stream_closed(stream, now=self._clock.now))
+
+    def number_incoming(self) -> int:
+        """Return the next number from -1 down."""
+        self._incoming -= 1
+        return self._incoming
+
+    # --- fate, and views --------------------------------------------------------------------------
+
+    def crash(self) -> None:
+        """End without a word, and the whole machine with it."""
+        self.is_ended = True
+        self.running.clear()
+        self._town.network.unlisten(self, host_answers=False)
+        self._town.streams.process_died(self, silent=True)
+
+    @property
+    def authority_age_s(self) -> float:
+        """Return how old the newest proof of a quorum is that this worker may use."""
+        age_of: Callable[[float], float] | None = getattr(self.node, "authority_age_s", None)
+        return math.inf if age_of is None else age_of(self._clock.now)
+
+    # --- machinery --------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Carry out what the node asks for, then wait for its next timer."""
+        for effect in self.node.take_effects():
+            self._carry_out(effect)
+        deadline = self.node.next_deadline()
+        if deadline < self._armed_at:
+            self._armed_at = deadline
+            self._clock.at(deadline, self._wake)
+
+    def _input(self, act: Callable[[], None]) -> None:
+        if not self.is_ended:
+            act()
+            self.settle()
+
+    def _wake(self) -> None:
+        if self.is_ended or self._clock.now < self._armed_at:
+            return  # an earlier timer came in between, and has armed the next
+        self._armed_at = math.inf
+        if self.node.next_deadline() <= self._clock.now:
+            self.node.fire_timers(now=self._clock.now)
+        self.settle()
+
+    def _carry_out(self, effect: Effect) -> None:
+        town = self._town
+        match effect:
+            case SendPacket():
+                self.traffic["packets_out"] += 1
+                self.traffic["bytes_out"] += len(effect.payload)
+                town.network.send(self, effect.to, effect.payload)
+            case OpenStream():
+                town.streams.open(self, effect.stream, effect.to, effect.frame)
+            case SendFrame():
+                town.streams.send(self, effect.stream, effect.frame)
+            case CloseStream():
+                town.streams.close(self, effect.stream)
+            case StartInstance():
+                self._start(effect)
+            case StopInstance():
+                self._clock.after(STOP_S, partial(self._end, effect.instance, effect.epoch, by_fence=False))
+            case RenewFence():
+                self._renew(effect.until)
+            case _:
+                pass  # there is no disk, and no application
+
+    # --- the runner -------------------------------------------------------------------------------
+
+    def _start(self, effect: StartInstance) -> None:
+        self.running[effect.instance] = effect.epoch
+        self._town.started.append(Started(self._clock.now, self.name, effect.instance, effect.epoch))
+        if effect.fence_at is not None:
+            self._fences[effect.instance] = effect.fence_at
+            self._clock.at(max(effect.fence_at, self._clock.now), partial(self._look_at_fence, effect.instance))
+        self._clock.after(0.0, partial(self._report, effect.instance, effect.epoch, InstanceState.RUNNING))
+
+    def _renew(self, until: float) -> None:
+        for instance, fence_at in self._fences.items():
+            if until > fence_at:
+                self._fences[instance] = until
+
+    def _look_at_fence(self, instance: InstanceId) -> None:
+        epoch = self.running.get(instance)
+        if self.is_ended or epoch is None:
+            return
+        if self._clock.now < self._fences[instance]:
+            self._clock.at(self._fences[instance], partial(self._look_at_fence, instance))
+        else:
+            self._end(instance, epoch, by_fence=True)
+
+    def _end(self, instance: InstanceId, epoch: int, *, by_fence: bool) -> None:
+        if self.is_ended or self.running.get(instance) != epoch:
+            return
+        del self.running[instance]
+        if self._fences.pop(instance, None) is not None and self._is_ours(instance, epoch):
+            self._town.ended.append(Ended(self._clock.now, self.name, instance, by_fence))
+        self._report(instance, epoch, InstanceState.STOPPED)
+
+    def _is_ours(self, instance: InstanceId, epoch: int) -> bool:
+        held = self.node.plan.assignments.get(instance)
+        return held is not None and (held.run, held.epoch) == (self.node.run, epoch)
+
+    def _report(self, instance: InstanceId, epoch: int, state: InstanceState) -> None:
+        self._input(lambda: self.node.report(instance, epoch, now=self._clock.now, state=state))
+
+
+class Town:
+    """`hosts` by name, in order; the first `SEATS` have a seat. `started` and `ended` grow in order of time."""
+
+    def __init__(self, *, workers: int, pace: str, seed: str, operators: Iterable[str] = (ONCE,)) -> None:
+        """Build a town in which everybody runs one instance of each operator."""
+        self.timing, links = PACES[pace]
+        self.clock = Clock()
+        self.network = Network(links, clock=self.clock, rng=Random(f"{seed}/network"))
+        self.streams = Streams(self.network, clock=self.clock)
+        self.started: list[Started] = []
+        self.ended: list[Ended] = []
+        self.hosts: dict[str, Host] = {}
+        claims = [_claim(number) for number in range(workers)]
+        plan = _plan([claim.run for claim in claims], self.timing, tuple(operators))
+        for claim in claims:
+            name, address = claim.run.name, claim.profile.address
+            config = NodeConfig(name=name, advertise=address, expect=EXPECT_NEVER, kinds=(KIND,), timing=self.timing)
+            saved = Saved(voter=BOOT, plan=plan, vote=VoteRecord(plan.term, ""))
+            node = Node(config, boot=BOOT, saved=saved, rng=Random(f"{seed}/{name}"), now=self.clock.now)
+            self.hosts[name] = Host(node, self, name=name, address=address)
+        for host in self.hosts.values():
+            self._introduce(host, claims)
+
+    @property
+    def council(self) -> list[Host]:
+        """Return those that have a seat."""
+        return list(self.hosts.values())[:SEATS]
+
+    def live(self) -> list[Host]:
+        """Return who has not crashed."""
+        return [host for host in self.hosts.values() if not host.is_ended]
+
+    def leader(self) -> Host | None:
+        """Return who leads the newest term."""
+        leading = [host for host in self.live() if host.node.is_leader]
+        return max(leading, key=lambda host: host.node.mark.term, default=None)
+
+    def run_for(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        self.clock.run_until(self.clock.now + seconds)
+
+    def run_until(self, holds: Callable[[], bool], *, limit_s: float, step_s: float = 0.1) -> bool:
+        """Let time pass until `holds`, looking every `step_s`; return whether it came to that within `limit_s`."""
+        limit = self.clock.now + limit_s
+        while not holds():
+            if self.clock.now >= limit:
+                return False
+            self.clock.run_until(min(limit, self.clock.now + step_s))
+        return True
+
+    def all_run(self) -> bool:
+        """Return whether every instance of the plan runs somewhere."""
+        running = {instance for host in self.live() for instance in host.running}
+        (job,) = self.live()[0].node.plan.jobs.values()
+        return running == set(job.instances())
+
+    def cut_off(self, host: Host) -> list[tuple[str, str]]:
+        """Cut every way from and to `host`; return what `network.mend` takes back."""
+        others = [name for name in self.hosts if name != host.name]
+        pairs = [(name, host.name) for name in others] + [(host.name, name) for name in others]
+        self.network.cut(pairs)
+        return pairs
+
+    def _introduce(self, host: Host, claims: list[Alive]) -> None:
+        """Make `host` a member of a town that has long known each other."""
+        host.node.join(1, now=self.clock.now)
+        rooms = host.node._rooms  # noqa: SLF001  # a thousand that join by themselves cost more than the experiment
+        for claim in claims:
+            rooms.membership.hear_alive(claim, self.clock.now)
+            rooms.membership.gossip.discard(f"m/{claim.run.name}")
+            rooms.detector._acquainted[claim.run.name] = BOOT  # noqa: SLF001  # likewise
+        self.network.listen(host)
+        host.settle()
+
+
+def instance_at(operator: str, number: int) -> InstanceId:
+    """Return the instance that worker `number` begins with."""
+    return InstanceId(JOB, operator, number)
+
+
+def _claim(number: int) -> Alive:
+    """Return what a member says of itself."""
+    address = Address(f"10.0.{number // 250}.{number % 250 + 1}", PORT)
+    profile = Profile(address=address, kinds=(KIND,), expect=EXPECT_NEVER, voter=BOOT, speaks=SPEAKS)
+    return Alive(run=Run(f"w{number:04}", BOOT), incarnation=0, profile=profile)
+
+
+def _plan(runs: list[Run], timing: Timing, operators: tuple[str, ...]) -> Plan:
+    """Return the plan in which each run has one instance of each operator."""
+    guarantees = {ONCE: AT_MOST_ONE, LEAST: AT_LEAST_ONE}
+    specs = tuple(
+        OperatorSpec(name=name, kind=KIND, parallelism=len(runs), instances=guarantees[name]) for name in operators
+    )
+    changes: list[Change] = [
+        Found(cluster_id=7, council=tuple(Seat(run.name, BOOT) for run in runs[:SEATS])),
+        SetAuthority(isolation_ms=round(1_000 * timing.isolation_timeout_s), drift_ppm=round(1e6 * timing.clock_drift)),
+        SubmitJob(job=JobSpec(name=JOB, operators=specs)),
+    ]
+    changes += [
+        Assign(instance=instance_at(name, number), run=run, failures=0, resume_from=b"", reason="", evidence=())
+        for name in operators
+        for number, run in enumerate(runs)
+    ]
+    return Plan().advance(Entry(index=index, term=1, change=change) for index, change in enumerate(changes, start=1))

@@ -1,0 +1,86 @@
+"""One worker in a network namespace of its own. It waits for its cable, then joins and reports what it learns.
+
+Reports, each with `at` on CLOCK_BOOTTIME: `up` (the process is there), `ready`, and those of `chaos.council.node`:
+`member`, `leader`, `decided`. Orders: `go` (the cable is in), `submit FILE` (the job that beats into the file).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from chaos.council.node import describe, report
+from chaos.minority.lab import take_address
+from chaos.minority.operators import LEAST, ONCE, least, once
+from chaos.peers.node import die_with_parent
+from swimstream import Worker
+from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, JobSpec, OperatorSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def beating_job(path: Path | str, instances: int) -> JobSpec:
+    """Return a job with so many instances of each guarantee."""
+    parameters = {"beats": str(path)}
+    return JobSpec(
+        name="beats",
+        operators=(
+            OperatorSpec(name=ONCE, kind=ONCE, parallelism=instances, parameters=parameters, instances=AT_MOST_ONE),
+            OperatorSpec(name=LEAST, kind=LEAST, parallelism=instances, parameters=parameters, instances=AT_LEAST_ONE),
+        ),
+    )
+
+
+def follow(worker: Worker, instances: int) -> None:
+    """Follow orders; end the process, as a crash would, when stdin ends."""
+    for line in sys.stdin:
+        match line.split():
+            case ["submit", path]:
+                worker.submit(beating_job(path, instances)).wait(60.0)
+                report("answered", job="beats", error="")
+            case words:
+                raise ValueError(f"expected an order, got {words}")
+    os._exit(0)
+
+
+def main() -> None:
+    """Join once the cable is in, and report until stdin ends."""
+    die_with_parent()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--number", type=int, required=True)
+    parser.add_argument("--expect", type=int, required=True)
+    parser.add_argument("--seed", action="append", default=[])
+    parser.add_argument("--preset", required=True)
+    told = parser.parse_args()
+    report("up")
+    assert sys.stdin.readline().split() == ["go"]
+    worker = Worker(
+        name=f"w{told.number}",
+        bind=take_address(told.number),
+        seeds=told.seed,
+        expect=told.expect,
+        preset=told.preset,
+        insecure_plaintext=True,
+    )
+    worker.register(ONCE, once)
+    worker.register(LEAST, least)
+    worker.start()
+    events = worker.events(queued_max=100_000)
+    report("ready", address=str(worker.address))
+    for member in worker.members():
+        report("member", name=member.run.name, state=member.state.name.lower())
+    mark = worker.mark()
+    report("leader", name=mark.leader, term=mark.term)
+    threading.Thread(target=follow, args=(worker, told.expect), name="orders", daemon=True).start()
+    for event in events:
+        line = describe(event) if not hasattr(event, "count") else None
+        if line is not None:
+            report(str(line.pop("kind")), **line)
+
+
+if __name__ == "__main__":
+    main()
