@@ -6,6 +6,7 @@
 # make bench-packet  what a packet costs, us of CPU
 # make fuzz     hostile bytes for MINUTES=10, and a stranger's million packets; see chaos/README.md
 # make papers   the experiments of the SWIM and Lifeguard papers, in virtual time; see docs/papers.md
+# make fence    at-most-one operators paused past their deadline, TRIALS=100 times, on real processes; see chaos/README.md
 # make repair   what syncs cost beside full push-pull, partitions of up to a day, the dead that stay dead; see chaos/README.md
 # make mutants  rules of the protocol, broken one by one in a copy of the tree: each must turn a check red
 # make bench-council  leaders of real clusters killed under load (KILLS=50)
@@ -18,10 +19,11 @@ NODES ?= 16
 RUNS ?= 5
 MINUTES ?= 10
 KILLS ?= 50
+TRIALS ?= 100
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types docs worlds papers bench-peers bench-packet fuzz repair mutants bench-council authority minority clean
+.PHONY: demo test lint types docs worlds papers bench-peers bench-packet fuzz repair mutants bench-council fence authority minority clean
 
 demo: .venv/demo.stamp
 	$(BIN)/swimstream demo
@@ -45,6 +47,10 @@ worlds: .venv/dev.stamp
 
 papers: .venv/demo.stamp
 	$(BIN)/python -m chaos.papers
+
+# Not part of `test`: half an hour, on real processes that are paused.
+fence: .venv/dev.stamp
+	$(BIN)/python -m chaos.fence --trials $(TRIALS) --json build/reports/fence.json
 
 # A quarter of an hour on two cores: days of ten nodes are lived through.
 repair: .venv/dev.stamp
