@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from swimstream.config import LAN
+from swimstream.core.council.council import Council
 from swimstream.core.council.seating import GONE_ELECTIONS, STABLE_ELECTIONS
+from swimstream.core.stewardship import LEARN_ELECTIONS
 from tests.core.town import Town, job
+
+if TYPE_CHECKING:
+    from swimstream.model.changes import Seat
 
 GONE_S = GONE_ELECTIONS * LAN.election_timeout_s_min
 STABLE_S = STABLE_ELECTIONS * LAN.election_timeout_s_min
@@ -98,6 +105,23 @@ def test_a_minority_that_holds_the_others_for_dead_changes_nothing() -> None:
     town.cut = set()
     town.run_for(4 * GONE_S)
     assert {seats(town, name) for name in inside} == {"abcde"}
+
+
+def test_nobody_gets_a_seat_before_it_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    town, leader = led_town("abc", late="de")
+    dead = next(name for name in "cb" if name != leader)
+    learners = set()
+
+    def never(_: Council, seat: Seat, now: float) -> bool:  # the signature of is_level
+        learners.add(seat.name)
+        return False
+
+    monkeypatch.setattr(Council, "is_level", never)
+    town.crash(dead)
+    town.run_for(GONE_S + 2.5 * LEARN_ELECTIONS * LAN.election_timeout_s_min)
+    assert seats(town, leader) == "abc"
+    assert learners == {"d", "e"}
+    assert town.node(leader).counters()["learners_given_up"] == 2
 
 
 # --- growing and shrinking ------------------------------------------------------------------------
