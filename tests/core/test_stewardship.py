@@ -9,6 +9,7 @@ import pytest
 from swimstream.config import LAN
 from swimstream.core.council.council import Council
 from swimstream.core.council.seating import GONE_ELECTIONS, STABLE_ELECTIONS
+from swimstream.core.council_commands import COMMANDS_MAX
 from swimstream.core.stewardship import LEARN_ELECTIONS
 from tests.core.town import Town, job
 
@@ -261,3 +262,45 @@ def test_a_council_that_has_a_leader_is_not_recovered() -> None:
     assert {answers[name] for name in "abc"} == {"council: it has a leader that a majority follows"}
     assert answers["d"] == "council: a majority of its seats is alive (a, b, c), and will elect a leader"
     assert town.leader() == leader
+
+
+def test_a_worker_that_is_no_member_recovers_nothing() -> None:
+    town, name = lost_town()
+    town.node(name).leave(5, now=town.now)
+    town.node(name).recover_council(7, town.node(name).plan.cluster_id, now=town.now)
+    town.run_until(lambda: 5 in town[name].answers, limit_s=5.0)
+    town.node(name).recover_council(8, town.node(name).plan.cluster_id, now=town.now)
+    town.carry_out()
+    assert (town[name].answers[7], town[name].answers[8]) == (
+        "council: this worker is no member, and would lead nobody",
+        "council: this worker takes part no more",
+    )
+    assert not any(each.what.startswith("council put") for each in town.node(name).plan.decisions)
+
+
+def test_commands_that_wait_are_answered_when_the_worker_leaves() -> None:
+    town, name = lost_town()
+    town.node(name).resize_council(6, 5, now=town.now)
+    town.node(name).transfer_leadership(7, "d", now=town.now)
+    town.node(name).leave(5, now=town.now)
+    town.run_until(lambda: 5 in town[name].answers, limit_s=5.0)
+    assert town[name].answers[6] == town[name].answers[7] == "council: this worker takes part no more"
+
+
+def test_leadership_goes_to_nobody_that_is_not_known() -> None:
+    town, _ = led_town("abc")
+    town.node("b").transfer_leadership(7, "nobody", now=town.now)
+    assert _answer(town, "b") == "leader: expected the name of a worker that is known here, got 'nobody'"
+
+
+def test_only_so_many_commands_wait() -> None:
+    town, name = lost_town()
+    for request in range(100, 100 + COMMANDS_MAX + 1):
+        town.node(name).resize_council(request, 5, now=town.now)
+    town.carry_out()
+    assert list(town[name].answers)[1:] == [100 + COMMANDS_MAX]
+
+
+def _answer(town: Town, name: str) -> str:
+    town.carry_out()
+    return town[name].answers[7]
