@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 COMMANDS_MAX = 64
 RETRY_S = 1.0
+TAKES_NO_PART = "council: this worker takes part no more"
 TRANSFER_TRIES = 10
 """After so many questions a transfer has failed: what hinders it does not pass by itself."""
 
@@ -62,10 +63,16 @@ class CouncilCommands:
 
     def transfer(self, request: int, to: str, now: float) -> None:
         """Have `to` lead; answered when it does, or when that has been tried for long enough."""
-        self._add(CouncilRequest(request=request, leader=to), now)
+        if self._membership.table.get(to) is None:
+            self._outbox.put(Answer(request, f"leader: expected the name of a worker that is known here, got {to!r}"))
+        else:
+            self._add(CouncilRequest(request=request, leader=to), now)
 
     def recover(self, request: int, cluster_id: int, now: float) -> None:
         """Go on alone in the place of a lost council; answered at once. See `council/recovering.py`."""
+        if not self._membership.is_announced or self._membership.is_leaving:
+            self._outbox.put(Answer(request, "council: this worker is no member, and would lead nobody"))
+            return
         alive = [member for member in self._membership.table if member.state is MemberState.ALIVE]
         error = self._council.recover(
             cluster_id=cluster_id,
@@ -73,8 +80,6 @@ class CouncilCommands:
             asked_by=self._membership.run.name,
             now=now,
         )
-        if not self._membership.is_announced:
-            error = "this worker takes no part, and would recover nothing for anybody"
         self._outbox.put(Answer(request, error))
 
     def _add(self, asked: CouncilRequest, now: float) -> None:
@@ -132,7 +137,7 @@ class CouncilCommands:
     def give_up(self) -> None:
         """Answer everything: this worker takes part no more."""
         for request in sorted(self._waiting):
-            self._answer(request, "council: this worker takes part no more")
+            self._answer(request, TAKES_NO_PART)
 
     # --- the leader's side ------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.core.boots import boot_after
+from swimstream.core.council_commands import TAKES_NO_PART
 from swimstream.core.effects import Answer, BootRecord, Effect, Notify
 from swimstream.core.hosting import Hosting
 from swimstream.core.leadership import Leadership
@@ -183,24 +184,25 @@ class Node(NodeViews):
 
     def resize_council(self, request: int, seats: int, *, now: float) -> None:
         """Have the council get so many seats, 1, 3, 5 or 7. Answered once that is in the plan here, or with why not."""
-        self._command(lambda: self._rooms.commands.resize(request, seats, now), now)
+        self._command(request, lambda: self._rooms.commands.resize(request, seats, now), now)
 
     def transfer_leadership(self, request: int, to: str, *, now: float) -> None:
         """Have the worker `to` lead. Answered once it does as far as this node knows, or with why not."""
-        self._command(lambda: self._rooms.commands.transfer(request, to, now), now)
+        self._command(request, lambda: self._rooms.commands.transfer(request, to, now), now)
 
     def recover_council(self, request: int, cluster_id: int, *, now: float) -> None:
         """Go on alone: the council's majority is lost for good, says who repeats the cluster's id. Answered at once.
 
         For what this gives up see `council/recovering.py`. No other command can lose what was committed.
         """
-        self._command(lambda: self._rooms.commands.recover(request, cluster_id, now), now)
+        self._command(request, lambda: self._rooms.commands.recover(request, cluster_id, now), now)
 
-    def _command(self, carry_out: Callable[[], None], now: float) -> None:
+    def _command(self, request: int, carry_out: Callable[[], None], now: float) -> None:
         self._advance(now)
-        carry_out()
         if self._is_stopped:
-            self._rooms.commands.give_up()
+            self._rooms.outbox.put(Answer(request, TAKES_NO_PART))
+            return
+        carry_out()
         self._settle()
 
     def leave(self, request: int, *, now: float) -> None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from swimstream.config import LAN
+from swimstream.core.council.council import Council
 from swimstream.core.council.seating import GONE_ELECTIONS, STABLE_ELECTIONS
+from swimstream.core.council_commands import COMMANDS_MAX
+from swimstream.core.stewardship import LEARN_ELECTIONS
 from tests.core.town import Town, job
+
+if TYPE_CHECKING:
+    from swimstream.model.changes import Seat
 
 GONE_S = GONE_ELECTIONS * LAN.election_timeout_s_min
 STABLE_S = STABLE_ELECTIONS * LAN.election_timeout_s_min
@@ -98,6 +106,23 @@ def test_a_minority_that_holds_the_others_for_dead_changes_nothing() -> None:
     town.cut = set()
     town.run_for(4 * GONE_S)
     assert {seats(town, name) for name in inside} == {"abcde"}
+
+
+def test_nobody_gets_a_seat_before_it_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    town, leader = led_town("abc", late="de")
+    dead = next(name for name in "cb" if name != leader)
+    learners = set()
+
+    def never(_: Council, seat: Seat, now: float) -> bool:  # the signature of is_level
+        learners.add(seat.name)
+        return False
+
+    monkeypatch.setattr(Council, "is_level", never)
+    town.crash(dead)
+    town.run_for(GONE_S + 2.5 * LEARN_ELECTIONS * LAN.election_timeout_s_min)
+    assert seats(town, leader) == "abc"
+    assert learners == {"d", "e"}
+    assert town.node(leader).counters()["learners_given_up"] == 2
 
 
 # --- growing and shrinking ------------------------------------------------------------------------
@@ -237,3 +262,45 @@ def test_a_council_that_has_a_leader_is_not_recovered() -> None:
     assert {answers[name] for name in "abc"} == {"council: it has a leader that a majority follows"}
     assert answers["d"] == "council: a majority of its seats is alive (a, b, c), and will elect a leader"
     assert town.leader() == leader
+
+
+def test_a_worker_that_is_no_member_recovers_nothing() -> None:
+    town, name = lost_town()
+    town.node(name).leave(5, now=town.now)
+    town.node(name).recover_council(7, town.node(name).plan.cluster_id, now=town.now)
+    town.run_until(lambda: 5 in town[name].answers, limit_s=5.0)
+    town.node(name).recover_council(8, town.node(name).plan.cluster_id, now=town.now)
+    town.carry_out()
+    assert (town[name].answers[7], town[name].answers[8]) == (
+        "council: this worker is no member, and would lead nobody",
+        "council: this worker takes part no more",
+    )
+    assert not any(each.what.startswith("council put") for each in town.node(name).plan.decisions)
+
+
+def test_commands_that_wait_are_answered_when_the_worker_leaves() -> None:
+    town, name = lost_town()
+    town.node(name).resize_council(6, 5, now=town.now)
+    town.node(name).transfer_leadership(7, "d", now=town.now)
+    town.node(name).leave(5, now=town.now)
+    town.run_until(lambda: 5 in town[name].answers, limit_s=5.0)
+    assert town[name].answers[6] == town[name].answers[7] == "council: this worker takes part no more"
+
+
+def test_leadership_goes_to_nobody_that_is_not_known() -> None:
+    town, _ = led_town("abc")
+    town.node("b").transfer_leadership(7, "nobody", now=town.now)
+    assert _answer(town, "b") == "leader: expected the name of a worker that is known here, got 'nobody'"
+
+
+def test_only_so_many_commands_wait() -> None:
+    town, name = lost_town()
+    for request in range(100, 100 + COMMANDS_MAX + 1):
+        town.node(name).resize_council(request, 5, now=town.now)
+    town.carry_out()
+    assert list(town[name].answers)[1:] == [100 + COMMANDS_MAX]
+
+
+def _answer(town: Town, name: str) -> str:
+    town.carry_out()
+    return town[name].answers[7]

@@ -9,7 +9,7 @@ from swimstream.core.council.changing import admitted, refusal
 from swimstream.core.council.log import Log
 from swimstream.core.council.standing import Role
 from swimstream.model.changes import SEATS_MAX, ChangeCouncil, Entry, Found, RecoverCouncil, Seat
-from swimstream.wire.council_messages import Append, VoteReply
+from swimstream.wire.council_messages import Append, AppendReply, VoteReply
 from tests.core.council.peers import (
     ELECTION_S,
     HEARTBEAT_S,
@@ -84,20 +84,22 @@ def test_a_recovered_council_counts_like_any_other() -> None:
 
 
 def test_no_council_changes_before_the_leader_has_committed_in_its_term() -> None:
-    table = Table("abc", seatless="d")
-    table.now = 10 * ELECTION_S
-    table["a"].fire_timers(table.now)
-    while not table["a"].is_leader:
-        for sent in table.peers["a"].take():
-            if not isinstance(sent.message, Append):
-                table.peers[sent.to].hear("a", sent.message, table.now)
-        for name in "bc":
+    """The very case of the bug of 2015: everything older is committed, but by another leader."""
+    table = led("abc", seatless="d")
+    table.beat("a", times=2)
+    table.now += 10 * ELECTION_S
+    table["b"].fire_timers(table.now)
+    while not table["b"].is_leader:
+        for name in "abc":
             for sent in table.peers[name].take():
-                table.peers["a"].hear(name, sent.message, table.now)
-    assert table["a"].log.commit == 0
-    change_to(table, "abcd")
-    assert council(table, "a") == "abc"
-    assert table.peers["a"].counters["council_changes_refused"] == 1
+                table.peers[sent.to].hear(name, sent.message, table.now)
+    assert table["b"].log.commit == table["b"].log.last_index - 1  # all but its own first entry
+    table["b"].propose([to("abcd")], table.now)
+    assert council(table, "b") == "abc"
+    assert table.peers["b"].counters["council_changes_refused"] == 1
+    table.deliver()
+    table["b"].propose([to("abcd")], table.now)
+    assert council(table, "b") == "abcd"
 
 
 def test_a_second_change_waits_until_the_first_is_committed() -> None:
@@ -114,7 +116,7 @@ def test_a_second_change_waits_until_the_first_is_committed() -> None:
 
 def test_of_two_changes_in_one_batch_the_second_is_refused() -> None:
     table = led("abc", seatless="de")
-    table["a"].propose([to("abcd"), change("x"), to("abcde")], table.now)
+    table["a"].propose([to("abcd"), change("x"), to("abce")], table.now)
     assert council(table, "a") == "abcd"
     table.deliver()
     assert [each.change for each in table.peers["a"].entries()[-2:]] == [to("abcd"), change("x")]
@@ -236,6 +238,20 @@ def test_a_removed_leader_leads_until_its_removal_is_committed() -> None:
     assert council(table, "b") == "bc"
 
 
+def test_a_commit_before_the_removal_does_not_end_the_office() -> None:
+    table = led("abc")
+    table.cut = {"b", "c"}
+    table.propose("a", "x")
+    change_to(table, "bc")
+    table.deliver()
+    last = table["a"].log.last_index
+    for name in "bc":
+        ack = AppendReply(term=2, voter=MEMORY, round=1, success=True, index=last - 1)
+        table.peers["a"].hear(name, ack, table.now)
+    assert table["a"].log.commit == last - 1
+    assert table["a"].is_leader
+
+
 def test_a_removed_leader_needs_a_majority_of_the_others_to_stay() -> None:
     table = led("abc")
     change_to(table, "bc")
@@ -345,6 +361,16 @@ def test_a_learner_is_level_once_it_has_what_is_committed() -> None:
     table.cut = set()
     table.beat("a", times=3)
     assert table["a"].is_level(learner, table.now)
+
+
+def test_a_learner_that_lacks_what_was_committed_since_is_level_no_more() -> None:
+    table = led("abc", seatless="d")
+    table["a"].teach(Seat("d", MEMORY))
+    table.beat("a", times=3)
+    table.cut = {"d"}
+    table.propose("a", "x")
+    table.deliver()
+    assert not table["a"].is_level(Seat("d", MEMORY), table.now)
 
 
 def test_a_learner_that_fell_silent_is_level_no_more() -> None:

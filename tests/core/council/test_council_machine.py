@@ -2,24 +2,41 @@
 
 After every step it is checked (Raft figure 3): one leader a term, logs match, what is committed is never lost or
 changed and is applied in order, and a leader has everything that was committed in earlier terms.
+
+In the last machine the council itself changes, leadership is handed over and workers lose their memory. A leader is
+asked for far more than it may do: what it lets in must be safe, whoever asks.
 """
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.core.council.peers import ELECTION_S, HEARTBEAT_S, Peer, Sent, change, founding, run_of, saved_after
+from swimstream.model.changes import COUNCIL_CHANGES, ChangeCouncil
+from tests.core.council.peers import (
+    ELECTION_S,
+    HEARTBEAT_S,
+    MEMORY,
+    Peer,
+    Sent,
+    change,
+    founding,
+    run_of,
+    saved_after,
+)
 
 if TYPE_CHECKING:
     from swimstream.core.council.log import Log
-    from swimstream.model.changes import Entry
+    from swimstream.model.changes import Entry, Seat
 
 SEATLESS = "z"
+SPARE = "de"
+"""Workers of the last machine that have no seat at first."""
+MEMORIES_LOST_MAX = 3
 LATE_MAX = 60
 LETTERS_MAX = 200
 LOG_MAX = 40
@@ -43,7 +60,7 @@ class CouncilMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.peers: dict[str, Peer] = {}
         self.letters: list[tuple[str, Sent]] = []
-        self.leaders: dict[int, str] = {}
+        self.leaders: dict[int, Seat] = {}
         self.committed: dict[int, tuple[Entry, int]] = {}
         """Index → the entry, and the term of the peer that first held it committed."""
         self.applied: dict[str, int] = {}
@@ -171,7 +188,7 @@ class CouncilMachine(RuleBasedStateMachine):
     def _see_what_is_led(self, peer: Peer) -> None:
         council = peer.council
         if council.is_leader:
-            assert self.leaders.setdefault(council.term, peer.name) == peer.name, "one leader a term"
+            assert self.leaders.setdefault(council.term, council.seat) == council.seat, "one leader a term"
             for index, (entry, term) in self.committed.items():
                 if council.term > term:
                     assert has(council.log, entry), f"the leader of a later term lacks entry {index}"
@@ -204,6 +221,127 @@ class CouncilMachine(RuleBasedStateMachine):
             assert len(decisions) == peer.council.plan.index
 
 
+class ChangingCouncilMachine(CouncilMachine):
+    """The same with a council that changes, and workers that come back without their memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memories = MEMORY
+
+    @initialize()
+    def found(self) -> None:
+        log = [founding(self.names)]
+        self.peers = {name: Peer(name, saved_after(log)) for name in self.names}
+        self.peers |= {name: Peer(name, saved_after([], term=0)) for name in SPARE}
+
+    # --- what may happen besides ------------------------------------------------------------------
+
+    @rule(steps=st.lists(st.tuples(picks, losses), min_size=1, max_size=3), pick=picks)
+    def change_council(self, steps: list[tuple[int, set[str]]], pick: int) -> None:
+        """A leader, old or new, is asked for changes in quick succession, while some are cut off."""
+        for which, lost in steps:
+            leader = self._leader(pick)
+            if leader is None:
+                return
+            older, self.letters = self.letters, []
+            leader.council.propose([self._toggled(leader, which)], self.now)
+            self._carry_out(leader, None)
+            self._deliver_all_but(lost)
+            self.letters += older
+
+    @rule(which=st.lists(picks, min_size=2, max_size=3), pick=picks)
+    def change_council_in_one_batch(self, which: list[int], pick: int) -> None:
+        leader = self._leader(pick)
+        if leader is not None:
+            leader.council.propose([self._toggled(leader, each) for each in which], self.now)
+            self._carry_out(leader, None)
+
+    @rule(pick=picks, learner=picks)
+    def teach(self, pick: int, learner: int) -> None:
+        leader = self._leader(pick)
+        if leader is not None:
+            leader.council.teach(self._peer(learner).council.seat)
+
+    @rule(pick=picks, heir=picks, lost=losses, has_crashed=st.booleans())
+    def hand_over(self, pick: int, heir: int, lost: set[str], *, has_crashed: bool) -> None:
+        leader = self._leader(pick)
+        if leader is None:
+            return
+        self._beat(leader)
+        older, self.letters = self.letters, []
+        to = self._peer(heir)
+        leader.council.hand_over(self.now, to=to.name)
+        self._carry_out(leader, None)
+        if has_crashed:
+            self._restart(leader)
+        self._deliver_all_but(lost)
+        self.letters += older
+
+    @rule(pick=picks)
+    def forget(self, pick: int) -> None:
+        """A worker comes back under its name with an empty disk; few enough that most of the council remembers."""
+        peer = self._peer(pick)
+        if self.memories < MEMORY + MEMORIES_LOST_MAX:
+            self.memories += 1
+            self.peers[peer.name] = Peer(
+                peer.name, saved_after([], term=0, voter=self.memories), now=self.now, seed=100 * self.memories
+            )
+            self.applied[peer.name] = 0
+
+    @rule(pick=picks, candidate=picks)
+    def forget_and_campaign_again(self, pick: int, candidate: int) -> None:
+        """The one that has just been elected comes back without its memory, and is made a voter by another."""
+        self._campaign(self._peer(candidate).name, set())
+        self.forget(candidate)
+        self._campaign(self._peer(pick).name, set())
+        self.change_council([(candidate, set())], 0)
+
+    # --- how --------------------------------------------------------------------------------------
+
+    def _leader(self, pick: int) -> Peer | None:
+        leaders = [peer for peer in self.peers.values() if peer.council.is_leader]
+        self.proposed += 1
+        return leaders[pick % len(leaders)] if leaders and self.proposed < LOG_MAX else None
+
+    def _beat(self, leader: Peer) -> None:
+        """Let everybody answer one heartbeat, so that the leader knows who lives."""
+        older, self.letters = self.letters, []
+        self.now += HEARTBEAT_S
+        leader.council.fire_timers(self.now)
+        self._carry_out(leader, None)
+        self._deliver_all_but(set())
+        self.letters += older
+
+    def _toggled(self, leader: Peer, which: int) -> ChangeCouncil:
+        """Return the change by which a worker, with the memory that it has now, loses its seat or gets one."""
+        before = set(leader.council.log.council)
+        lost = sorted(seat for seat in before if seat != self.peers[seat.name].council.seat)
+        seat = lost[which % len(lost)] if lost and which % 3 == 0 else self._peer(which).council.seat
+        return ChangeCouncil(council=tuple(sorted(before ^ {seat})), reason="", evidence=())
+
+    # --- what must hold besides -------------------------------------------------------------------
+
+    @invariant()
+    def no_log_has_two_uncommitted_councils(self) -> None:
+        for peer in self.peers.values():
+            waiting = [
+                entry
+                for entry in peer.entries()
+                if isinstance(entry.change, COUNCIL_CHANGES)
+                and self.committed.get(entry.index, (None, 0))[0] != entry
+                and entry.index > 1
+            ]
+            assert len(waiting) <= 1, "one change of the council at a time"
+
+    @invariant()
+    def councils_change_by_one_seat(self) -> None:
+        for peer in self.peers.values():
+            councils = [set(peer.council.log.base.council)]
+            councils += [set(e.change.council) for e in peer.entries() if isinstance(e.change, COUNCIL_CHANGES)]
+            for before, after in pairwise(councils):
+                assert not before or len(before ^ after) == 1
+
+
 def has(log: Log, entry: Entry) -> bool:
     """Return whether a log holds an entry; what the snapshot holds was committed, and is compared as a plan."""
     if entry.index <= log.base.index:
@@ -219,9 +357,13 @@ class LargerCouncilMachine(CouncilMachine):
 
 TestThreeSeats = CouncilMachine.TestCase
 TestFiveSeats = LargerCouncilMachine.TestCase
+TestChangingSeats = ChangingCouncilMachine.TestCase
 CouncilMachine.TestCase.settings = settings(
     max_examples=120, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 LargerCouncilMachine.TestCase.settings = settings(
     max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+ChangingCouncilMachine.TestCase.settings = settings(
+    max_examples=120, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -141,13 +141,14 @@ def test_a_lost_call_is_said_again() -> None:
 
 def test_a_leader_hands_over_to_who_has_the_most() -> None:
     table = led("abcde")
-    table.cut = {"b", "c"}
+    table.cut = {"b", "c", "d"}
     table.propose("a", "x")
     table.deliver()
+    assert not table["a"].is_settled
     table.cut = set()
     assert table["a"].hand_over(table.now)
     table.deliver()
-    assert table["d"].is_leader
+    assert table["e"].is_leader
 
 
 @pytest.mark.parametrize("to", ["a", "d", "x"])
