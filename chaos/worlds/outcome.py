@@ -55,7 +55,7 @@ def live(task: tuple[str, int, bool]) -> Outcome:
         nodes=nodes,
         detection_s_max=promises.detection_s_max(scenario.timing, nodes=nodes),
         members_settling_s_max=promises.members_settling_s_max(scenario.timing, nodes=nodes),
-        settling_s_max=promises.settling_s_max(scenario.timing, nodes=nodes),
+        settling_s_max=scenario.settling_s_max,
     )
     try:
         report = live_through(scenario)

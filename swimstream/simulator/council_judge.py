@@ -71,7 +71,7 @@ class CouncilJudge:
         """Check what has become durable on a disk."""
         if isinstance(record, VoteRecord):
             before = self._votes.get(seat)
-            if before is not None and before.term == record.term and before.voted_for not in ("", record.voted_for):
+            if before is not None and before.term == record.term and before.voted_for and before != record:
                 self._court.broken(
                     promises.ONE_LEADER,
                     f"{seat.name} votes for {record.voted_for or 'nobody'} in term {record.term}, "

@@ -10,6 +10,8 @@ from swimstream.config import LAN, LOCAL, Timing
 from swimstream.errors import UsageError
 from swimstream.simulator.faults import Faults
 from swimstream.simulator.network import HELD_BACK_MULT, Links
+from swimstream.simulator.operators import HOLD_FOR_S
+from swimstream.simulator.promises import guarantees_settling_s_max, settling_s_max
 
 NODES_MAX = 1_000
 LOSS_GENTLE_MAX = 0.01
@@ -54,6 +56,14 @@ class Scenario:
                 f"nodes: expected more than the {self.faults.late_joins} that join late, and one for each "
                 f"of {self.faults.namesakes} namesakes, got {self.nodes}"
             )
+
+    @property
+    def settling_s_max(self) -> float:
+        """Return after how many quiet seconds all workers agree on everything, and everything runs that can (P3)."""
+        bound_s = settling_s_max(self.timing, nodes=self.nodes + self.faults.namesakes)
+        if not self.has_guarantees:
+            return bound_s
+        return bound_s + guarantees_settling_s_max(self.timing, hold_for_s=HOLD_FOR_S[1])
 
     @property
     def is_gentle(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import attrs
 
+from swimstream.model.changes import Seat
 from swimstream.simulator import promises
 from swimstream.simulator.ambushes import Ambush
 from swimstream.simulator.disks import Disk
@@ -40,7 +41,6 @@ from swimstream.simulator.schedule import (
 )
 
 if TYPE_CHECKING:
-    from swimstream.model.changes import Seat
     from swimstream.model.identity import Run
     from swimstream.simulator.hosts import Host
     from swimstream.simulator.world import World
@@ -227,28 +227,28 @@ class Striker:
         just be giving a seat to a host of which it does not know yet that it is lost, there must be a majority for that
         as well.
         """
-        world = self._world
-        councils = {world.plan().council, *(each.disk.council() for each in world.hosts if not each.gone)}
-        councils.discard(())
-        now = world.clock.now
+        councils = self._councils()
+        now = self._world.clock.now
         is_changing = now < self._resized_at + UNNOTICED_S
         for council in councils:
             left = sum(self._survives(seat, without=host) for seat in council)
-            is_seated = any((seat.name, seat.voter) == (host.worker, host.disk.voter) for seat in council)
-            may_grow = not is_seated or now < self._lost_bystander_at + UNNOTICED_S
-            if left < _majority(len(council) + may_grow) + (is_seated and is_changing):
+            may_grow = _seat(host) not in council or now < self._lost_bystander_at + UNNOTICED_S
+            if left < _majority(len(council) + may_grow) + (_seat(host) in council and is_changing):
                 return False
         return bool(councils)
 
+    def _councils(self) -> list[tuple[Seat, ...]]:
+        """Return every council that is the newest one somewhere."""
+        known = [self._world.plan().council, *(host.disk.council() for host in self._world.hosts if not host.gone)]
+        return [council for council in dict.fromkeys(known) if council]
+
     def _survives(self, seat: Seat, *, without: Host) -> bool:
         """Return whether the memory behind a seat is still there, on another host than `without`."""
-        hosts = (each for each in self._world.hosts if each is not without and not each.gone)
-        return any((each.worker, each.disk.voter) == (seat.name, seat.voter) for each in hosts)
+        return any(_seat(each) == seat for each in self._world.hosts if each is not without and not each.gone)
 
     def _lose(self, host: Host) -> None:
         """Take note that the memory of `host` is lost."""
-        council = self._world.plan().council
-        if not any((seat.name, seat.voter) == (host.worker, host.disk.voter) for seat in council):
+        if any(_seat(host) not in council for council in self._councils()):
             self._lost_bystander_at = self._world.clock.now
 
     # --- the rest ---------------------------------------------------------------------------------
@@ -333,6 +333,10 @@ class Striker:
 
     def _note(self, what: str) -> None:
         self._world.trace.note(self._world.clock.now, "faults", what)
+
+
+def _seat(host: Host) -> Seat:
+    return Seat(host.worker, host.disk.voter)
 
 
 def _majority(seats: int) -> int:

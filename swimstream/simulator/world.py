@@ -23,7 +23,7 @@ from swimstream.simulator.hosts import Host, build_hosts, configure
 from swimstream.simulator.life import Life, Phase
 from swimstream.simulator.network import Links, Network
 from swimstream.simulator.observer import Observer
-from swimstream.simulator.operators import HOLD_FOR_S, draw_jobs
+from swimstream.simulator.operators import draw_jobs
 from swimstream.simulator.orders import Surroundings
 from swimstream.simulator.participant import LocalClock, Maker
 from swimstream.simulator.promises import PromiseBroken
@@ -218,10 +218,9 @@ class World:
 
     def _check_patience(self, problems: list[str], *, only_members: bool) -> None:
         """Views of the members must agree sooner than all the rest, which follows from them."""
-        bound = promises.members_settling_s_max if only_members else promises.settling_s_max
-        patience_s = bound(self.scenario.timing, nodes=len(self.hosts))
-        if self.scenario.has_guarantees and not only_members:
-            patience_s += promises.guarantees_settling_s_max(self.scenario.timing, hold_for_s=HOLD_FOR_S[1])
+        patience_s = self.scenario.settling_s_max
+        if only_members:
+            patience_s = promises.members_settling_s_max(self.scenario.timing, nodes=len(self.hosts))
         if problems and self.clock.now > self._calm + patience_s:
             self.observer.broken(promises.AGREEMENT, f"{patience_s:.0f} s after the last fault: {_first(problems)}")
 
