@@ -79,7 +79,7 @@ class Connection(Protocol[C_co]):
 
 
 class FencedConnection(Generic[C]):
-    """One writer's way into a database, one thread at a time.
+    """One writer's way into a database, one thread at a time::
 
         orders = FencedConnection(connection, resource="orders", token=ctx.epoch)
         with orders.transaction() as cursor:
