@@ -79,7 +79,9 @@ class Connection(Protocol[C_co]):
 
 
 class FencedConnection(Generic[C]):
-    """One writer's way into a database, one thread at a time::
+    """One writer's way into a database, one thread at a time.
+
+    Every write of an operator goes like this::
 
         orders = FencedConnection(connection, resource="orders", token=ctx.epoch)
         with orders.transaction() as cursor:
