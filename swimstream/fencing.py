@@ -81,6 +81,8 @@ class Connection(Protocol[C_co]):
 class FencedConnection(Generic[C]):
     """One writer's way into a database, one thread at a time.
 
+    Every write of an operator goes like this::
+
         orders = FencedConnection(connection, resource="orders", token=ctx.epoch)
         with orders.transaction() as cursor:
             cursor.execute("INSERT INTO orders VALUES (?, ?)", row)

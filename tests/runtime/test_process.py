@@ -173,13 +173,16 @@ def test_neighbours_are_asked_for_through_the_worker(stage: Stage) -> None:
     stage.until(InstanceState.FINISHED)
 
 
-def test_it_dies_with_its_worker() -> None:
+@pytest.mark.parametrize("stands_still", [False, True], ids=["running", "stopped"])
+def test_it_dies_with_its_worker(stands_still: bool) -> None:  # noqa: FBT001  # a parameter
     worker = subprocess.Popen(
         [sys.executable, "-m", "tests.runtime.lone_worker"], stdout=subprocess.PIPE, cwd=ROOT, text=True
     )
     with worker:
         assert worker.stdout is not None
         pid = int(worker.stdout.readline())
+        if stands_still:
+            os.kill(pid, signal.SIGSTOP)
         worker.kill()
     wait_for_end(pid)
 

@@ -117,10 +117,10 @@ def test_a_leader_that_sits_alone_proves_itself_with_every_heartbeat() -> None:
 def test_the_majority_is_that_of_the_newest_council_in_the_log_not_of_the_committed_one() -> None:
     chair = Chair("abc")
     before = chair.issued()
-    chair.change_council("abcde")
+    chair.change_council("abcd")
     number = chair.beat()
     chair.ack("b", number)
-    assert chair.issued() == before, "two of three, but not of five"
+    assert chair.issued() == before, "a majority of three, but not of four"
     chair.ack("c", number)
     assert chair.issued() == chair.sent_at[number]
 

@@ -1,0 +1,131 @@
+"""The kernel's timer that ends a process at its deadline, whatever the process does by then."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from swimstream.model.status import InstanceState
+from swimstream.runners import fence
+from swimstream.runners.context import OperatorContext
+from swimstream.runners.neighbours import SeenNeighbours
+from swimstream.runners.place import place_of
+from swimstream.runners.process import FENCED, Child, Ending
+from swimstream.runtime import clock
+from swimstream.runtime.reports import Reports
+from swimstream.runtime.view import View, Views
+from tests.runtime import process_operators as operators
+from tests.runtime.stage import RUN, WAIT_S, start
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="such timers are Linux's")
+
+ROOT = Path(__file__).parent.parent.parent
+HEAD = """
+import sys, time
+from swimstream.runners.fence import KernelFence, WatchdogFence, arm
+from swimstream.runtime import clock
+"""
+ARMED = (
+    HEAD
+    + """
+fence = arm(clock.now() + float(sys.argv[1]))
+print("armed", flush=True)
+time.sleep(1000)
+"""
+)
+RENEWED = (
+    HEAD
+    + """
+first = clock.now() + 1.0
+fence = {kind}(first)
+fence.renew(first + 1000)
+while clock.now() < first + 0.1:
+    time.sleep(0.01)
+print("alive", flush=True)
+"""
+)
+
+
+def run(script: str, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def test_a_deadline_that_is_over_kills_before_the_next_step() -> None:
+    with run(ARMED, "-1") as process:
+        told, _ = process.communicate(timeout=WAIT_S)
+    assert (told, process.returncode) == ("", -signal.SIGKILL)
+
+
+def test_a_process_that_is_stopped_dies_at_its_deadline_and_needs_not_be_continued() -> None:
+    with run(ARMED, "0.5") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "armed\n"
+        process.send_signal(signal.SIGSTOP)
+        try:
+            assert process.wait(WAIT_S) == -signal.SIGKILL
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("kind", ["KernelFence", "WatchdogFence"])
+def test_a_renewed_process_lives_past_its_first_deadline(kind: str) -> None:
+    with run(RENEWED.format(kind=kind)) as process:
+        told, _ = process.communicate(timeout=WAIT_S)
+    assert (told, process.returncode) == ("alive\n", 0)
+
+
+def test_the_watchdog_kills_too_where_nothing_better_is() -> None:
+    with run(ARMED.replace("arm(", "WatchdogFence("), "0.05") as process:
+        assert process.wait(WAIT_S) == -signal.SIGKILL
+
+
+def test_no_handler_and_no_mask_stands_in_its_way() -> None:
+    block = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
+    with run(block + ARMED, "0.05") as process:
+        assert process.wait(WAIT_S) == -signal.SIGKILL
+
+
+def test_linux_enforces_it() -> None:
+    assert fence.is_kernel_enforced()
+
+
+def test_without_a_timer_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no silent fall back to the weaker watchdog."""
+
+    class NoTimers:
+        def timer_create(self, *_: object) -> int:
+            ctypes.set_errno(11)
+            return -1
+
+    monkeypatch.setattr(fence, "_library_with_timers", NoTimers)
+    with pytest.raises(OSError, match=r"timer_create: .*; without it no at-most-one instance can run here"):
+        fence.arm(clock.now() + 1_000)
+
+
+async def test_a_process_that_still_starts_at_its_deadline_never_calls_the_function(tmp_path: Path) -> None:
+    file = tmp_path / "stamps"
+    effect = start(3, fence_at=clock.now() - 1, resume_from=str(file).encode())
+    neighbours = SeenNeighbours(Views(View(run=RUN)))
+    context = OperatorContext(effect, worker="w1", reports=Reports(), neighbours=neighbours)
+    child = Child(effect, place_of(operators.stamps, field="kind"), context, neighbours, grace_s=WAIT_S)
+    with trio.fail_after(WAIT_S):
+        ending = await child.run(trio.CancelScope(), on_running=lambda: pytest.fail("it is said to run"))
+    assert ending == Ending(InstanceState.STOPPED, FENCED)
+    assert not file.exists()
+
+
+def test_a_process_whose_worker_is_gone_already_ends_itself() -> None:
+    orphan = "from swimstream.runners.child import die_with\ndie_with(2**22 + 1)\nprint('lives')"
+    with run(orphan) as process:
+        told, _ = process.communicate(timeout=WAIT_S)
+    assert (told, process.returncode) == ("", -signal.SIGKILL)
