@@ -62,7 +62,8 @@ class Chair:
         return self.leader.council.authority.usable_at
 
     def beacon_to(self, name: str) -> Append:
-        """Return the next message to a follower."""
+        """Send one more round; return what a follower is told in it."""
+        self.leader.take()
         self.table.now += HEARTBEAT_S
         self.leader.council.fire_timers(self.table.now)
         return next(sent.message for sent in self.leader.take() if sent.to == name and isinstance(sent.message, Append))
