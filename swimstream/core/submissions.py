@@ -30,7 +30,9 @@ SUBMISSIONS_MAX = 256
 JOBS_MAX = 1_024
 JOB_BYTES_MAX = 256 * 1_024
 PLAN_BYTES_MAX = FRAME_BYTES_MAX // 2
-"""At a submission; what is added by assignments and decisions afterwards fits the other half of a frame."""
+"""At a submission. With the longest names 20,000 assignments add some 6 MiB: more than a frame, so the plan goes in
+pieces then, and far less than `plan_reader.STORED_BYTES_MAX`. It could be higher for those who read pieces; as it is, a
+plan with names of the usual length still fits one frame, for peers that do not."""
 RETRY_S = 1.0
 
 

@@ -33,7 +33,7 @@ from swimstream.model.job import AT_MOST_ONE, JobSpec
 DECISIONS_KEPT = 256
 EVICTED_KEPT = 8_192
 INSTANCES_MAX = 20_000
-"""So many instances in all jobs together, so that the plan fits one frame."""
+"""So many instances in all jobs together: what a leader looks through for each decision, and all write to disk."""
 
 
 @attrs.frozen(kw_only=True)

@@ -10,13 +10,12 @@ and undo a commit that was already answered; and NORMAL, which loses the newest 
 
 The file is created under another name and renamed once it is whole, so an empty or partial file under the real
 name is damage, never a fresh start. Each row carries a hash, because SQLite itself does not notice a flipped bit.
-What is not noticed: a write-ahead log that somebody removed or damaged, which looks like a write that was torn.
-Copy or restore the directory as a whole.
+A write-ahead log that somebody removed or damaged looks to SQLite like a write that was torn, so writes are numbered:
+see `state_lock.py`. What is not noticed: an older copy of the whole directory. Restore the newest, and as a whole.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import sqlite3
@@ -26,8 +25,9 @@ from typing import TYPE_CHECKING, assert_never
 
 from swimstream.config import PEERS_MAX
 from swimstream.core.effects import BootRecord, EntriesRecord, PeersRecord, Record, Saved, SnapshotRecord, VoteRecord
-from swimstream.errors import StorageError, UsageError, WireError
+from swimstream.errors import StorageError, WireError
 from swimstream.model.plan import Plan
+from swimstream.runtime.state_lock import LOCK_NAME, StateLock
 from swimstream.wire import checks
 from swimstream.wire.cbor import decode_item_untrusted, encode_item
 from swimstream.wire.plan_codec import encode_entry, encode_plan
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from swimstream.model.identity import Address
 
 FILE_NAME = "swimstream.sqlite"
-LOCK_NAME = "swimstream.lock"
 FORMAT = 1
 """Kept in SQLite's `user_version`. A changed table takes a new number."""
 APPLICATION_ID = 0x5357_494D
@@ -61,10 +60,13 @@ class Storage:
     (a failed fsync may have dropped the pages), and the process must start again to read it.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, lock_file: int) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: StateLock, *, writes: int) -> None:
         self._path = path
         self._connection = connection
-        self._lock_file = lock_file
+        self._lock = lock
+        self._writes = writes
+        """How many there were in this memory's whole life."""
+        self._is_closed = False
         self._calls = threading.Lock()
         self._broken = ""
 
@@ -75,22 +77,23 @@ class Storage:
         Raise `UsageError` if another process holds the directory, `StorageError` if it cannot be used.
         """
         path = state_dir / FILE_NAME
-        lock_file = _lock(state_dir)
+        lock = StateLock(state_dir)
         try:
             with _explained(path):
                 if not path.exists():
-                    _create(path, boot)
+                    _create(path, boot, lock)
                 _check_header(path)
                 connection = _connect(path)
                 try:
                     _configure(connection, path)
+                    writes = _count_writes(connection, lock, path)
                 except BaseException:
                     connection.close()
                     raise
         except BaseException:
-            os.close(lock_file)
+            lock.close()
             raise
-        return cls(path, connection, lock_file)
+        return cls(path, connection, lock, writes=writes)
 
     def load(self) -> Saved:
         """Return everything stored; raise `StorageError` if any of it is not what was written."""
@@ -125,10 +128,14 @@ class Storage:
         with self._calls:
             self._check_usable()
             try:
-                with _explained(self._path), self._connection:
-                    self._connection.execute("BEGIN IMMEDIATE")
-                    for record in records:
-                        _write_record(self._connection, record)
+                with _explained(self._path):
+                    with self._connection:
+                        self._connection.execute("BEGIN IMMEDIATE")
+                        for record in records:
+                            _write_record(self._connection, record)
+                        _put_state(self._connection, "writes", encode_item(self._writes + 1))
+                    self._writes += 1
+                    self._lock.write_mark(self._writes)
             except BaseException as error:
                 self._broken = f"{self._path}: an earlier write failed ({error}); restart the worker"
                 raise
@@ -136,15 +143,15 @@ class Storage:
     def close(self) -> None:
         """Give the directory free. Closing twice is harmless."""
         with self._calls:
-            if self._lock_file < 0:
+            if self._is_closed:
                 return
+            self._is_closed = True
             self._broken = f"{self._path}: closed"
             with _explained(self._path):
                 try:
                     self._connection.close()
                 finally:
-                    os.close(self._lock_file)
-                    self._lock_file = -1
+                    self._lock.close()
 
     def _check_usable(self) -> None:
         if self._broken:
@@ -204,27 +211,9 @@ class MemoryStorage:
 # --- the file -------------------------------------------------------------------------------------
 
 
-def _lock(state_dir: Path) -> int:
-    """Return the descriptor that holds the directory until it is closed, or until the process ends in any way."""
-    try:
-        state_dir.mkdir(parents=True, exist_ok=True)
-        # A file of its own: SQLite's locks vanish when anything else in the process closes the database.
-        descriptor = os.open(state_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise StorageError(f"state_dir: expected a directory that can be written, {state_dir}: {error}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if isinstance(error, BlockingIOError):
-            raise UsageError(
-                f"state_dir: expected a directory of this worker's own, but a running worker holds {state_dir}"
-            ) from error
-        raise StorageError(f"state_dir: expected a file system with locks, {state_dir}: {error}") from error
-    return descriptor
-
-
-def _create(path: Path, boot: int) -> None:
+def _create(path: Path, boot: int, lock: StateLock) -> None:
+    if lock.read_mark():
+        raise StorageError(f"{path}: missing, though {LOCK_NAME} tells of writes; {_ADVICE}")
     for suffix in ("-wal", "-journal"):
         left = path.with_name(path.name + suffix)
         if left.exists():
@@ -284,8 +273,20 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
 
 
 _ADVICE = (
-    "restore the whole state directory, or move it away: the worker then starts with an empty memory and a new vote"
+    "restore the whole state directory as it was at the end, never an older copy, which might vote twice; or move it "
+    "away: the worker then comes back with an empty memory as a new voter, and its old seat will be replaced. That "
+    "gives up its vote until then, and whatever no other voter has on disk"
 )
+
+
+def _count_writes(connection: sqlite3.Connection, lock: StateLock, path: Path) -> int:
+    """Return the number of the newest write, 0 in a file from before they had one; refuse to have lost any."""
+    row = connection.execute("SELECT body, hash FROM state WHERE name = 'writes'").fetchone()
+    writes = checks.integer(decode_item_untrusted(_verified("state writes", "writes", *row)), "writes") if row else 0
+    mark = lock.read_mark()
+    if writes < mark:
+        raise StorageError(f"{path}: damaged (has write {writes}, but {mark} was acknowledged); {_ADVICE}")
+    return writes
 
 
 @contextmanager

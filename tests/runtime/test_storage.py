@@ -7,7 +7,11 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -19,13 +23,13 @@ from swimstream.model.changes import Assign, Entry, Found, Noop, Seat, SubmitJob
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.plan import Plan
+from swimstream.runtime.state_lock import LOCK_NAME
 from swimstream.runtime.storage import FILE_NAME, MemoryStorage, Storage, _read_vote
 from swimstream.wire.cbor import encode_item
 from tests import strategies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 BOOT = 1_700_000_000_000
 FOUNDED = Entry(index=1, term=1, change=Found(cluster_id=9, council=(Seat("a", 1),)))
@@ -157,13 +161,62 @@ def test_a_killed_process_leaves_every_write_that_returned(tmp_path: Path) -> No
     assert reopened(tmp_path) == Saved(voter=5, vote=VoteRecord(3, "c"))
 
 
+def cut_short(state_dir: Path) -> None:
+    """Cut the end off the write-ahead log."""
+    log = state_dir / (FILE_NAME + "-wal")
+    log.write_bytes(log.read_bytes()[:-100])
+
+
 def test_a_torn_tail_of_the_log_costs_the_last_write_only(storage: Storage, tmp_path: Path) -> None:
+    """Which was never acknowledged: the process died in the midst of it."""
+    storage.write([VoteRecord(1, "b")])
+    mark = (tmp_path / "state" / LOCK_NAME).read_bytes()
+    storage.write([VoteRecord(2, "b")])
+    shutil.copytree(tmp_path / "state", tmp_path / "copy")
+    cut_short(tmp_path / "copy")
+    (tmp_path / "copy" / LOCK_NAME).write_bytes(mark)
+    assert reopened(tmp_path / "copy").vote == VoteRecord(1, "b")
+
+
+def test_a_torn_tail_of_an_acknowledged_write_is_refused(storage: Storage, tmp_path: Path) -> None:
     for term in (1, 2):
         storage.write([VoteRecord(term, "b")])
     shutil.copytree(tmp_path / "state", tmp_path / "copy")
-    log = tmp_path / "copy" / (FILE_NAME + "-wal")
-    log.write_bytes(log.read_bytes()[:-100])
-    assert reopened(tmp_path / "copy").vote == VoteRecord(1, "b")
+    cut_short(tmp_path / "copy")
+    with pytest.raises(StorageError, match="has write 1, but 2 was acknowledged"):
+        reopened(tmp_path / "copy")
+
+
+def test_a_log_that_was_left_behind_when_the_rest_was_copied_is_missed(storage: Storage, tmp_path: Path) -> None:
+    storage.write([VoteRecord(1, "b")])
+    shutil.copytree(tmp_path / "state", tmp_path / "copy", ignore=shutil.ignore_patterns("*-wal"))
+    with pytest.raises(StorageError, match=r"was acknowledged\); restore the whole state directory"):
+        reopened(tmp_path / "copy")
+
+
+def test_an_older_file_beside_a_newer_mark_is_refused(tmp_path: Path) -> None:
+    saved_after(tmp_path, [VoteRecord(1, "b")])
+    older = (tmp_path / FILE_NAME).read_bytes()
+    saved_after(tmp_path, [VoteRecord(2, "b")])
+    (tmp_path / FILE_NAME).write_bytes(older)
+    with pytest.raises(StorageError, match="acknowledged"):
+        reopened(tmp_path)
+
+
+@pytest.mark.parametrize("mark", [b"", b"half", bytes(16), b"\xff" * 16, b"\0" * 4_096])
+def test_a_mark_that_a_power_failure_took_accuses_nobody(tmp_path: Path, mark: bytes) -> None:
+    saved = saved_after(tmp_path, [VoteRecord(1, "b"), EntriesRecord(1, LOG)])
+    (tmp_path / LOCK_NAME).write_bytes(mark)
+    assert reopened(tmp_path) == saved
+
+
+def test_a_file_from_before_writes_were_numbered_is_read_and_goes_on(tmp_path: Path) -> None:
+    saved = saved_after(tmp_path, [VoteRecord(1, "b"), EntriesRecord(1, LOG)])
+    tamper(tmp_path, "DELETE FROM state WHERE name = 'writes'")
+    (tmp_path / LOCK_NAME).write_bytes(b"")
+    assert reopened(tmp_path) == saved
+    assert saved_after(tmp_path, [VoteRecord(2, "c")]).vote == VoteRecord(2, "c")
+    assert (tmp_path / LOCK_NAME).stat().st_size > 0
 
 
 def test_a_write_that_fails_halfway_leaves_nothing_of_itself(storage: Storage, tmp_path: Path) -> None:
@@ -290,6 +343,72 @@ def test_a_flipped_bit_anywhere_never_changes_what_is_loaded(tmp_path: Path) -> 
     assert outcomes == {"same", "refused"}
 
 
+FILES = [FILE_NAME, FILE_NAME + "-wal", LOCK_NAME]
+
+
+@cache
+def killed() -> tuple[dict[str, bytes], Saved]:
+    """Return the files that a killed process has left behind, and what they hold: part of it is in the log only."""
+    with TemporaryDirectory() as name:
+        state_dir = Path(name)
+        saved_after(state_dir, [EntriesRecord(1, LOG), VoteRecord(2, "a")])
+        storage = Storage.open(state_dir, boot=BOOT)
+        for term in (3, 4, 5):
+            storage.write([VoteRecord(term, "b")])
+        storage.write([SnapshotRecord(Plan().advance(LOG[:2]), keeps_tail=True)])
+        storage.write([VoteRecord(6, "c"), EntriesRecord(4, (Entry(index=4, term=6, change=Noop()),))])
+        files = {name: (state_dir / name).read_bytes() for name in FILES}
+        saved = storage.load()
+        storage.close()
+    return files, saved
+
+
+@st.composite
+def damages(draw: st.DrawFn) -> dict[str, bytes]:
+    """Draw what is left of those files after some bytes of one were flipped, or its end was lost, or all of it."""
+    files = dict(killed()[0])
+    name = draw(st.sampled_from(FILES))
+    whole = bytearray(files[name])
+    for position, flip in draw(st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(1, 255)), max_size=4)):
+        whole[position] ^= flip
+    files[name] = bytes(whole[: draw(st.one_of(st.just(len(whole)), st.integers(0, len(whole))))])
+    if draw(st.integers(0, 9)) == 0:
+        del files[name]
+    return files
+
+
+@settings(deadline=None, max_examples=200)
+@given(damages())
+def test_damaged_files_are_refused_with_what_to_do_or_hold_what_they_held(
+    tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]
+) -> None:
+    state_dir = tmp_path_factory.mktemp("state")
+    for name, content in files.items():
+        (state_dir / name).write_bytes(content)
+    try:
+        assert reopened(state_dir) == killed()[1]
+    except StorageError as error:
+        words = ("move it away", "choose another state_dir", "the version of swimstream", "check the disk")
+        assert any(word in str(error) for word in words), error
+
+
+@pytest.mark.parametrize("call", ["os.open", "pathlib.Path.open"])
+def test_what_may_not_be_opened_is_refused(tmp_path: Path, call: str) -> None:
+    """Mocked, since the superuser, as whom tests may run, may open everything."""
+    saved_after(tmp_path, [])
+    with (
+        patch(call, side_effect=PermissionError(13, "Permission denied")),
+        pytest.raises(StorageError, match="Permission denied"),
+    ):
+        Storage.open(tmp_path, boot=BOOT)
+
+
+def test_the_advice_tells_what_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"")
+    with pytest.raises(StorageError, match=r"never an older copy.*new voter.*old seat will be replaced.*gives up"):
+        Storage.open(tmp_path, boot=BOOT)
+
+
 def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
     saved_after(tmp_path, [EntriesRecord(1, LOG)])
     whole = (tmp_path / FILE_NAME).read_bytes()
@@ -305,6 +424,13 @@ def test_a_file_gone_missing_beside_its_log_is_not_replaced(storage: Storage, tm
     (tmp_path / "copy" / FILE_NAME).unlink()
     with pytest.raises(StorageError, match="missing"):
         Storage.open(tmp_path / "copy", boot=BOOT)
+
+
+def test_a_file_that_is_gone_is_not_replaced_where_one_was_written(tmp_path: Path) -> None:
+    saved_after(tmp_path, [VoteRecord(1, "a")])
+    (tmp_path / FILE_NAME).unlink()
+    with pytest.raises(StorageError, match=f"missing, though {LOCK_NAME} tells of writes"):
+        Storage.open(tmp_path, boot=BOOT)
 
 
 def test_a_creation_that_was_cut_short_is_begun_again(tmp_path: Path) -> None:

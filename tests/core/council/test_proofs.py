@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.core.council.beacons import ROUNDING_MS
-from swimstream.model.changes import Found, Seat
+from swimstream.model.changes import ChangeCouncil, Seat
 from swimstream.model.identity import Run
 from swimstream.wire.council_messages import Append, AppendReply
 from tests.core.council.peers import HEARTBEAT_S, MEMORY, Peer, Table, change, seats_of
@@ -53,7 +53,7 @@ class Chair:
 
     def change_council(self, names: Iterable[str]) -> None:
         """Append another council, which nobody has acked yet."""
-        self.leader.council.propose([Found(cluster_id=7, council=seats_of(names))], self.table.now)
+        self.leader.council.propose([ChangeCouncil(council=seats_of(names), reason="", evidence=())], self.table.now)
         self.leader.take()
 
     def issued(self) -> float:
