@@ -97,7 +97,7 @@ class Commands(abc.ABC):
         return self._running().subscriptions.subscribe(queued_max=queued_max)
 
     def is_isolated(self) -> bool:
-        """Return whether this worker has known of no quorum for too long: what runs at most once does not run here."""
+        """Return whether this worker can not prove that a quorum stands: what runs at most once does not run here."""
         return self.view().is_isolated
 
     # --- commands ---------------------------------------------------------------------------------

@@ -28,9 +28,9 @@ ROLES = ("follower", "precandidate", "candidate", "leader")
 
 
 class CouncilService:
-    """Answers for one worker. `authority_age_s(now)` is infinite while it has no proof of a quorum that it may use."""
+    """Answers for one worker. `authority_age_s(now)` is None while it has no proof of a quorum that it may use."""
 
-    def __init__(self, council: Council, authority_age_s: Callable[[float], float]) -> None:
+    def __init__(self, council: Council, authority_age_s: Callable[[float], float | None]) -> None:
         """Serve `council`."""
         self._council = council
         self._authority_age_s = authority_age_s
@@ -44,7 +44,7 @@ class CouncilService:
                 term=council.term,
                 last_index=council.log.last_index,
                 commit=council.log.commit,
-                authority_age_s=age_s if math.isfinite(age_s) else None,
+                authority_age_s=age_s,
             )
         )
 

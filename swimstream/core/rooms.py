@@ -199,7 +199,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
     detector = Detector(membership, outbox, timing=timing, rng=rng, counters=counters, mark=lambda: council.mark)
     conversation = Conversation(membership, outbox, config=config, counters=counters)
     conversation.serve(KEYS_TOPIC, KeyService(envelopes.ring, outbox, counters=counters).answer)
-    conversation.serve(COUNCIL_TOPIC, CouncilService(council, authority_age_s=lambda _: float("inf")).answer)
+    conversation.serve(COUNCIL_TOPIC, CouncilService(council, authority_age_s=lambda _: None).answer)
     if envelopes.ring is None:  # the question would carry a key to everybody in the clear
         conversation.never_ask(KEYS_TOPIC, "key: this worker has no key_file, so it talks unsealed and changes no keys")
     syncer = _syncer(membership, outbox, statuses, conversation, timing=timing, rng=rng, counters=counters)

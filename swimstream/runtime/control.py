@@ -200,7 +200,7 @@ class ControlServer:
             "operators": lambda view: {
                 "jobs": jobs_json(view),
                 "operators": operators_json(view),
-                "authority": authority_json(view, now=clock.now()),
+                "authority": authority_json(view),
             },
             "leader": lambda view: {"leader": leader_json(view)},
             "decisions": lambda view: {"decisions": [decision_json(each) for each in view.plan.decisions]},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, assert_never
 
 from swimstream.core.recovery.recovery import pending
@@ -164,12 +163,11 @@ def _operator_json(view: View, instance: InstanceId, job: JobSpec, waits_for: st
     return row
 
 
-def authority_json(view: View, *, now: float) -> JsonTable:
+def authority_json(view: View) -> JsonTable:
     """Return what this worker can prove of a quorum; times in seconds, null and 0 while there is none."""
-    age_s = now - view.authority_issued_at
     return {
         "isolated": view.is_isolated,
-        "age_s": round(age_s, 3) if math.isfinite(age_s) else None,
+        "age_s": None if view.authority_age_s is None else round(view.authority_age_s, 3),
         "lasts_s": view.plan.isolation_ms / 1_000,
         "drift": view.plan.drift_ppm / 1_000_000,
     }

@@ -35,12 +35,12 @@ class View:
     tags: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
     """Of every worker that has any, by name and key."""
     counters: Mapping[str, int] = attrs.field(factory=dict)
+    is_isolated: bool = False
+    """Whether this worker can not prove that a quorum stands: what runs at most once does not run here."""
+    authority_age_s: float | None = None
+    """How old its newest usable proof of a quorum is; None if it has none."""
     coordinates: Mapping[str, Coordinate] = attrs.field(factory=dict)
     """Where the members stand in the network, by name, as far as it is known."""
-    is_isolated: bool = False
-    """Whether this worker has known of no quorum for longer than a proof of one lasts."""
-    authority_issued_at: float = float("-inf")
-    """When the newest proof of a quorum that it may use was issued, on the driver's clock; -inf if it has none."""
 
     @functools.cached_property
     def status_by_instance(self) -> Mapping[InstanceId, InstanceStatus]:

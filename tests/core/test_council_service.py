@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swimstream.core.council_service import ROLES, CouncilService, read_standing_untrusted, report_of, standing_item
+from swimstream.core.council_service import ROLES, read_standing_untrusted, report_of, standing_item
 from swimstream.core.effects import QueryAnswered
 from swimstream.errors import WireError
 from swimstream.model.changes import Seat
@@ -14,7 +14,7 @@ from swimstream.model.council import COUNCIL_TOPIC, SeatStanding
 from swimstream.model.identity import Address, Run
 from swimstream.model.member import Member, MemberState, Profile
 from swimstream.model.plan import Plan, PlanMark
-from swimstream.model.talk import Ask, Question
+from swimstream.model.talk import Ask
 from swimstream.wire.cbor import encode_item
 from tests import strategies
 from tests.core.town import Town
@@ -65,13 +65,6 @@ def test_an_answer_that_makes_no_sense_is_refused_and_counts_as_silence(item: ob
         read_standing_untrusted(encode_item(item))
     report = report_of(PLAN, MARK, ALL, {"a": encode_item(item)})
     assert [seat.standing for seat in report.seats] == [None, None, None]
-
-
-@pytest.mark.parametrize(("age_s", "told_s"), [(float("inf"), None), (0.25, 0.25), (0.2501, 0.251)])
-def test_a_worker_tells_how_old_its_authority_is_unless_it_has_none(age_s: float, told_s: float | None) -> None:
-    service = CouncilService(Town("a").node("a")._rooms.council, lambda _: age_s)
-    question = Question(origin=Run("b", 1), number=1, topic=COUNCIL_TOPIC)
-    assert read_standing_untrusted(service.answer(question, question.origin, 0.0)).authority_age_s == told_s
 
 
 def test_a_later_version_may_say_more() -> None:

@@ -65,9 +65,9 @@ def test_an_instance_tells_its_guarantee_and_what_stops_it() -> None:
 
 def test_an_isolated_worker_says_so() -> None:
     plan = PlanValue(isolation_ms=6_000, drift_ppm=10_000)
-    told = authority_json(View(run=A, plan=plan, is_isolated=True, authority_issued_at=100.0), now=107.12345)
+    told = authority_json(View(run=A, plan=plan, is_isolated=True, authority_age_s=7.12345))
     assert told == {"isolated": True, "age_s": 7.123, "lasts_s": 6.0, "drift": 0.01}
-    assert authority_json(View(run=A), now=5.0) == {"isolated": False, "age_s": None, "lasts_s": 0.0, "drift": 0.0}
+    assert authority_json(View(run=A)) == {"isolated": False, "age_s": None, "lasts_s": 0.0, "drift": 0.0}
 
 
 def test_an_instance_that_was_given_to_a_worker_waits_for_nothing() -> None:
