@@ -19,8 +19,9 @@ from swimstream.model.member import Member, MemberState, Profile
 from swimstream.model.plan import Plan
 from swimstream.model.talk import QueryResult
 from swimstream.runtime.control import ControlServer
-from swimstream.runtime.replies import Reply
+from swimstream.runtime.replies import Found, Reply
 from swimstream.runtime.view import View, Views
+from swimstream.worker import Worker
 from tests.runtime.test_control import FakeWorker
 
 if TYPE_CHECKING:
@@ -158,6 +159,17 @@ def test_a_worker_without_a_cluster_asks_nobody() -> None:
     cluster.views = Views(View(run=Run("a", 1)))
     assert cluster.council().wait(5.0).seats == ()
     assert cluster.asked == []
+
+
+def test_a_cluster_of_one_shows_its_only_seat() -> None:
+    with Worker(name="w1", preset="local") as worker:
+        worker._running().views.when(lambda view: Found(None) if view.mark.leader else None).wait(20.0)
+        report = worker.council().wait(20.0)
+    (seat,) = report.seats
+    assert (seat.name, seat.state, seat.can_vote, report.leader) == ("w1", MemberState.ALIVE, True, "w1")
+    assert seat.standing is not None
+    assert (seat.standing.role, report.lag_of(seat)) == ("leader", 0)
+    assert report.cluster_id
 
 
 @pytest.mark.parametrize("seats", [0, 2, 4, 8, True, "3", None])

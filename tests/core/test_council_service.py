@@ -89,6 +89,12 @@ def test_the_longest_log_is_the_measure_while_the_leader_is_silent() -> None:
     assert report_of(PLAN, MARK, ALL, {}).last_index == 9
 
 
+def test_the_leaders_log_is_the_measure_also_for_who_has_more_that_was_never_committed() -> None:
+    longer = standing_item(SeatStanding(role="follower", term=3, last_index=20, commit=8))
+    report = report_of(PLAN, MARK, ALL, {"a": LEADER, "b": longer})
+    assert (report.last_index, report.lag_of(report.seats[1])) == (12, 0)
+
+
 def test_who_has_lost_its_memory_does_not_answer_for_the_seat() -> None:
     report = report_of(PLAN, MARK, (member("a", 1), member("b", 99)), {"a": LEADER, "b": FOLLOWER})
     b, c = report.seats[1:]
