@@ -120,9 +120,9 @@ class Bench:
             self._stop(copy)
 
     def renew(self, effect: RenewFence) -> None:
-        """Move every fence that is earlier."""
+        """Move every fence that is earlier, but that of no copy that was told to stop."""
         for copy in (*self.copies.values(), *self._wanted.values()):
-            if copy.fence_at is not None and copy.fence_at < effect.until:
+            if copy.fence_at is not None and copy.fence_at < effect.until and not copy.stopping:
                 copy.fence_at = effect.until
         for copy in self.copies.values():
             self._arm(copy)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from swimstream.events import IsolationChanged
 from swimstream.model.changes import Assign, Change, Entry, Evict, Found, Hold, Release, Revoke, Seat, SubmitJob
 from swimstream.model.coordinate import Coordinate
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import NOTHING_SEEN, Evidence, Member, MemberState, Profile
 from swimstream.model.plan import Plan as PlanValue
-from swimstream.runtime.control_json import authority_json, member_json, operators_json
+from swimstream.runtime.control_json import authority_json, event_json, member_json, operators_json
 from swimstream.runtime.view import View
 
 A, B = Run("a", 1), Run("b", 1)
@@ -95,3 +96,9 @@ def test_a_round_trip_is_estimated_between_any_two_that_are_placed() -> None:
     assert view.rtt_s("b") == pytest.approx(0.03)
     assert view.rtt_s("b", to="c") == pytest.approx(0.06)
     assert view.rtt_s("d") is None
+
+
+@pytest.mark.parametrize(("age_s", "shown"), [(7.5, 7.5), (float("inf"), None)])
+def test_isolation_is_told_with_the_age_of_the_newest_proof_if_there_is_one(age_s: float, shown: float | None) -> None:
+    row = event_json(IsolationChanged(is_isolated=True, age_s=age_s), now=0.0)
+    assert row == {"event": "isolation", "is_isolated": True, "age_s": shown}
