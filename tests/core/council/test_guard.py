@@ -312,10 +312,15 @@ def test_a_leader_moves_an_instance_once_it_has_waited_since_it_knew_the_stop_co
     leader = table.elect("a")
     leader.propose([SubmitJob(job=JOB), AUTHORITY], table.now)
     table.deliver()
-    for change in (assign(A), hold(A)):
-        leader.propose([change], table.now)
-        table.deliver()
+    leader.propose([assign(A)], table.now)
+    table.deliver()
+    leader.propose([hold(A)], table.now)
+    table.cut = {"a"}
+    table.beat("a", times=2)
+    table.cut = set()
+    table.beat("a")
     known_at = table.now
+    assert leader.log.plan.is_held(A), "not when it was appended, but now"
     before = leader.log.last_index
     while table.now + 1.0 < known_at + WAIT_S:
         table.beat("a")

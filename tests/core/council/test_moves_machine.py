@@ -135,16 +135,33 @@ class MovesMachine(RuleBasedStateMachine):
         former = held.run if held is not None else run
         self._propose(pick, _about(former, kind), _assign(which, run), *([_about(former, Hold)] if again else []))
 
-    @rule(which=instances, to=runs, is_told_late=st.booleans())
-    def hold_wait_and_move(self, which: InstanceId, to: Run, *, is_told_late: bool) -> None:
-        """What recovery would do, to the point: the proof just before the stop is known, the move just as it may be."""
+    @rule(
+        which=instances,
+        to=runs,
+        late_s=st.sampled_from([0.0, 0.5, LASTS_S]),
+        stop=st.sampled_from(["hold", "evict", "revoke"]),
+        replaced=st.sampled_from(["", "", "before it commits", "after it has committed"]),
+    )
+    def stop_wait_and_move(self, which: InstanceId, to: Run, late_s: float, stop: str, replaced: str) -> None:
+        """What recovery would do, to the point: a proof just before the stop is known, the move just as it may be."""
         held = self.plans[-1].assignments.get(which)
         if held is None:
             return
-        self._propose(0, _about(held.run, Hold))
-        if is_told_late:
-            self.give_proof()
+        match stop:
+            case "hold":
+                self._propose(0, _about(held.run, Hold))
+            case "evict":
+                self._propose(0, _about(held.run, Evict))
+            case _:
+                self.revoke(0, which)
+        self.now += late_s
+        self.give_proof()
+        if replaced == "before it commits":
+            self.elect(len(self.leaders) - 1, 4, 0, has_proved=False)
         self.commit_everything()
+        if replaced == "after it has committed":
+            self.elect(0, 4, 0, has_proved=False)
+            self.commit_everything()
         self.wait_to_the_end(which)
         self.assign(0, which, to)
         self.commit_everything()
