@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.config import LAN
+from swimstream.core.council.guard import MoveGuard
 from swimstream.core.council.stops import wait_s
+from swimstream.model.changes import Assign
 from swimstream.model.identity import InstanceId
 from swimstream.model.job import AT_MOST_ONE, JobSpec, OperatorSpec
 from swimstream.model.status import InstanceState
-from tests.core.town import Town
+from tests.core.town import Town, job
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pytest
+
+    from swimstream.model.changes import Change
     from swimstream.model.plan import Assignment
 
 ONE = InstanceId("job", "op", 0)
@@ -59,3 +66,22 @@ def test_what_its_own_worker_says_has_ended_moves_without_the_wait() -> None:
     leader = town.run_until_led()
     town.run_until(lambda: town.node(leader).plan.assignments[ONE].epoch > held.epoch)
     assert town.now - stopped_at < WAIT_S / 2
+
+
+def test_what_the_council_has_left_out_is_decided_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does while another is about to lead; nothing else may happen that would bring it up again."""
+    town = Town("abc")
+    leader = town.node(town.run_until_led())
+    town.run_for(5.0)
+    admit = MoveGuard.admit
+
+    def admit_no_assignment(guard: MoveGuard, changes: Sequence[Change], now: float) -> list[Change]:
+        return admit(guard, [change for change in changes if not isinstance(change, Assign)], now)
+
+    monkeypatch.setattr(MoveGuard, "admit", admit_no_assignment)
+    town.submit(leader.run.name, job())
+    town.run_for(5.0)
+    assert ONE not in leader.plan.assignments
+    monkeypatch.undo()
+    town.run_for(5.0)
+    assert ONE in leader.plan.assignments

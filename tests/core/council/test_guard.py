@@ -27,7 +27,7 @@ from swimstream.model.changes import (
 )
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, GUARANTEES, PINNED, JobSpec, OperatorSpec
-from tests.core.council.peers import Table
+from tests.core.council.peers import HEARTBEAT_S, Table
 
 AUTHORITY = SetAuthority(isolation_ms=6_000, drift_ppm=10_000)
 WAIT_S = wait_s(AUTHORITY.isolation_ms, AUTHORITY.drift_ppm)
@@ -322,7 +322,7 @@ def test_a_leader_moves_an_instance_once_it_has_waited_since_it_knew_the_stop_co
     known_at = table.now
     assert leader.log.plan.is_held(A), "not when it was appended, but now"
     before = leader.log.last_index
-    while table.now + 1.0 < known_at + WAIT_S:
+    while table.now + 2 * HEARTBEAT_S < known_at + WAIT_S:
         table.beat("a")
     leader.propose([assign(B)], table.now)
     assert leader.log.last_index == before

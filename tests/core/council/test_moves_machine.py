@@ -141,8 +141,11 @@ class MovesMachine(RuleBasedStateMachine):
         late_s=st.sampled_from([0.0, 0.5, LASTS_S]),
         stop=st.sampled_from(["hold", "evict", "revoke"]),
         replaced=st.sampled_from(["", "", "before it commits", "after it has committed"]),
+        released=st.sampled_from(["", "", "in the tail", "in the batch"]),
     )
-    def stop_wait_and_move(self, which: InstanceId, to: Run, late_s: float, stop: str, replaced: str) -> None:
+    def stop_wait_and_move(
+        self, *, which: InstanceId, to: Run, late_s: float, stop: str, replaced: str, released: str
+    ) -> None:
         """What recovery would do, to the point: a proof just before the stop is known, the move just as it may be."""
         held = self.plans[-1].assignments.get(which)
         if held is None:
@@ -163,7 +166,16 @@ class MovesMachine(RuleBasedStateMachine):
             self.elect(0, 4, 0, has_proved=False)
             self.commit_everything()
         self.wait_to_the_end(which)
-        self.assign(0, which, to)
+        match released:
+            case "in the tail":
+                self._propose(0, _about(held.run, Release))
+                self.assign(0, which, to)
+            case "in the batch":
+                self._propose(0, _about(held.run, Release), _assign(which, to))
+            case _:
+                self.assign(0, which, to)
+        self._commit_upto(self.leader.log.commit + 1)
+        self.give_proof()
         self.commit_everything()
 
     # --- what else may happen ---------------------------------------------------------------------
@@ -172,10 +184,7 @@ class MovesMachine(RuleBasedStateMachine):
     def commit(self, share: float) -> None:
         """Some of the newest leader's log gets a majority; nothing of it before something of its own term."""
         log = self.leader.log
-        index = log.commit + round(share * (log.last_index - log.commit))
-        if index > log.commit and log.term_at(index) == self.leader.term:
-            self._commit(self.leader.entries()[len(self.committed) : index])
-            self.leader.commit_to(index)
+        self._commit_upto(log.commit + round(share * (log.last_index - log.commit)))
 
     def commit_everything(self) -> None:
         self.commit(1.0)
@@ -245,6 +254,12 @@ class MovesMachine(RuleBasedStateMachine):
         leader = self.leaders[-1 - pick % 3 % len(self.leaders)]
         if leader.log.last_index < LOG_MAX:
             leader.propose(*changes)
+
+    def _commit_upto(self, index: int) -> None:
+        log = self.leader.log
+        if index > log.commit and log.term_at(index) == self.leader.term:
+            self._commit(self.leader.entries()[len(self.committed) : index])
+            self.leader.commit_to(index)
 
     def _commit(self, entries: list[Entry]) -> None:
         for entry in entries:
