@@ -182,6 +182,13 @@ def test_the_wait_runs_on_through_the_eviction() -> None:
     assert office.admits(evict(A), assign(B))
 
 
+def test_of_two_stops_that_stand_the_older_one_counts() -> None:
+    office = held_by_a(hold(A))
+    office.now += WAIT_S
+    office.commit(Revoke(instance=ONE, epoch=office.epoch(), reason=""))
+    assert office.admits(assign(B))
+
+
 def test_a_new_leader_counts_what_was_in_its_log_from_its_election_and_not_earlier() -> None:
     """Rule 9."""
     office = held_by_a(hold(A))

@@ -29,7 +29,7 @@ RHO = 0.1
 AUTHORITY = attrs.evolve(SMALL_DRIFT, drift_ppm=int(RHO * 1e6))
 LASTS_S = AUTHORITY.isolation_ms / 1_000 / (1 - RHO)
 """How long a proof lasts at a run whose clock is slow, in true seconds."""
-RUNS = (Run("a", 1), Run("b", 1), Run("a", 2))
+RUNS = (Run("a", 1), Run("b", 1), Run("c", 1), Run("d", 1), Run("a", 2))
 JOB = JobSpec(name="job", operators=(OperatorSpec(name="op", kind="map", parallelism=2, instances=AT_MOST_ONE),))
 INSTANCES = tuple(JOB.instances())
 LOG_MAX = 60
@@ -117,7 +117,7 @@ class MovesMachine(RuleBasedStateMachine):
     def assign(self, pick: int, which: InstanceId, run: Run) -> None:
         self._propose(pick, _assign(which, run))
 
-    @rule(pick=picks, run=runs, kind=st.sampled_from([Hold, Hold, Release, Evict]))
+    @rule(pick=picks, run=runs, kind=st.sampled_from([Hold, Hold, Release, Release, Evict]))
     def decide_about_a_run(self, pick: int, run: Run, kind: type[Hold | Release | Evict]) -> None:
         self._propose(pick, _about(run, kind))
 
@@ -139,12 +139,13 @@ class MovesMachine(RuleBasedStateMachine):
         which=instances,
         to=runs,
         late_s=st.sampled_from([0.0, 0.5, LASTS_S]),
-        stop=st.sampled_from(["hold", "evict", "revoke"]),
+        stop=st.sampled_from(["hold", "hold", "revoke", "evict"]),
         replaced=st.sampled_from(["", "", "before it commits", "after it has committed"]),
-        released=st.sampled_from(["", "", "in the tail", "in the batch"]),
+        is_patient=st.booleans(),
+        released=st.sampled_from(["", "in the tail", "in the batch"]),
     )
     def stop_wait_and_move(
-        self, *, which: InstanceId, to: Run, late_s: float, stop: str, replaced: str, released: str
+        self, *, which: InstanceId, to: Run, late_s: float, stop: str, replaced: str, is_patient: bool, released: str
     ) -> None:
         """What recovery would do, to the point: a proof just before the stop is known, the move just as it may be."""
         held = self.plans[-1].assignments.get(which)
@@ -165,7 +166,8 @@ class MovesMachine(RuleBasedStateMachine):
         if replaced == "after it has committed":
             self.elect(0, 4, 0, has_proved=False)
             self.commit_everything()
-        self.wait_to_the_end(which)
+        if is_patient:
+            self.wait_to_the_end(which)
         match released:
             case "in the tail":
                 self._propose(0, _about(held.run, Release))
