@@ -335,3 +335,18 @@ def test_a_leader_moves_an_instance_once_it_has_waited_since_it_knew_the_stop_co
     assert leader.log.last_index == before
     leader.propose([assign(B)], known_at + WAIT_S)
     assert leader.log.last_index == before + 1
+
+
+def test_a_leader_that_is_elected_again_counts_nothing_from_its_first_time() -> None:
+    """Rule 9: in between another may have led, who released the run."""
+    table = Table("abc")
+    table.elect("a").propose([SubmitJob(job=JOB), AUTHORITY], table.now)
+    table.deliver()
+    for change in (assign(A), hold(A)):
+        table["a"].propose([change], table.now)
+        table.deliver()
+    table.beat("a")
+    table.elect("b")
+    leader = table.elect("a")
+    elected_at = table.now - HEARTBEAT_S
+    assert leader.guard.stopped_at(leader.plan.assignments[ONE]) == pytest.approx(elected_at + WAIT_S)
