@@ -59,9 +59,12 @@ class Leadership:
             now=now,
         )
         changes = self._recovery.decide(situation)
-        if changes:
-            rooms.council.propose(changes, now)
-        return bool(changes)
+        if not changes:
+            return False
+        last_index = rooms.council.log.last_index
+        rooms.council.propose(changes, now)
+        rooms.must_decide = rooms.council.log.last_index == last_index  # all left out: decided again at the next input
+        return not rooms.must_decide
 
     def review_at(self) -> float:
         """Return when a leader must look again though nothing has changed; what it must look at anyway waits."""

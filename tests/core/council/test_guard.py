@@ -27,7 +27,7 @@ from swimstream.model.changes import (
 )
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, GUARANTEES, PINNED, JobSpec, OperatorSpec
-from tests.core.council.peers import Table
+from tests.core.council.peers import HEARTBEAT_S, Table
 
 AUTHORITY = SetAuthority(isolation_ms=6_000, drift_ppm=10_000)
 WAIT_S = wait_s(AUTHORITY.isolation_ms, AUTHORITY.drift_ppm)
@@ -182,6 +182,13 @@ def test_the_wait_runs_on_through_the_eviction() -> None:
     assert office.admits(evict(A), assign(B))
 
 
+def test_of_two_stops_that_stand_the_older_one_counts() -> None:
+    office = held_by_a(hold(A))
+    office.now += WAIT_S
+    office.commit(Revoke(instance=ONE, epoch=office.epoch(), reason=""))
+    assert office.admits(assign(B))
+
+
 def test_a_new_leader_counts_what_was_in_its_log_from_its_election_and_not_earlier() -> None:
     """Rule 9."""
     office = held_by_a(hold(A))
@@ -312,14 +319,34 @@ def test_a_leader_moves_an_instance_once_it_has_waited_since_it_knew_the_stop_co
     leader = table.elect("a")
     leader.propose([SubmitJob(job=JOB), AUTHORITY], table.now)
     table.deliver()
-    for change in (assign(A), hold(A)):
-        leader.propose([change], table.now)
-        table.deliver()
+    leader.propose([assign(A)], table.now)
+    table.deliver()
+    leader.propose([hold(A)], table.now)
+    table.cut = {"a"}
+    table.beat("a", times=2)
+    table.cut = set()
+    table.beat("a")
     known_at = table.now
+    assert leader.log.plan.is_held(A), "not when it was appended, but now"
     before = leader.log.last_index
-    while table.now + 1.0 < known_at + WAIT_S:
+    while table.now + 2 * HEARTBEAT_S < known_at + WAIT_S:
         table.beat("a")
     leader.propose([assign(B)], table.now)
     assert leader.log.last_index == before
     leader.propose([assign(B)], known_at + WAIT_S)
     assert leader.log.last_index == before + 1
+
+
+def test_a_leader_that_is_elected_again_counts_nothing_from_its_first_time() -> None:
+    """Rule 9: in between another may have led, who released the run."""
+    table = Table("abc")
+    table.elect("a").propose([SubmitJob(job=JOB), AUTHORITY], table.now)
+    table.deliver()
+    for change in (assign(A), hold(A)):
+        table["a"].propose([change], table.now)
+        table.deliver()
+    table.beat("a")
+    table.elect("b")
+    leader = table.elect("a")
+    elected_at = table.now - HEARTBEAT_S
+    assert leader.guard.stopped_at(leader.plan.assignments[ONE]) == pytest.approx(elected_at + WAIT_S)

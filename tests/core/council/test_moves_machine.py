@@ -29,7 +29,7 @@ RHO = 0.1
 AUTHORITY = attrs.evolve(SMALL_DRIFT, drift_ppm=int(RHO * 1e6))
 LASTS_S = AUTHORITY.isolation_ms / 1_000 / (1 - RHO)
 """How long a proof lasts at a run whose clock is slow, in true seconds."""
-RUNS = (Run("a", 1), Run("b", 1), Run("a", 2))
+RUNS = (Run("a", 1), Run("b", 1), Run("c", 1), Run("d", 1), Run("a", 2))
 JOB = JobSpec(name="job", operators=(OperatorSpec(name="op", kind="map", parallelism=2, instances=AT_MOST_ONE),))
 INSTANCES = tuple(JOB.instances())
 LOG_MAX = 60
@@ -117,7 +117,7 @@ class MovesMachine(RuleBasedStateMachine):
     def assign(self, pick: int, which: InstanceId, run: Run) -> None:
         self._propose(pick, _assign(which, run))
 
-    @rule(pick=picks, run=runs, kind=st.sampled_from([Hold, Hold, Release, Evict]))
+    @rule(pick=picks, run=runs, kind=st.sampled_from([Hold, Hold, Release, Release, Evict]))
     def decide_about_a_run(self, pick: int, run: Run, kind: type[Hold | Release | Evict]) -> None:
         self._propose(pick, _about(run, kind))
 
@@ -135,18 +135,49 @@ class MovesMachine(RuleBasedStateMachine):
         former = held.run if held is not None else run
         self._propose(pick, _about(former, kind), _assign(which, run), *([_about(former, Hold)] if again else []))
 
-    @rule(which=instances, to=runs, is_told_late=st.booleans())
-    def hold_wait_and_move(self, which: InstanceId, to: Run, *, is_told_late: bool) -> None:
-        """What recovery would do, to the point: the proof just before the stop is known, the move just as it may be."""
+    @rule(
+        which=instances,
+        to=runs,
+        late_s=st.sampled_from([0.0, 0.5, LASTS_S]),
+        stop=st.sampled_from(["hold", "hold", "revoke", "evict"]),
+        replaced=st.sampled_from(["", "", "before it commits", "after it has committed"]),
+        is_patient=st.booleans(),
+        released=st.sampled_from(["", "in the tail", "in the batch"]),
+    )
+    def stop_wait_and_move(
+        self, *, which: InstanceId, to: Run, late_s: float, stop: str, replaced: str, is_patient: bool, released: str
+    ) -> None:
+        """What recovery would do, to the point: a proof just before the stop is known, the move just as it may be."""
         held = self.plans[-1].assignments.get(which)
         if held is None:
             return
-        self._propose(0, _about(held.run, Hold))
-        if is_told_late:
-            self.give_proof()
+        match stop:
+            case "hold":
+                self._propose(0, _about(held.run, Hold))
+            case "evict":
+                self._propose(0, _about(held.run, Evict))
+            case _:
+                self.revoke(0, which)
+        self.now += late_s
+        self.give_proof()
+        if replaced == "before it commits":
+            self.elect(len(self.leaders) - 1, 4, 0, has_proved=False)
         self.commit_everything()
-        self.wait_to_the_end(which)
-        self.assign(0, which, to)
+        if replaced == "after it has committed":
+            self.elect(0, 4, 0, has_proved=False)
+            self.commit_everything()
+        if is_patient:
+            self.wait_to_the_end(which)
+        match released:
+            case "in the tail":
+                self._propose(0, _about(held.run, Release))
+                self.assign(0, which, to)
+            case "in the batch":
+                self._propose(0, _about(held.run, Release), _assign(which, to))
+            case _:
+                self.assign(0, which, to)
+        self._commit_upto(self.leader.log.commit + 1)
+        self.give_proof()
         self.commit_everything()
 
     # --- what else may happen ---------------------------------------------------------------------
@@ -155,10 +186,7 @@ class MovesMachine(RuleBasedStateMachine):
     def commit(self, share: float) -> None:
         """Some of the newest leader's log gets a majority; nothing of it before something of its own term."""
         log = self.leader.log
-        index = log.commit + round(share * (log.last_index - log.commit))
-        if index > log.commit and log.term_at(index) == self.leader.term:
-            self._commit(self.leader.entries()[len(self.committed) : index])
-            self.leader.commit_to(index)
+        self._commit_upto(log.commit + round(share * (log.last_index - log.commit)))
 
     def commit_everything(self) -> None:
         self.commit(1.0)
@@ -228,6 +256,12 @@ class MovesMachine(RuleBasedStateMachine):
         leader = self.leaders[-1 - pick % 3 % len(self.leaders)]
         if leader.log.last_index < LOG_MAX:
             leader.propose(*changes)
+
+    def _commit_upto(self, index: int) -> None:
+        log = self.leader.log
+        if index > log.commit and log.term_at(index) == self.leader.term:
+            self._commit(self.leader.entries()[len(self.committed) : index])
+            self.leader.commit_to(index)
 
     def _commit(self, entries: list[Entry]) -> None:
         for entry in entries:

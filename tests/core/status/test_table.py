@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,8 +18,6 @@ from swimstream.wire.messages import Header, StatusUpdate
 
 if TYPE_CHECKING:
     from random import Random
-
-    import pytest
 
 
 def status(index: int, epoch: int, seq: int) -> InstanceStatus:
@@ -112,3 +112,15 @@ def test_records_beyond_the_bound_are_refused_and_counted(monkeypatch: pytest.Mo
     table.merge(status(0, 2, 1))
     assert [each.version for each in table.all()] == [(2, 1), (1, 1)]
     assert counters["statuses_refused"] == 1
+
+
+@pytest.mark.parametrize("state", list(InstanceState))
+def test_a_copy_has_ended_for_good_only_by_a_final_state_of_that_very_epoch(state: InstanceState) -> None:
+    """What is isolated may resume."""
+    table = table_of([attrs.evolve(status(0, 5, 1), state=state)])
+    which = status(0, 5, 1).instance
+    is_final = state in (InstanceState.STOPPED, InstanceState.FINISHED, InstanceState.FAILED)
+    assert table.has_ended(which, 5) == is_final
+    assert not table.has_ended(which, 4)
+    assert not table.has_ended(which, 6)
+    assert not table.has_ended(status(1, 5, 1).instance, 5)
