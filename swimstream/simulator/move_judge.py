@@ -2,8 +2,8 @@
 
 Whether two copies really overlap depends on luck: on clocks, on what the former run still had. So this judge asks for
 what the proof asks for: the former copy's end was reported, or the stop of its run has been known to be committed until
-no run can act any more, not even one whose clock is slow by the whole drift and whose proof was made just before. By the
-world's clock that takes L / (1 - drift).
+no run can act any more, not even one whose clock is slow by the whole drift and whose proof was made just before. By
+the world's clock that takes L / (1 - drift).
 """
 
 from __future__ import annotations

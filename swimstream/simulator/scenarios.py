@@ -137,6 +137,8 @@ class Story:
 
 ROUGH = Links(duplication=0.02, reordering=0.02)
 """Datagrams come twice and out of order, as they may on any network; nobody may die of that."""
+SLOW = Links(delay_s=0.005, jitter_s=0.06, reordering=0.03)
+"""An answer is under way for so long that it matters whether a proof counts from the question or from the answer."""
 LONG_WINDOW_S = (8.0, 45.0)
 SHORT_WINDOW_S = (5.0, 19.0)
 """Thousands of such worlds are lived through; it leaves room for a pause or a cut past the isolation time-out."""
@@ -231,6 +233,7 @@ STORIES = {
             clock_drift=0.01,
             extreme_clocks=0.7,
         ),
+        links=SLOW,
         sizes=5,
         has_guarantees=True,
     ),
