@@ -56,6 +56,7 @@ class AuthorityJudge:
     def fence(self, watch: Watch, until: float, causes: Causes) -> None:
         """Check a fence that is set at the world's time `until`."""
         plan = watch.view.plan
+        self.look(plan)  # it may be the first to know of its release, in this very step
         lasts_s = plan.isolation_ms / 1_000 / (1 - plan.drift_ppm / PPM)
         proof_at = causes.proof_at
         if until > proof_at + lasts_s + ROUNDING_S:

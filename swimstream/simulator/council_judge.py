@@ -32,6 +32,8 @@ class CouncilJudge:
         """Begin with no disk."""
         self.leaders: dict[int, Run] = {}
         """Term → who led it."""
+        self.elected_at: dict[int, float] = {}
+        """Term → when its leader was first seen to lead."""
         self._court = court
         self._disks: dict[Seat, Disk] = {}
         self._votes: dict[Seat, VoteRecord] = {}
@@ -55,6 +57,7 @@ class CouncilJudge:
                 promises.ONE_LEADER, f"{watch.run} leads, but names {named} as the leader of term {term}"
             )
         first = self.leaders.setdefault(term, watch.run)
+        self.elected_at.setdefault(term, self._court.now)
         if first != watch.run and first not in watch.earlier:
             self._court.broken(promises.ONE_LEADER, f"both {first} and {watch.run} lead term {term}")
         index, entry_term, commit_term = self._committed

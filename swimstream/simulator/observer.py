@@ -16,6 +16,7 @@ from swimstream.simulator.copy_judge import CopyJudge
 from swimstream.simulator.council_judge import CouncilJudge
 from swimstream.simulator.court import Court
 from swimstream.simulator.disks import Disk
+from swimstream.simulator.move_judge import MoveJudge
 from swimstream.simulator.plan_judge import PlanJudge
 from swimstream.simulator.watches import Evidence, Findings, View, Watch
 
@@ -45,6 +46,7 @@ class Observer:
         self.council = CouncilJudge(self.court)
         self.authority = AuthorityJudge(self.court)
         self._plan_judge = PlanJudge(self.court)
+        self._moves = MoveJudge(self.court, self._plan_judge, self.council)
         self.gentle_from = 0.0 if gentle else math.inf
         """From when on no healthy worker may be declared dead: at once, or when the network has long been whole."""
         self._gentle = gentle
@@ -156,6 +158,7 @@ class Observer:
             for entry in record.entries:
                 if entry.term == watch.view.mark.term:
                     self.copies.append(watch, entry)
+                    self._moves.append(watch, entry)
 
     def start_instance(self, watch: Watch, effect: StartInstance) -> None:
         """Check an order to run an instance."""

@@ -23,7 +23,13 @@ class PlanJudge:
         self.decisions: list[Decision] = []
         """Every committed decision, at position index - 1."""
         self._court = court
+        self._known_at: list[float] = []
+        """When each of them was first known to be committed, by anybody."""
         self._plans: dict[int, tuple[Plan, Run]] = {}
+
+    def known_at(self, index: int) -> float:
+        """Return when somebody first knew that the entry at `index` is committed."""
+        return self._known_at[index - 1]
 
     def look(self, watch: Watch, plan: Plan) -> None:
         """Compare the plan of one process with its plan before, and with everybody else's."""
@@ -62,6 +68,7 @@ class PlanJudge:
                     self._court.broken(promises.COMMITTED, f"{watch.run} has {decision} where {known} was committed")
             elif decision.index == len(self.decisions) + 1:
                 self.decisions.append(decision)
+                self._known_at.append(self._court.now)
             else:
                 self._court.broken(promises.COMMITTED, f"{watch.run} has {decision} after a gap")
 

@@ -137,7 +137,11 @@ class Story:
 
 ROUGH = Links(duplication=0.02, reordering=0.02)
 """Datagrams come twice and out of order, as they may on any network; nobody may die of that."""
+SLOW = Links(delay_s=0.005, jitter_s=0.06, reordering=0.03)
+"""An answer is under way for so long that it matters whether a proof counts from the question or from the answer."""
 LONG_WINDOW_S = (8.0, 45.0)
+SHORT_WINDOW_S = (5.0, 19.0)
+"""Thousands of such worlds are lived through; it leaves room for a pause or a cut past the isolation time-out."""
 LAN_WINDOW_S = (20.0, 90.0)
 
 STORIES = {
@@ -193,6 +197,7 @@ STORIES = {
     ),
     "authority": Story(
         faults=Faults(
+            window_s=SHORT_WINDOW_S,
             crashes=2,
             leader_crashes=1,
             decision_crashes=1,
@@ -228,11 +233,13 @@ STORIES = {
             clock_drift=0.01,
             extreme_clocks=0.7,
         ),
+        links=SLOW,
         sizes=5,
         has_guarantees=True,
     ),
     "seats": Story(
         faults=Faults(
+            window_s=SHORT_WINDOW_S,
             crashes=4,
             restarts=0.6,
             disk_losses=0.6,
@@ -250,7 +257,14 @@ STORIES = {
         has_guarantees=True,
     ),
     "decisions": Story(
-        faults=Faults(decision_crashes=5, unsynced=0.5, down_s=(0.02, 2.0), resizes=1, clock_drift=0.01),
+        faults=Faults(
+            window_s=SHORT_WINDOW_S,
+            decision_crashes=5,
+            unsynced=0.5,
+            down_s=(0.02, 2.0),
+            resizes=1,
+            clock_drift=0.01,
+        ),
         links=ROUGH,
         loss_max=0.05,
         sizes=5,

@@ -173,6 +173,15 @@ def test_a_run_that_was_released_may_renew() -> None:
     trial.fence(20.0 + LASTS_S)
 
 
+def test_a_run_that_is_the_first_to_know_of_its_release_may_renew_in_that_step() -> None:
+    """A leader that had been held releases itself."""
+    trial = Trial(proof_at=20.0)
+    trial.commit(HOLD, at=10.0)
+    release = Release(run=Run("a", 1), reason="it answered")
+    trial.view.plan = plan_after(FOUNDED, AUTHORITY, SUBMITTED, assign("a"), HOLD, release)
+    trial.fence(20.0 + LASTS_S)
+
+
 def test_a_second_hold_counts_anew() -> None:
     trial = Trial(proof_at=20.0)
     trial.commit(HOLD, at=10.0)
