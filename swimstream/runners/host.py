@@ -252,8 +252,9 @@ class InstanceHost:
             if wanted.fence_at is not None:
                 self._wanted[instance] = attrs.evolve(wanted, fence_at=max(until, wanted.fence_at))
         for copy in self._running.values():
-            # a fence that is past stays past: what it was to end may not go on, whatever is known now
-            if copy.fence_at is not None and now < copy.fence_at < until:
+            # A fence that is past stays past: what it was to end may not go on, whatever is known now. And what was
+            # asked to stop is no longer covered: the newer authority may be that of a later run, or of another epoch.
+            if copy.fence_at is not None and now < copy.fence_at < until and not copy.context.cancelled:
                 copy.fence_at = until
                 if copy.child is not None:
                     copy.child.renew(until)
