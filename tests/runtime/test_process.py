@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def impatient() -> Iterator[Stage]:
 
 
 def wait_for_end(pid: int) -> None:
-    """Return when that process has ended; it need not be ours."""
+    """Return when that process has ended; it need not be ours. One that goes on is killed, and fails the test."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -58,6 +59,8 @@ def wait_for_end(pid: int) -> None:
     try:
         assert select.select([descriptor], [], [], WAIT_S)[0], f"process {pid} goes on"
     finally:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         os.close(descriptor)
 
 
@@ -285,6 +288,14 @@ def test_one_that_holds_the_interpreter_is_killed_though_it_was_renewed(stage: S
     with pipe.open():  # returns once the operator has the GIL for good
         stage.renew(fence_at + 1_000)
         assert (stage.until(InstanceState.FAILED).cause or "").startswith("fenced: renewals did not reach it in time")
+
+
+def test_one_that_was_asked_to_stop_is_renewed_no_more(stage: Stage) -> None:
+    stage.run(operators.very_stubborn, isolation=IN_PROCESS, fence_at=clock.now() + STARTED_S)
+    stage.until_checkpoint(b"up")
+    stage.stop(3)
+    stage.renew(clock.now() + 1_000)
+    assert stage.until(InstanceState.STOPPED).cause == "fenced: authority ended"
 
 
 def test_one_that_stands_still_past_its_deadline_dies_without_another_step(stage: Stage, tmp_path: Path) -> None:
