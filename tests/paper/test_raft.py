@@ -652,6 +652,14 @@ def test_a_snapshot_of_what_is_not_there_replaces_the_whole_log() -> None:
     assert (peer.council.plan, peer.entries()) == (plan, ())
 
 
+def test_a_snapshot_that_the_log_disagrees_with_replaces_what_follows_too() -> None:
+    """§7: entries that conflict with the snapshot are superseded, and with them all that was built on them."""
+    peer = follower((2, 1), (3, 1))
+    peer.hear("a", snapshot_of([founding("abc"), entry(2, 2)], term=2), LATER)
+    peer.take()
+    assert (peer.council.log.last_index, peer.entries()) == (2, ())
+
+
 def test_a_snapshot_of_a_prefix_leaves_what_follows() -> None:
     """§7: entries covered by the snapshot are deleted but entries following are still valid and must be retained."""
     log = [founding("abc"), entry(2, 1), entry(3, 1)]
