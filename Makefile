@@ -50,7 +50,7 @@ papers: .venv/demo.stamp
 repair: .venv/dev.stamp
 	$(BIN)/python -m chaos.repair --json build/reports/repair.json
 
-# Not part of `test`: half an hour on two cores.
+# Not part of `test`: an hour on two cores.
 mutants: .venv/dev.stamp
 	$(BIN)/python -m chaos.mutants --json build/reports/mutants.json
 
