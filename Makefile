@@ -56,7 +56,7 @@ fence: .venv/dev.stamp
 repair: .venv/dev.stamp
 	$(BIN)/python -m chaos.repair --json build/reports/repair.json
 
-# Not part of `test`: half an hour on two cores.
+# Not part of `test`: an hour on two cores.
 mutants: .venv/dev.stamp
 	$(BIN)/python -m chaos.mutants --json build/reports/mutants.json
 

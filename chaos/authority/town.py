@@ -136,8 +136,7 @@ class Host:
     @property
     def authority_age_s(self) -> float:
         """Return how old the newest proof of a quorum is that this worker may use."""
-        age_of: Callable[[float], float] | None = getattr(self.node, "authority_age_s", None)
-        return math.inf if age_of is None else age_of(self._clock.now)
+        return self.node.authority_age_s(self._clock.now)
 
     # --- machinery --------------------------------------------------------------------------------
 
