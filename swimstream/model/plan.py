@@ -6,6 +6,7 @@ Every change has an index; the index of an assignment is its epoch, the operator
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import attrs
@@ -142,6 +143,8 @@ class PlanDraft:
         self._jobs, self._assignments = dict(plan.jobs), dict(plan.assignments)
         self._evicted, self._stops = dict(plan.evicted), dict(plan.stops)
         self._decisions = list(plan.decisions)
+        self._to_stop: Counter[Run] | None = None
+        """How many unfinished at-most-one instances each run has; counted when it is first asked for."""
 
     @property
     def index(self) -> int:
@@ -211,12 +214,12 @@ class PlanDraft:
             case Conclude(instance=instance, epoch=epoch):
                 held = self._assignments.get(instance)
                 if held is not None and held.epoch == epoch:
-                    self._assignments[instance] = attrs.evolve(held, finished=True)
+                    self._put(attrs.evolve(held, finished=True))
                     self._forget_stop_of(held.run)
             case Revoke(instance=instance, epoch=epoch):
                 held = self._assignments.get(instance)
                 if held is not None and held.epoch == epoch and not held.finished and not held.revoked:
-                    self._assignments[instance] = attrs.evolve(held, revoked=self._index)
+                    self._put(attrs.evolve(held, revoked=self._index))
         self._decisions.append(describe(entry))
 
     def _apply_to_cluster(self, change: Found | ChangeCouncil | ResizeCouncil | RecoverCouncil | SetAuthority) -> None:
@@ -236,12 +239,14 @@ class PlanDraft:
         if made.instance.job not in self._jobs or not self._jobs[made.instance.job].has(made.instance):
             return
         before = self._assignments.get(made.instance)
-        self._assignments[made.instance] = Assignment(
-            instance=made.instance,
-            run=made.run,
-            epoch=self._index,
-            failures=made.failures,
-            resume_from=made.resume_from,
+        self._put(
+            Assignment(
+                instance=made.instance,
+                run=made.run,
+                epoch=self._index,
+                failures=made.failures,
+                resume_from=made.resume_from,
+            )
         )
         if before is not None:
             self._forget_stop_of(before.run)
@@ -266,12 +271,21 @@ class PlanDraft:
 
         Nobody waits for the end of any other; and so a plan without such operators keeps its shorter form.
         """
-        return any(
-            held.run == run
-            and not held.finished
-            and self._jobs[held.instance.job].operator(held.instance.operator).instances == AT_MOST_ONE
-            for held in self._assignments.values()
-        )
+        if self._to_stop is None:
+            self._to_stop = Counter(held.run for held in self._assignments.values() if self._is_to_stop(held))
+        return self._to_stop[run] > 0
+
+    def _is_to_stop(self, held: Assignment) -> bool:
+        return not held.finished and self.guarantee_of(held.instance) == AT_MOST_ONE
+
+    def _put(self, held: Assignment) -> None:
+        """Have `held` take the place of the instance's former assignment."""
+        before = self._assignments.get(held.instance)
+        self._assignments[held.instance] = held
+        if self._to_stop is not None:
+            if before is not None:
+                self._to_stop[before.run] -= self._is_to_stop(before)
+            self._to_stop[held.run] += self._is_to_stop(held)
 
     def _forget_stop_of(self, run: Run) -> None:
         """Drop the stop of a run that is gone for good once nobody waits for its end any more."""
