@@ -103,6 +103,11 @@ class Authority:
                 self.usable_at = max(self.usable_at, proof.issued)
         self._waiting = [proof for proof in self._waiting if proof.issued > self.usable_at]
 
+    @property
+    def proved_at(self) -> float:
+        """Return when a majority stood for certain, as far as was heard here; whether this run may use that or not."""
+        return self._newest.issued if self._newest is not None else float("-inf")
+
     # --- passing on -------------------------------------------------------------------------------
 
     def beacon(self, now: float) -> Beacon | None:

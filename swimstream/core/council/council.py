@@ -271,6 +271,7 @@ class Council:
             live=live,
             ahead=[name for name in self._following.ahead() if name in names],
             is_led=standing.is_leader or now - standing.contact_at < standing.pace.election_timeout_s_min,
+            is_proved=now - self.authority.proved_at <= self.plan.isolation_ms / 1_000,
         )
         if not error:
             begin_recovery(standing, asked_by=asked_by, now=now)

@@ -33,11 +33,14 @@ TERMS_JUMPED = 2**20
 """More elections than a council that is cut off will hold meanwhile; far less than a term may jump."""
 
 
-def recovery_refusal(log: Log, *, cluster_id: int, live: Collection[Seat], ahead: Collection[str], is_led: bool) -> str:
+def recovery_refusal(
+    log: Log, *, cluster_id: int, live: Collection[Seat], ahead: Collection[str], is_led: bool, is_proved: bool
+) -> str:
     """Return why the council must not be put in another's place here; empty if it may.
 
     `cluster_id` is what the person has confirmed, `live` are the seats of workers that are held for alive, `ahead`
-    the live workers whose plan has come further, `is_led` whether a leader has spoken of late.
+    the live workers whose plan has come further, `is_led` whether a leader has spoken of late, `is_proved` whether a
+    majority stood less than L ago, as somebody could prove.
     """
     if not log.plan.cluster_id:
         return "cluster: this worker knows no cluster whose council could be lost"
@@ -45,6 +48,10 @@ def recovery_refusal(log: Log, *, cluster_id: int, live: Collection[Seat], ahead
         return f"cluster: expected the id of this cluster, {log.plan.cluster_id:x}, to be confirmed; got {cluster_id:x}"
     if is_led:
         return "council: it has a leader that a majority follows"
+    if is_proved:
+        return (
+            f"council: a majority of it stood less than {log.plan.isolation_ms / 1_000:g} s ago; ask again after that"
+        )
     if ahead:
         return f"plan: {', '.join(sorted(ahead))} has more of it than this worker; recover the council there"
     alive = [seat.name for seat in log.council if seat in live]

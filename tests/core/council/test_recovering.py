@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from swimstream.core.council.beacons import Proof
 from swimstream.core.council.recovering import TERMS_JUMPED
-from swimstream.model.changes import Noop, RecoverCouncil, Seat
+from swimstream.model.changes import Entry, Noop, RecoverCouncil, Seat, SetAuthority
 from tests.core.council.peers import (
     ELECTION_S,
     HEARTBEAT_S,
@@ -45,6 +46,16 @@ def test_it_leads_alone_and_at_once_in_a_term_far_above() -> None:
     assert peer.council.term == 4 + TERMS_JUMPED
     assert peer.council.plan.council == seats_of("c")
     assert peer.council.is_settled
+
+
+def test_it_is_refused_as_long_as_the_old_council_may_have_stood_a_moment_ago() -> None:
+    """A seat of its own is not needed to know that: any worker may have heard of it."""
+    log = [founding("abc"), Entry(index=2, term=1, change=SetAuthority(isolation_ms=4_000, drift_ppm=0))]
+    peer = Peer("c", saved_after(log, term=4))
+    peer.hear("a", append(4, prev=(1, 2), commit=2), 1.0)
+    peer.council.authority.learn(Proof(term=4, index=2, issued=LATER - 4.0))
+    assert "stood less than 4 s ago" in recover(peer)
+    assert not recover(peer, now=LATER + 0.001)
 
 
 def test_the_plan_says_who_was_declared_lost_and_where() -> None:
