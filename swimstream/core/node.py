@@ -267,6 +267,7 @@ class Node(NodeViews):
             self._settle_join()
             self._settle_members()
             self._leadership.settle(self._now)
+            self._rooms.submissions.settle(self._now)
             self._rooms.commands.look()
             if self._settle_plan():
                 continue

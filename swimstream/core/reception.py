@@ -215,7 +215,7 @@ class Reception:
             case PlanEntries():
                 self._rooms.council.receive_plan_entries(message, now)
             case Propose():
-                self._rooms.submissions.receive_proposal(sender, message, now)
+                self._rooms.submissions.receive_proposal(sender, message)
             case ProposeReply():
                 self._rooms.submissions.receive_refusal(message)
                 self._rooms.commands.receive_refusal(message)

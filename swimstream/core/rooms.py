@@ -222,7 +222,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         local=LocalInstances(status_interval_s=timing.status_interval_s, since_ms=boot, now=now),
         council=council,
         founding=Founding(membership.run, council, outbox, timing=timing, rng=rng, expect=config.expect),
-        submissions=Submissions(membership, council, outbox),
+        submissions=Submissions(membership, council, outbox, counters=counters),
         commands=CouncilCommands(membership, council, outbox, counters=counters),
         conversation=conversation,
     )

@@ -17,7 +17,8 @@ from swimstream.wire.council_messages import ERROR_BYTES_MAX, Propose, ProposeRe
 from swimstream.wire.plan_codec import encode_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections import Counter
+    from collections.abc import Iterable, Mapping, Sequence
 
     from swimstream.core.council.council import Council
     from swimstream.core.membership.membership import Membership
@@ -47,15 +48,21 @@ class Submission:
 class Submissions:
     """What this worker wants committed, and, while it leads, what others want.
 
-    At most `SUBMISSIONS_MAX` of its own wait at a time; more are refused with an error.
+    At most `SUBMISSIONS_MAX` of its own wait at a time; more are refused with an error. As many accepted ones wait at
+    the leader until older changes are committed; beyond that they are dropped, counted, and asked for again.
     """
 
-    def __init__(self, membership: Membership, council: Council, outbox: Outbox) -> None:
+    def __init__(self, membership: Membership, council: Council, outbox: Outbox, *, counters: Counter[str]) -> None:
         """Begin with none."""
+        self._counters = counters
         self._membership = membership
         self._council = council
         self._outbox = outbox
         self._waiting: dict[int, Submission] = {}
+        self._asked = ("", 0)
+        """Whom it asks, and in which term that one leads."""
+        self._accepted: dict[str, JobSpec] = {}
+        """As leader: what goes into the log next."""
 
     # --- the asking side --------------------------------------------------------------------------
 
@@ -75,7 +82,20 @@ class Submissions:
         for request, waiting in sorted(self._waiting.items()):
             if waiting.ask_at <= now:
                 waiting.ask_at = now + RETRY_S
-                self._ask_leader(request, waiting.job, now)
+                self._ask_leader(request, waiting.job)
+
+    def settle(self, now: float) -> None:
+        """Ask a new leader at once; as leader, propose what was accepted, all together, once nothing else waits."""
+        mark = self._council.mark
+        if mark.leader and (mark.leader, mark.term) != self._asked:
+            self._asked = (mark.leader, mark.term)
+            for waiting in self._waiting.values():
+                waiting.ask_at = now
+        if not self._council.is_leader:
+            self._accepted.clear()  # whoever leads now is asked for them again
+        elif self._accepted and self._council.is_settled:
+            jobs, self._accepted = self._accepted, {}
+            self._council.propose([SubmitJob(job=job) for job in jobs.values()], now)
 
     def next_deadline(self) -> float:
         """Return when `fire_timers` wants to be called next."""
@@ -85,16 +105,16 @@ class Submissions:
         """Answer whatever the plan has an answer to."""
         for request, waiting in sorted(self._waiting.items()):
             if waiting.job.name in plan.jobs:
-                self._answer(request, conflict(waiting.job, plan))
+                self._answer(request, conflict(waiting.job, plan.jobs))
 
     def receive_refusal(self, reply: ProposeReply) -> None:
         """Take the leader's no."""
         if reply.request in self._waiting:
             self._answer(reply.request, reply.error)
 
-    def _ask_leader(self, request: int, job: JobSpec, now: float) -> None:
+    def _ask_leader(self, request: int, job: JobSpec) -> None:
         if self._council.is_leader:
-            error = self._accept(job, now)
+            error = self._accept(job)
             if error:
                 self._answer(request, error)
             return
@@ -113,44 +133,53 @@ class Submissions:
 
     # --- the leader's side ------------------------------------------------------------------------
 
-    def receive_proposal(self, sender: Run, proposal: Propose, now: float) -> None:
+    def receive_proposal(self, sender: Run, proposal: Propose) -> None:
         """Take a job as leader; anyone else stays silent, and the asker asks again."""
         asker = self._membership.table.get_run(sender)
         if self._council.is_leader and asker is not None:
-            error = self._accept(proposal.change.job, now)
+            error = self._accept(proposal.change.job)
             if error:
                 self._outbox.send(asker.profile.address, ProposeReply(request=proposal.request, error=error))
 
-    def _accept(self, job: JobSpec, now: float) -> str:
-        """Propose a job, or return why not. While older changes wait to be committed it waits to be asked again."""
-        error = faults(job, self._council.plan, self._membership.table.live())
-        if error or job.name in self._council.plan.jobs or not self._council.is_settled:
+    def _accept(self, job: JobSpec) -> str:
+        """Take a job for the log, or return why not; `settle` proposes it."""
+        plan = self._council.plan
+        jobs = {**plan.jobs, **self._accepted}
+        error = faults(job, jobs, self._membership.table.live())
+        if error or job.name in jobs:
             return error
-        size = len(encode_plan(self._council.plan)) + len(encode_message(Propose(request=0, change=SubmitJob(job=job))))
+        size = len(encode_plan(plan)) + sum(map(_size_of, (*self._accepted.values(), job)))
         if size > PLAN_BYTES_MAX:
             return f"job: the plan would take {size} B, it may take at most {PLAN_BYTES_MAX} B"
-        self._council.propose([SubmitJob(job=job)], now)
+        if len(self._accepted) >= SUBMISSIONS_MAX:
+            self._counters["proposals_dropped"] += 1
+        else:
+            self._accepted[job.name] = job
         return ""
 
 
-def conflict(job: JobSpec, plan: Plan) -> str:
-    """Return why `job` cannot join the jobs of the plan, or nothing."""
-    known = plan.jobs.get(job.name)
+def _size_of(job: JobSpec) -> int:
+    return len(encode_message(Propose(request=0, change=SubmitJob(job=job))))
+
+
+def conflict(job: JobSpec, jobs: Mapping[str, JobSpec]) -> str:
+    """Return why `job` cannot join `jobs`, those of the cluster by name, or nothing."""
+    known = jobs.get(job.name)
     if known is not None and known != job:
         return f"name: another job is named {job.name!r} already, with other operators"
-    if known is None and len(plan.jobs) >= JOBS_MAX:
+    if known is None and len(jobs) >= JOBS_MAX:
         return f"job: the cluster holds {JOBS_MAX} jobs already, which is the most it takes"
-    jobs = [*plan.jobs.values(), *([job] if known is None else [])]
-    instances = sum(spec.parallelism for each in jobs for spec in each.operators)
+    together = [*jobs.values(), *([job] if known is None else [])]
+    instances = sum(spec.parallelism for each in together for spec in each.operators)
     if known is None and instances > INSTANCES_MAX:
         return f"job: the cluster would have {instances} instances, it takes at most {INSTANCES_MAX}"
     return ""
 
 
-def faults(job: JobSpec, plan: Plan, members: Iterable[Member]) -> str:
-    """Return why a leader refuses `job`: it conflicts with the plan, or the live workers cannot do what it asks for."""
+def faults(job: JobSpec, jobs: Mapping[str, JobSpec], members: Iterable[Member]) -> str:
+    """Return why a leader refuses `job`: it conflicts with `jobs`, or the live workers cannot do what it asks for."""
     members = tuple(members)
-    error = conflict(job, plan) or _guarantee_faults(job, too_old(members))
+    error = conflict(job, jobs) or _guarantee_faults(job, too_old(members))
     if error:
         return error
     kinds = {kind for member in members for kind in member.profile.kinds}

@@ -11,7 +11,6 @@ from swimstream.model.changes import Assign, Change, Conclude, Evict, Hold, Rele
 from swimstream.model.identity import Run
 from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, PINNED, JobSpec, OperatorSpec
 from swimstream.model.member import MemberState
-from swimstream.model.plan import Plan
 from swimstream.model.status import InstanceState
 from tests.core.recovery.situations import (
     ABSENCE_S,
@@ -107,9 +106,9 @@ def test_no_older_worker_gets_an_at_most_one_instance() -> None:
 
 @pytest.mark.parametrize("spec", [job(instances=AT_MOST_ONE), job(instances=PINNED), job(hold_for_s=1.0)])
 def test_a_job_with_a_guarantee_is_refused_with_the_name_of_the_older_worker(spec: JobSpec) -> None:
-    assert "b of an older version" in faults(spec, Plan(), [newer("a"), member("b")])
-    assert faults(spec, Plan(), [newer("a"), member("b", state=MemberState.DEAD)]) == ""
-    assert faults(job(), Plan(), [newer("a"), member("b")]) == ""
+    assert "b of an older version" in faults(spec, {}, [newer("a"), member("b")])
+    assert faults(spec, {}, [newer("a"), member("b", state=MemberState.DEAD)]) == ""
+    assert faults(job(), {}, [newer("a"), member("b")]) == ""
 
 
 # --- suspected, refuted, dead ---------------------------------------------------------------------
