@@ -29,7 +29,12 @@ ALWAYS = (
     promises.ONE_EPOCH,
     promises.BOUNDED,
     promises.ONE_NAME,
+    promises.MINORITY,
+    promises.COUNCIL,
+    promises.AT_LEAST_ONE,
 )
+GUARANTEES = (promises.AT_MOST_ONE, promises.AUTHORITY, promises.PINNED, promises.LINEAR)
+"""What is promised besides where jobs have operators of all guarantees."""
 
 
 @attrs.frozen(kw_only=True)
@@ -73,7 +78,8 @@ def promises_of(story: str) -> tuple[str, ...]:
     gentlest = attrs.evolve(told.links, loss=min(told.links.loss, LOSS_GENTLE_MAX))
     scenarios = [attrs.evolve(told.scenario(seed), links=gentlest) for seed in range(2)]
     is_gentle = all(scenario.is_gentle for scenario in scenarios) and told.loss_max <= LOSS_GENTLE_MAX
-    return (promises.NO_FALSE_DEATH, *ALWAYS) if is_gentle and told.links.loss <= LOSS_GENTLE_MAX else ALWAYS
+    always = (*ALWAYS, *GUARANTEES) if told.has_guarantees else ALWAYS
+    return (promises.NO_FALSE_DEATH, *always) if is_gentle and told.links.loss <= LOSS_GENTLE_MAX else always
 
 
 def summarise(outcomes: Sequence[Outcome]) -> list[Row]:
