@@ -113,8 +113,12 @@ class CopyJudge:
                 f"{watch.run} stops {effect.instance} in epoch {effect.epoch}, which is still its own",
             )
 
-    def append(self, watch: Watch, entry: Entry) -> None:
-        """Check what a leader has put into its log."""
+    def append(self, watch: Watch, entry: Entry, *, may_commit: bool) -> None:
+        """Check what a leader has put into its log.
+
+        Who has been succeeded without knowing it (`may_commit` is false) decides by an old log, and nothing comes of
+        it: that a run goes on which was released since is no fault.
+        """
         made, plan = entry.change, watch.view.plan
         if not isinstance(made, Assign) or made.instance.job not in plan.jobs:
             return
@@ -123,7 +127,7 @@ class CopyJudge:
         before = plan.assignments.get(made.instance)
         if guarantee == PINNED and before is not None and before.run.name != made.run.name:
             self._court.broken(promises.PINNED, f"{what}, but it is pinned to {before.run.name}")
-        if guarantee != AT_MOST_ONE:
+        if guarantee != AT_MOST_ONE or not may_commit:
             return
         for copy in self._copies.get(made.instance, []):
             if copy.epoch < entry.index:

@@ -47,6 +47,11 @@ class CouncilJudge:
 
     # --- leaders ----------------------------------------------------------------------------------
 
+    @property
+    def newest_term(self) -> int:
+        """Return the highest term that has had a leader: what an older one appends from now on never commits."""
+        return max(self.elected_at, default=0)
+
     def look_at_leader(self, watch: Watch) -> None:
         """Check somebody who says that it leads."""
         mark = watch.view.mark

@@ -157,7 +157,7 @@ class Observer:
         if isinstance(record, EntriesRecord) and watch.view.is_leader:
             for entry in record.entries:
                 if entry.term == watch.view.mark.term:
-                    self.copies.append(watch, entry)
+                    self.copies.append(watch, entry, may_commit=self.council.newest_term <= entry.term)
                     self._moves.append(watch, entry)
 
     def start_instance(self, watch: Watch, effect: StartInstance) -> None:

@@ -177,6 +177,15 @@ def test_an_assignment_is_caught_at_its_append_while_a_copy_is_left() -> None:
         scene.append(scene.worker("b", is_leader=True), assign("b"))
 
 
+def test_what_a_leader_appends_that_has_been_succeeded_is_no_assignment() -> None:
+    """It cannot be committed any more; and the run may have been released, of which that leader does not know."""
+    scene = Scene()
+    scene.start(scene.worker("a"), 4)
+    leader = scene.worker("b", is_leader=True)
+    scene.observer.council.elected_at[2] = 0.0
+    scene.append(leader, assign("b"))
+
+
 def test_an_assignment_is_allowed_once_every_copy_has_ended() -> None:
     scene = Scene()
     one = scene.worker("a")
