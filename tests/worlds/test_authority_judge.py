@@ -8,15 +8,16 @@ import attrs
 import pytest
 
 from swimstream.config import LOCAL
-from swimstream.model.changes import Evict, Hold, Release, Seat, SetAuthority
+from swimstream.model.changes import Evict, Hold, Release, Seat, SetAuthority, SubmitJob
 from swimstream.model.identity import Run
+from swimstream.model.job import AT_MOST_ONE
 from swimstream.simulator import promises
 from swimstream.simulator.causes import NEVER, Causes
 from swimstream.simulator.clock import Clock
 from swimstream.simulator.faults import Faults
 from swimstream.simulator.observer import Observer
 from swimstream.simulator.promises import PromiseBroken
-from tests.worlds.views import FOUNDED, SUBMITTED, FakeView, assign, plan_after
+from tests.worlds.views import FOUNDED, JOB, FakeView, assign, plan_after
 
 if TYPE_CHECKING:
     from swimstream.simulator.watches import Watch
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 A, B, C = FOUNDED.council
 D = Seat("d", 1)
 AUTHORITY = SetAuthority(isolation_ms=4_000, drift_ppm=10_000)
+ONCE = SubmitJob(job=attrs.evolve(JOB, operators=[attrs.evolve(each, instances=AT_MOST_ONE) for each in JOB.operators]))
 LASTS_S = 4.0 / 0.99
 """By the world's clock, on a clock that is slow by the whole drift."""
 HOLD = Hold(run=Run("a", 1), reason="suspected", evidence=())
@@ -110,14 +112,14 @@ class Trial:
         self.observer = Observer(seed=1, gentle=False, clock=self.clock, timing=LOCAL, faults=Faults())
         self.causes = Causes(A)
         self.causes.lead((A,), now=proof_at)
-        self.view = FakeView("a", plan=plan_after(FOUNDED, AUTHORITY, SUBMITTED, assign("a")))
+        self.view = FakeView("a", plan=plan_after(FOUNDED, AUTHORITY, ONCE, assign("a")))
         self.watch: Watch = self.observer.begin(self.view)
         self.observer.step(self.watch)
 
     def commit(self, *changes: Hold | Release | Evict, at: float) -> None:
         """Have somebody else commit what this worker does not know yet."""
         self.clock.run_until(at)
-        plan = plan_after(FOUNDED, AUTHORITY, SUBMITTED, assign("a"), *changes)
+        plan = plan_after(FOUNDED, AUTHORITY, ONCE, assign("a"), *changes)
         self.observer.step(self.observer.begin(FakeView("b", plan=plan)))
 
     def fence(self, until: float) -> None:
@@ -178,7 +180,7 @@ def test_a_run_that_is_the_first_to_know_of_its_release_may_renew_in_that_step()
     trial = Trial(proof_at=20.0)
     trial.commit(HOLD, at=10.0)
     release = Release(run=Run("a", 1), reason="it answered")
-    trial.view.plan = plan_after(FOUNDED, AUTHORITY, SUBMITTED, assign("a"), HOLD, release)
+    trial.view.plan = plan_after(FOUNDED, AUTHORITY, ONCE, assign("a"), HOLD, release)
     trial.fence(20.0 + LASTS_S)
 
 
