@@ -125,7 +125,7 @@ def test_what_could_be_used_no_sooner_and_for_no_longer_takes_nobodys_place() ->
     bench.authority.learn(proof(2, 3.0))
     bench.authority.learn(proof(5, 10.0))
     for step in range(2 * WAITING_MAX):
-        bench.authority.learn(proof(5, 4.0 + step / 10))
+        bench.authority.learn(proof(5 + step, 4.0 + step / 10))
     assert bench.usable_at(Plan(index=2)) == 3.0
     assert bench.counters["proofs_dropped"] == 0
 
