@@ -151,7 +151,7 @@ class Hosting:
         elif rooms.local.has_isolated and self._may_start(now):
             self.follow_plan(now)
         until = self._usable_at + self._isolation_s
-        if rooms.local.renew(until, slack_s=RENEW_SHARE * self._isolation_s):
+        if rooms.local.renew(until, now=now, slack_s=RENEW_SHARE * self._isolation_s):
             rooms.outbox.put(RenewFence(until))
         is_isolated = now >= self._isolated_at()
         if is_isolated is not self.is_isolated:

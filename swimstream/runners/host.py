@@ -138,7 +138,10 @@ class InstanceHost:
         running = self._running.get(instance)
         wanted = self._wanted.get(instance)
         newest = max(running.context.epoch if running else 0, wanted.epoch if wanted else 0)
-        if self._closing or effect.epoch <= newest:
+        if effect.epoch <= newest:
+            return
+        if self._closing:  # said, so that nobody waits for what never begins
+            self._report(instance, effect.epoch, InstanceState.STOPPED)
             return
         self._wanted[instance] = effect
         if running is not None:

@@ -275,6 +275,19 @@ def test_who_is_cut_off_is_isolated_after_that_time_and_who_is_not_goes_on() -> 
     place.run_until(lambda: place.isolations(cut) == [True, False])
 
 
+def test_who_has_slept_past_a_fence_does_not_move_it_and_starts_again_under_the_same_epoch() -> None:
+    """A worker that is the whole council has a fresh proof as soon as it wakes, but what has ended has ended."""
+    place = settled("a")
+    place.slow = {"a"}
+    [epoch] = place.starts("a")
+    place.now += 2 * L_S
+    place.node("a").fire_timers(now=place.now)
+    place.carry_out()
+    assert place.fences("a", since=place.now) == []
+    place.finish("a")
+    assert place.starts("a") == [epoch, epoch]
+
+
 # --- held, released, revoked ------------------------------------------------------------------------
 
 

@@ -259,6 +259,23 @@ def test_close_does_not_wait_for_ever_for_an_operator_that_ignores_it(stage: Sta
     may_end.set()
 
 
+def test_what_comes_after_the_close_is_said_to_have_stopped(stage: Stage) -> None:
+    """Else the worker, and the leader with it, would take it for starting until its goodbye, and wait for its end."""
+    idle, may_end = threading.Event(), threading.Event()
+
+    def slow_to_stop(_: OperatorContext) -> None:
+        may_end.wait(WAIT_S)
+
+    stage.run(slow_to_stop, epoch=3)
+    stage.until(InstanceState.RUNNING)
+    stage.host.close(idle.set, grace_s=WAIT_S)
+    stage.host.start(start(5))
+    stage.until(InstanceState.STOPPED, epoch=5)
+    may_end.set()
+    assert idle.wait(WAIT_S)
+    assert stage.states(5) == [InstanceState.STOPPED]
+
+
 def test_a_kind_can_be_registered_once_only() -> None:
     registry = Registry()
     registry.register("k", forever)

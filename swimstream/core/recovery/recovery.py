@@ -146,7 +146,9 @@ class Recovery:
                 return []
         load[held.run] -= 1
         avoid = held.run if elsewhere else None
-        return self._assign(situation, held.instance, load, reason=reason, held=held, failed=failed, avoid=avoid)
+        changes = self._assign(situation, held.instance, load, reason=reason, held=held, failed=failed, avoid=avoid)
+        load[held.run] += 0 if changes else 1  # what nobody takes keeps its place where it is
+        return changes
 
     def _assign(
         self,

@@ -69,10 +69,13 @@ class Held:
         """Return whether a fenced copy runs here that was not told to stop: only of such a one the fence moves."""
         return self.is_fenced and not self.stop_asked
 
+    def is_past(self, now: float) -> bool:
+        """Return whether its runner has ended it by now, or is about to."""
+        return self.fence_at is not None and self.fence_at <= now
+
     def was_isolated(self, now: float) -> bool:
         """Return whether a copy that has stopped by now did so for want of a proof alone: asked to, or at its fence."""
-        passed_fence = self.fence_at is not None and self.fence_at <= now and not self.stop_asked
-        return self.is_parked or passed_fence
+        return self.is_parked or (self.is_past(now) and not self.stop_asked)
 
 
 class LocalInstances:
@@ -186,12 +189,13 @@ class LocalInstances:
             held.stop_asked = held.is_parked = True
         return [held.status for held in parked]
 
-    def renew(self, until: float, *, slack_s: float) -> bool:
+    def renew(self, until: float, *, now: float, slack_s: float) -> bool:
         """Move the fences to `until`; return whether that is worth telling: some of them moves by more than a slack.
 
-        Never the fence of a copy that was told to stop: somebody may wait for its end.
+        Never the fence of a copy that was told to stop: somebody may wait for its end. Nor one that is past, as after
+        a sleep: its runner ends that copy, and does not move it either.
         """
-        going_on = [held for held in self._held.values() if held.may_go_on]
+        going_on = [held for held in self._held.values() if held.may_go_on and not held.is_past(now)]
         if not any(held.fence_at is not None and held.fence_at + slack_s < until for held in going_on):
             return False
         for held in going_on:

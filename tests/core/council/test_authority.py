@@ -90,6 +90,17 @@ def test_a_number_is_used_for_one_question_only() -> None:
     assert [questions.asked_at(number) for number in numbers[-5:]] == [None, 96.0, 97.0, 98.0, 99.0]
 
 
+def test_no_number_is_0_which_stands_for_none() -> None:
+    class Lowest(Random):
+        def getrandbits(self, k: int, /) -> int:
+            return 0 * k
+
+    questions = Questions(Lowest(), kept=4)
+    numbers = [questions.ask(0.0) for _ in range(10)]
+    assert min(numbers) > 0
+    assert len(set(numbers)) == 10
+
+
 def test_a_number_fits_the_wire() -> None:
     class Highest(Random):
         def getrandbits(self, k: int, /) -> int:
@@ -99,6 +110,24 @@ def test_a_number_fits_the_wire() -> None:
         AppendReply(term=1, voter=1, round=1, success=True, index=1, token=Questions(Highest(), kept=1).ask(0.0)).token
         < 2**63 - 2**40
     )
+
+
+def test_what_has_been_used_waits_no_more_and_nothing_is_dropped_for_it() -> None:
+    bench = Bench()
+    for step in range(10 * WAITING_MAX):
+        bench.authority.learn(proof(step, float(step)))
+        assert bench.usable_at(Plan(index=step)) == step
+    assert bench.counters["proofs_dropped"] == 0
+
+
+def test_what_could_be_used_no_sooner_and_for_no_longer_takes_nobodys_place() -> None:
+    bench = Bench()
+    bench.authority.learn(proof(2, 3.0))
+    bench.authority.learn(proof(5, 10.0))
+    for step in range(2 * WAITING_MAX):
+        bench.authority.learn(proof(5 + step, 4.0 + step / 10))
+    assert bench.usable_at(Plan(index=2)) == 3.0
+    assert bench.counters["proofs_dropped"] == 0
 
 
 # --- rule 5: the age is that of the writing ---------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from swimstream.core.council.leading import reached_by_majority
+from swimstream.core.council.leading import ROUNDS_KEPT, reached_by_majority
 from swimstream.core.council.log import COMPACT_AFTER, ENTRIES_PER_MESSAGE_MAX
 from swimstream.core.effects import EntriesRecord, Persist
 from swimstream.model.changes import Noop
@@ -298,6 +298,17 @@ def test_a_leader_with_a_bare_majority_stays() -> None:
     table.cut = {"d", "e"}
     table.beat("a", times=30)
     assert table["a"].is_leader
+
+
+def test_a_leader_beats_once_an_interval_and_remembers_few_of_its_heartbeats() -> None:
+    table = Table("abc")
+    leader = table.elect("a")
+    table.beat("a", times=2 * ROUNDS_KEPT)
+    assert leader.next_deadline() == pytest.approx(table.now + HEARTBEAT_S)
+    leader.fire_timers(table.now)
+    assert table.peers["a"].said() == []
+    assert leader._standing.leadership is not None
+    assert len(leader._standing.leadership._rounds) == ROUNDS_KEPT
 
 
 def test_strangers_keep_no_leader_in_office() -> None:

@@ -50,6 +50,7 @@ def test_what_is_not_committed_is_not_known() -> None:
 
 def test_a_commit_that_is_told_again_stays_as_old_as_it_is() -> None:
     assert ledger((12, 102.0), (12, 105.0), (11, 106.0)).known_since(12) == 102.0
+    assert ledger((12, 102.0), (12, 102.0 + KEPT_S / MARKS_MAX / 2)).known_since(12) == 102.0
 
 
 def test_what_is_older_than_the_wait_is_dropped_and_counts_as_known_for_as_long_as_the_wait() -> None:

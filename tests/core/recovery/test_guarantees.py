@@ -299,6 +299,18 @@ def test_who_is_released_in_this_very_review_is_not_moved_by_the_wait_before_it(
     assert kinds(scene.decide_after(WAIT_S * 0.002)) == [Assign]
 
 
+def test_what_nobody_takes_keeps_its_place_where_it_is() -> None:
+    """The end of one that cannot be placed in this review makes no room for another one on its worker."""
+    scene = running("a")
+    scene.put(newer("a", capacity=1))
+    scene.becomes("a", MemberState.SUSPECT)
+    scene.say(InstanceState.FAILED)
+    scene.decide()
+    scene.commit(SubmitJob(job=job("other")))
+    scene.becomes("a", MemberState.ALIVE)
+    assert kinds(scene.decide_after(RESTART_DELAY_S_MIN)) == [Release]
+
+
 # --- held for a while -----------------------------------------------------------------------------
 
 

@@ -170,9 +170,9 @@ def test_what_an_isolated_instance_is_still_said_to_do_is_of_its_former_copy() -
 def test_fences_move_only_by_more_than_the_slack() -> None:
     bench = Bench()
     bench.run()
-    assert not bench.local.renew(100.3, slack_s=0.3)
-    assert bench.local.renew(100.4, slack_s=0.3)
-    assert not bench.local.renew(100.6, slack_s=0.3)
+    assert not bench.local.renew(100.3, now=60.0, slack_s=0.3)
+    assert bench.local.renew(100.4, now=60.0, slack_s=0.3)
+    assert not bench.local.renew(100.6, now=60.0, slack_s=0.3)
     assert bench.local.fenced_until == 100.4
 
 
@@ -180,7 +180,7 @@ def test_the_fence_of_what_was_told_to_stop_stays_where_it_is() -> None:
     bench = Bench()
     bench.run()
     bench.follow(REVOKED)
-    assert not bench.local.renew(200.0, slack_s=0.0)
+    assert not bench.local.renew(200.0, now=60.0, slack_s=0.0)
     assert bench.local.fenced_until == 100.0
 
 
@@ -188,3 +188,27 @@ def test_nothing_is_fenced_any_more_once_it_has_ended() -> None:
     bench = Bench()
     bench.isolate()
     assert bench.local.fenced_until == float("-inf")
+
+
+def test_a_fence_that_is_past_stays_past() -> None:
+    bench = Bench()
+    bench.run()
+    assert not bench.local.renew(200.0, now=100.0, slack_s=0.0)
+    assert bench.local.fenced_until == 100.0
+    bench.report(STOPPED, now=100.0)
+    assert bench.states()[-1] is ISOLATED
+
+
+def test_of_several_copies_those_move_whose_fence_has_not_passed() -> None:
+    local = LocalInstances(status_interval_s=1.0, since_ms=0, now=0.0)
+    other = InstanceId("j", "o", 1)
+    given = {ONE: OURS}
+    local.follow_plan(ME, given, 50.0, fenced={ONE}, fence_at=60.0)
+    given[other] = attrs.evolve(OURS, instance=other)
+    local.follow_plan(ME, given, 50.0, fenced={ONE, other}, fence_at=100.0)
+    assert local.renew(200.0, now=60.0, slack_s=0.0)
+    stopped = [
+        local.report(each, 4, 60.0, state=STOPPED, progress=None, checkpoint=None, endpoint=None, cause=None)
+        for each in (ONE, other)
+    ]
+    assert [status.state for status in stopped if status is not None] == [ISOLATED, STOPPED]
