@@ -13,7 +13,7 @@ from swimstream.config import PRESETS
 from swimstream.errors import UsageError
 from swimstream.simulator.promises import PromiseBroken
 from swimstream.simulator.scenarios import NODES_MAX, STORIES
-from swimstream.simulator.world import simulate as run_world
+from swimstream.simulator.world import live_through
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,8 @@ WINDOW_SHARES = (0.25, 0.75)
 """The faults fall into the middle half of the time: the cluster is founded before, and settles after."""
 DURATION_ROUNDS = 200
 """The usual length of a world, in probe intervals."""
+JOBS = 2
+"""In every world, also where the story has crowds without any."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,15 +57,16 @@ class Question:
         story = STORIES[self.faults]
         timing = story.timing_at(PRESETS[self.preset])
         first, last = (share * self.duration_s for share in WINDOW_SHARES)
-        return run_world(
+        scenario = attrs.evolve(
+            story.scenario(seed),
             nodes=self.nodes,
-            seed=seed,
             faults=attrs.evolve(story.faults.stretched(story.pace(timing)), window_s=(first, last)),
             timing=timing,
             links=self._links(story.links_of(seed)),
-            sites=story.sites,
+            jobs=JOBS,
             lasts_s=self.duration_s,
         )
+        return live_through(scenario)
 
     def _links(self, links: Links) -> Links:
         if self.loss is not None:

@@ -35,3 +35,16 @@ def test_the_talk_example_of_the_guide_works() -> None:
         "first: second sends greeting: hello",
         "second: answers {'first': b'0.7'}, silent (), away ()",
     ]
+
+
+def test_the_once_example_moves_the_instance_and_refuses_the_late_write() -> None:
+    first, stopped, second, refused, *counts = run(ROOT / "examples" / "once.py")
+    place = re.compile(r"once/write\[0\] runs on (w[12]), token (\d+)")
+    (old, old_token), (new, new_token) = (found.groups() for found in map(place.fullmatch, (first, second)) if found)
+    assert old != new
+    assert int(old_token) < int(new_token)
+    assert stopped == f"{old} has stopped without a goodbye"
+    assert refused.endswith(f"token {old_token} is refused, {new_token} has written already")
+    told = [re.fullmatch(r"(\d+) lines by (w[12]) with token (\d+)", line) for line in counts]
+    assert [found.groups()[1:] for found in told if found] == [(old, old_token), (new, new_token)]
+    assert sum(int(found[1]) for found in told if found) == 50

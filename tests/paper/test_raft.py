@@ -1,7 +1,8 @@
-"""What the Raft paper claims (Ongaro & Ousterhout, USENIX ATC 2014), and chapters of Ongaro's thesis (2014).
+"""What the Raft paper claims (Ongaro & Ousterhout, USENIX ATC 2014).
 
 In the order of the paper, a test for each claim that can be checked on one server or a few. What it claims of all
 servers together, whatever happens to them, `tests/core/council/test_council_machine.py` and the worlds check too.
+Changes of the council, transfer, pre-vote and reads without the log are in Ongaro's thesis: `test_raft_thesis.py`.
 """
 
 from __future__ import annotations
@@ -724,86 +725,3 @@ def test_a_command_that_is_sent_twice_is_carried_out_once() -> None:
     twice = [Entry(index=index, term=1, change=SubmitJob(job=job)) for index in (2, 3)]
     once, again = (plan_after([founding("abc"), *twice[:count]]) for count in (1, 2))
     assert again.jobs == once.jobs == {"flights": job}
-
-
-# --- thesis ---------------------------------------------------------------------------------------
-
-
-def test_a_server_that_was_partitioned_disrupts_nobody_when_it_comes_back() -> None:
-    """Thesis §9.6 (PreVote): it cannot raise its term while cut off, and the others hear a leader."""
-    table = Table("abc")
-    table.elect("a")
-    table.cut = {"c"}
-    for _ in range(40):
-        table.beat("a")
-        table["c"].fire_timers(table.now)
-    table.cut = set()
-    table.beat("a", times=3)
-    assert table["a"].is_leader
-    assert table["c"].term == table["a"].term
-    assert table["c"].mark.leader == "a"
-
-
-def test_a_pre_vote_is_granted_only_to_who_could_win() -> None:
-    """Thesis §9.6: a voter says yes only if the log is up-to-date and it has heard no leader for a timeout."""
-    for last, now, granted in (((1, 1), LATER, False), ((1, 2), LATER, True), ((1, 2), ELECTION_S / 2, False)):
-        peer = follower((2, 1))
-        peer.hear("a", vote_request(2, last=last, pre=True), now)
-        (reply,) = peer.said()
-        assert isinstance(reply, VoteReply)
-        assert reply.granted is granted
-
-
-def test_a_leader_steps_down_if_an_election_timeout_passes_without_a_majority() -> None:
-    """Thesis §6.2: so that clients do not wait at a leader that is cut off."""
-    table = Table("abc")
-    table.elect("a")
-    table.cut = {"b", "c"}
-    table.beat("a", times=int(ELECTION_S / HEARTBEAT_S) + 2)
-    assert table["a"].role is Role.FOLLOWER
-
-
-def test_a_vote_request_does_not_depose_a_leader_that_is_heard() -> None:
-    """Thesis §4.2.3: a request within the minimum election timeout of hearing a leader updates no term."""
-    peer = follower()
-    peer.hear("a", append(1), LATER)
-    peer.take()
-    peer.hear("c", vote_request(50, last=(50, 50)), LATER + ELECTION_S / 2)
-    assert peer.council.term == 1
-
-
-def test_a_pre_candidate_raises_no_term_before_a_majority_says_yes() -> None:
-    """Thesis §9.6: a candidate only increments its term if it first learns from a majority that it could win."""
-    peer = Peer("a", saved_after([founding("abcde")]))
-    peer.council.fire_timers(LATER)
-    peer.take()
-    for name, before in (("b", (1, Role.PRECANDIDATE)), ("c", (1, Role.PRECANDIDATE)), ("d", (2, Role.CANDIDATE))):
-        assert (peer.council.term, peer.council.role) == before
-        peer.hear(name, VoteReply(term=2, voter=MEMORY, granted=True, pre=True), LATER)
-
-
-def test_a_yes_to_a_pre_vote_binds_nobody() -> None:
-    """Thesis §9.6: it is only a question; a voter may say yes to several, and keeps its term and its vote."""
-    peer = follower()
-    for name in "ac":
-        peer.hear(name, vote_request(2, last=(1, 1), pre=True), LATER)
-    assert [reply.granted for reply in peer.said() if isinstance(reply, VoteReply)] == [True, True]
-    assert (peer.council.term, peer.disk.saved().vote) == (1, VoteRecord(1, ""))
-
-
-def test_a_leader_with_acks_of_a_majority_goes_on() -> None:
-    """Thesis §6.2: with a minority cut off it keeps its office."""
-    table = Table("abcde")
-    table.elect("a")
-    table.cut = {"d", "e"}
-    table.beat("a", times=10 * int(ELECTION_S / HEARTBEAT_S))
-    assert table["a"].is_leader
-
-
-def test_a_voter_that_restarts_sticks_to_the_leader_that_it_may_have_heard() -> None:
-    """Thesis §4.2.3: it has forgotten when it heard one last, so it gives no vote for a minimum election time-out."""
-    peer = follower()
-    peer.start(LATER)
-    peer.hear("c", vote_request(9, last=(9, 9)), LATER + 0.9 * ELECTION_S)
-    peer.hear("c", vote_request(9, last=(9, 9)), LATER + 1.1 * ELECTION_S)
-    assert [reply.granted for reply in peer.said() if isinstance(reply, VoteReply)] == [False, True]
