@@ -310,7 +310,7 @@ class Life:
         """Carry out what the last input asked for, let the observer look, and set the timer."""
         is_whole = self._orders.carry_out(self.node.take_effects())
         if not is_whole:
-            self._end(crashed=True, silent=self._dies_silently)
+            self._crash_now(silent=self._dies_silently)  # unless an effect of this very step has ended it already
         if self.phase is Phase.RUNNING:
             self._observer.step(self.watch)
             self._arm()

@@ -227,6 +227,10 @@ class Striker:
         just be giving a seat to a host of which it does not know yet that it is lost, there must be a majority for that
         as well.
         """
+        if not any(
+            plan.council for plan in (self._world.plan(), *(host.disk.load().plan for host in self._world.hosts))
+        ):
+            return False  # whoever is founding may hold the only copy, and all of `expect` may be needed for another
         councils = self._councils()
         now = self._world.clock.now
         is_changing = now < self._resized_at + UNNOTICED_S
@@ -235,7 +239,7 @@ class Striker:
             may_grow = _seat(host) not in council or now < self._lost_bystander_at + UNNOTICED_S
             if left < _majority(len(council) + may_grow) + (_seat(host) in council and is_changing):
                 return False
-        return bool(councils)
+        return True
 
     def _councils(self) -> list[tuple[Seat, ...]]:
         """Return every council that is the newest one somewhere."""
