@@ -209,7 +209,7 @@ class Commands(abc.ABC):
         """Put this worker alone in the place of a council whose majority is lost for good; it then grows again.
 
         What was committed at the lost seats only is lost, and if they are not dead but cut off, two councils decide
-        side by side: see "Majority lost for good" in the guide to the council. `cluster_id` confirms that this very
+        side by side: see "a majority is lost for good" in docs/council.md. `cluster_id` confirms that this very
         cluster is meant. `UsageError` while a leader is heard, a majority lives, or a live worker knows more.
         """
         return self._running().recover_council(cluster_id)

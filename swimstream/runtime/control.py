@@ -24,7 +24,8 @@ or `{"ok": false, "error": "..."}`; any number of requests on one connection, an
                 silent, away: names
     ping        request {"verb": "ping", "names": ["w2"], "patience_s": 5}; like query; each worker answers by itself
     remove      request {"verb": "remove", "name": "w9"}, a dead member; nothing; it counts as one that has left
-    council     cluster_id, leader, term, index, last_index, seats_wanted, isolation_s, able (a majority answered);
+    council     cluster_id, cluster (the same in hexadecimal), leader, term, index, last_index, seats_wanted, majority,
+                isolation_s, able (a majority answered);
                 seats: name, site, state, has_memory, lag, standing (role, term, last_index, commit, authority_age_s;
                 null if it is silent)
     council-resize    request {"verb": "council-resize", "seats": 5}; nothing, once it is in the plan
@@ -34,8 +35,8 @@ or `{"ok": false, "error": "..."}`; any number of requests on one connection, an
                 "key": id and "force": false; complete, keys: worker → ids; refused: worker → why; silent, away: names
     leave       nothing; answered once the others have been told; the worker then ends
     watch       a line {"ok": true, "event": "snapshot", ...}, then a line for each event, `event` being member,
-                instance, leader, decision, superseded, foreign_cluster, forgotten, name_conflict, tags, broadcast,
-                message, query or events_lost (read the snapshot again)
+                instance, leader, decision, isolation, superseded, foreign_cluster, forgotten, name_conflict, tags,
+                broadcast, message, query or events_lost (read the snapshot again)
 
 Unknown keys of a request are ignored, and later versions add keys to answers; a reader ignores what it does not
 know. Who may connect is decided by the file system: the socket is for its owner only. Served on a thread of its own.
