@@ -20,7 +20,8 @@ from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, JobSpec, OperatorSpe
 from swimstream.model.member import MemberState
 from swimstream.model.plan import Assignment, Plan
 from swimstream.model.status import InstanceState
-from swimstream.wire.council_messages import AuthorityReply, AuthorityRequest, PlanEntries
+from swimstream.wire.council_messages import AuthorityReply, AuthorityRequest, Beacon, PlanEntries
+from tests.core.council.peers import append
 from tests.core.town import Town
 
 if TYPE_CHECKING:
@@ -372,6 +373,20 @@ def test_members_are_answered_with_an_age_of_that_moment_and_strangers_are_not()
     assert reply.beacon is not None
     assert reply.beacon.age_ms <= 1_000 * LAN.heartbeat_interval_s * 2
     assert leader.counters()["authority_requests_ignored"] == 1
+
+
+def test_who_knows_no_cluster_yet_takes_and_passes_on_no_proof() -> None:
+    """It may have met two clusters. The one must not take for its own what the leader of the other has proved."""
+    town = Town("a", expect=9)
+    newcomer = town.node("a")
+    beacon = Beacon(term=1, index=1, age_ms=0)
+    newcomer._rooms.detector._beacon_heard(beacon, town.now)
+    authority = newcomer._rooms.council.authority
+    heartbeat = attrs.evolve(append(1), echo=authority.token(town.now), beacon=beacon)
+    newcomer._rooms.council.receive_append(Run("x", 1), heartbeat, town.now)
+    assert authority.beacon(town.now) is None
+    authority.review(Plan(cluster_id=7, index=9), newcomer.run)
+    assert authority.usable_at == float("-inf")
 
 
 # --- leaving ----------------------------------------------------------------------------------------
