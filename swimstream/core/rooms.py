@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from swimstream.core.effects import Saved
     from swimstream.model.member import Member
     from swimstream.model.status import InstanceStatus
+    from swimstream.wire.council_messages import Beacon
 
 
 @attrs.define(kw_only=True)
@@ -138,6 +139,11 @@ def _detector(
 ) -> Detector:
     """Return a detector whose probes carry how far the plan has come, and whose acks what is known of a quorum."""
     authority = council.authority
+
+    def hear(beacon: Beacon, asked_at: float) -> None:
+        if council.plan.cluster_id:  # else it may be of another cluster than the one that this worker joins in the end
+            authority.receive_answer(beacon, asked_at=asked_at)
+
     return Detector(
         membership,
         outbox,
@@ -146,7 +152,7 @@ def _detector(
         counters=counters,
         mark=lambda: council.mark,
         beacon=authority.beacon,
-        beacon_heard=lambda beacon, asked_at: authority.receive_answer(beacon, asked_at=asked_at),
+        beacon_heard=hear,
     )
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import enum
 import re
+from typing import TYPE_CHECKING
 
 import attrs
 
 from swimstream.model.identity import InstanceId, Run
+
+if TYPE_CHECKING:
+    from swimstream.model.plan import Assignment
 
 CAUSE_BYTES_MAX = 96
 CHECKPOINT_BYTES_MAX = 64
@@ -65,6 +69,13 @@ class InstanceStatus:
     def version(self) -> tuple[int, int]:
         """Return what decides between two records of one instance."""
         return (self.epoch, self.seq)
+
+    def is_of(self, held: Assignment) -> bool:
+        """Return whether it tells of the copy of that assignment, started by that very run.
+
+        The epoch alone does not say so: in another cluster with the same job another run may have been given it.
+        """
+        return (self.instance, self.run, self.epoch) == (held.instance, held.run, held.epoch)
 
 
 def cut_cause(cause: str) -> str:

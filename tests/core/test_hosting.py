@@ -20,7 +20,8 @@ from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, JobSpec, OperatorSpe
 from swimstream.model.member import MemberState
 from swimstream.model.plan import Assignment, Plan
 from swimstream.model.status import InstanceState
-from swimstream.wire.council_messages import AuthorityReply, AuthorityRequest, PlanEntries
+from swimstream.wire.council_messages import AuthorityReply, AuthorityRequest, Beacon, PlanEntries
+from tests.core.council.peers import append
 from tests.core.town import Town
 
 if TYPE_CHECKING:
@@ -270,6 +271,7 @@ def test_who_is_cut_off_is_isolated_after_that_time_and_who_is_not_goes_on() -> 
     assert place.node(cut).is_isolated
     assert place.node(cut).authority_age_s(place.now) > L_S
     assert not place.node(other).is_isolated
+    assert place.node(other).authority_age_s(place.now) < L_S
     assert (place.isolations(cut), place.isolations(other)) == ([True], [])
     place.cut = set()
     place.run_until(lambda: place.isolations(cut) == [True, False])
@@ -356,6 +358,37 @@ def test_a_worker_that_needs_a_newer_proof_asks_for_it() -> None:
     assert before >= 4, "from a third of the time on, at a pace of a twelfth"
 
 
+def asked(place: Town, name: str) -> int:
+    return place.node(name).counters().get("authority_asked", 0)
+
+
+def test_a_worker_whose_proof_is_fresh_asks_nobody() -> None:
+    place = settled()
+    before = asked(place, place.host)
+    place.run_for(3 * L_S)
+    assert asked(place, place.host) == before
+
+
+def test_who_does_not_know_how_long_a_proof_lasts_asks_for_none() -> None:
+    town = Town("ab", expect=9)
+    town.run_for(3 * L_S)
+    assert len(town.node("a").members()) == 2
+    assert (asked(town, "a"), asked(town, "b")) == (0, 0)
+
+
+def test_who_was_given_something_that_it_may_not_start_yet_asks_sooner_than_an_idle_worker() -> None:
+    place = settled()
+    one = next(name for name in "abc" if name not in (place.leader(), place.host))
+    place.cut = {"a", "b", "c"}
+    place.run_for(0.52 * L_S)
+    before = asked(place, one)
+    run = place.node(one).run
+    place.tell(one, Assign(instance=ONE, run=run, failures=0, resume_from=b"", reason="", evidence=()))
+    assert place.state(one) is InstanceState.ISOLATED
+    place.run_for(0.05 * L_S)
+    assert asked(place, one) == before + 1
+
+
 def test_members_are_answered_with_an_age_of_that_moment_and_strangers_are_not() -> None:
     place = Place()
     leader = place.node(place.leader())
@@ -372,6 +405,20 @@ def test_members_are_answered_with_an_age_of_that_moment_and_strangers_are_not()
     assert reply.beacon is not None
     assert reply.beacon.age_ms <= 1_000 * LAN.heartbeat_interval_s * 2
     assert leader.counters()["authority_requests_ignored"] == 1
+
+
+def test_who_knows_no_cluster_yet_takes_and_passes_on_no_proof() -> None:
+    """It may have met two clusters. The one must not take for its own what the leader of the other has proved."""
+    town = Town("a", expect=9)
+    newcomer = town.node("a")
+    beacon = Beacon(term=1, index=1, age_ms=0)
+    newcomer._rooms.detector._beacon_heard(beacon, town.now)
+    authority = newcomer._rooms.council.authority
+    heartbeat = attrs.evolve(append(1), echo=authority.token(town.now), beacon=beacon)
+    newcomer._rooms.council.receive_append(Run("x", 1), heartbeat, town.now)
+    assert authority.beacon(town.now) is None
+    authority.review(Plan(cluster_id=7, index=9), newcomer.run)
+    assert authority.usable_at == float("-inf")
 
 
 # --- leaving ----------------------------------------------------------------------------------------
@@ -419,3 +466,11 @@ def test_who_is_leaving_starts_nothing_at_most_one_any_more() -> None:
     place.run_until(lambda: {9, 10} <= place[host].answers.keys())
     assert len(place.starts(host)) == 1
     assert place[host].answers[10] == ""
+
+
+def test_who_has_left_runs_nothing_any_more() -> None:
+    place = settled()
+    host = next(name for name in "abc" if str(MANY) in place[name].running)
+    place.node(host).leave(9, now=place.now)
+    place.run_until(lambda: 9 in place[host].answers)
+    assert place[host].running == {}

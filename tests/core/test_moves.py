@@ -8,9 +8,9 @@ from swimstream.config import LAN
 from swimstream.core.council.guard import MoveGuard
 from swimstream.core.council.stops import wait_s
 from swimstream.model.changes import Assign
-from swimstream.model.identity import InstanceId
+from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import AT_MOST_ONE, JobSpec, OperatorSpec
-from swimstream.model.status import InstanceState
+from swimstream.model.status import InstanceState, InstanceStatus
 from tests.core.town import Town, job
 
 if TYPE_CHECKING:
@@ -66,6 +66,24 @@ def test_what_its_own_worker_says_has_ended_moves_without_the_wait() -> None:
     leader = town.run_until_led()
     town.run_until(lambda: town.node(leader).plan.assignments[ONE].epoch > held.epoch)
     assert town.now - stopped_at < WAIT_S / 2
+
+
+def test_what_another_run_says_of_the_same_instance_and_epoch_is_no_proof() -> None:
+    """A newcomer that has met two clusters before it knew either plan brings along what is said in the other one.
+
+    Two clusters with one job are likely to have given the same epochs.
+    """
+    town, host = settled()
+    held = held_by(town)
+    foreign = InstanceStatus(
+        instance=ONE, epoch=held.epoch, run=Run("e", 1), seq=1_000, state=InstanceState.FAILED, since_ms=0
+    )
+    for citizen in town.citizens.values():
+        citizen.node._rooms.tell_status(foreign)
+        citizen.node._settle()
+    town.run_for(WAIT_S)
+    assert held_by(town) == held
+    assert str(ONE) in town[host].running
 
 
 def test_what_the_council_has_left_out_is_decided_again(monkeypatch: pytest.MonkeyPatch) -> None:

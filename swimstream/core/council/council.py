@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from swimstream.core.effects import Saved
     from swimstream.core.outbox import Outbox
     from swimstream.model.changes import Change, Entry
-    from swimstream.model.identity import Address, InstanceId, Run
-    from swimstream.model.plan import Plan
+    from swimstream.model.identity import Address, Run
+    from swimstream.model.plan import Assignment, Plan
     from swimstream.wire.council_messages import (
         Append,
         AppendReply,
@@ -62,7 +62,7 @@ class Council:
         counters: Counter[str],
         address_of: Callable[[str], Address | None],
         now: float,
-        has_ended: Callable[[InstanceId, int], bool] = no_end_known,
+        has_ended: Callable[[Assignment], bool] = no_end_known,
     ) -> None:
         """Take up what the state directory held; see `Standing`."""
         self._standing = Standing(

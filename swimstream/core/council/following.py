@@ -56,8 +56,9 @@ class Following:
 
     def receive_append(self, sender: Run, append: Append, now: float) -> None:
         """Take a leader's entries and commit index, and what it says of its majority."""
-        self._authority.receive_append(append)
         standing, log = self._standing, self._standing.log
+        if log.plan.cluster_id:  # who knows no cluster yet may have met two
+            self._authority.receive_append(append)
         if not self._follows(sender, append.term, now):
             self._reply(sender, append.round, now, success=False, index=log.last_index)
             return

@@ -24,13 +24,12 @@ if TYPE_CHECKING:
 
     from swimstream.core.council.log import Log
     from swimstream.model.changes import Change
-    from swimstream.model.identity import InstanceId
     from swimstream.model.plan import Assignment
 
 NEVER = float("inf")
 
 
-def no_end_known(instance: InstanceId, epoch: int) -> bool:  # noqa: ARG001  # the answer of who knows no statuses
+def no_end_known(held: Assignment) -> bool:  # noqa: ARG001  # the answer of who knows no statuses
     """Say of every copy that it may still be there."""
     return False
 
@@ -38,12 +37,12 @@ def no_end_known(instance: InstanceId, epoch: int) -> bool:  # noqa: ARG001  # t
 class MoveGuard:
     """Stands between a leader's decisions and its log; one for each peer, with a new ledger at each election.
 
-    `has_ended(instance, epoch)` says whether that very copy has ended for good: a status of that epoch which
-    `is_over`. Rule 11: being isolated is no end, since the run may resume; nor is a later run of the same name, nor
-    that the run has left.
+    `has_ended(held)` says whether the copy of that very assignment has ended for good: a status of its run and epoch
+    which `is_over`. Rule 11: being isolated is no end, since the run may resume; nor is a later run of the same name,
+    nor that the run has left, nor what another run says of that epoch: it is of another cluster.
     """
 
-    def __init__(self, log: Log, has_ended: Callable[[InstanceId, int], bool], *, counters: Counter[str]) -> None:
+    def __init__(self, log: Log, has_ended: Callable[[Assignment], bool], *, counters: Counter[str]) -> None:
         """Guard what is appended to `log`."""
         self._log = log
         self._has_ended = has_ended
@@ -119,7 +118,7 @@ class MoveGuard:
 
     def _is_stopped(self, held: Assignment, draft: PlanDraft, now: float) -> bool:
         """Return whether it is certain that `held`, an assignment of the committed plan, is not acted on any more."""
-        if self._has_ended(held.instance, held.epoch):  # rule 11: a final stop of that very epoch
+        if self._has_ended(held):  # rule 11: a final stop of that very epoch
             return True
         # Rules 8 to 10 and 12: Hold, Revoke and Evict alike. The index is asked of the draft: a Release in the tail
         # annuls it, and a Hold after that one has an index above the commit.

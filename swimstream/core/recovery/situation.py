@@ -34,7 +34,7 @@ class Situation:
     def state_of(self, held: Assignment) -> InstanceState | None:
         """Return what is said of that very copy; None while its epoch is not taken up."""
         status = self.statuses.get(held.instance)
-        return status.state if status is not None and status.epoch == held.epoch else None
+        return status.state if status is not None and status.is_of(held) else None
 
     def has_ended(self, held: Assignment) -> bool:
         """Return whether that very copy has ended for good (being isolated is no end: it may resume)."""

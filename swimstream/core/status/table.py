@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from swimstream.model.identity import InstanceId
+    from swimstream.model.plan import Assignment
 
 
 @attrs.frozen
@@ -52,10 +53,10 @@ class StatusTable:
         held = self._records.get(instance)
         return held.status if held is not None else None
 
-    def has_ended(self, instance: InstanceId, epoch: int) -> bool:
-        """Return whether the copy of `instance` that was started under `epoch` is known to have ended for good."""
-        status = self.get(instance)
-        return status is not None and status.epoch == epoch and status.state.is_over
+    def has_ended(self, held: Assignment) -> bool:
+        """Return whether the copy of that very assignment is known to have ended for good."""
+        status = self.get(held.instance)
+        return status is not None and status.is_of(held) and status.state.is_over
 
     def by_instance(self) -> dict[InstanceId, InstanceStatus]:
         """Return every status, by instance."""

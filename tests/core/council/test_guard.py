@@ -65,7 +65,7 @@ class Office:
         self.ended: set[tuple[InstanceId, int]] = set()
         self.counters: Counter[str] = Counter()
         self.log = Log(Saved(voter=1))
-        self.guard = MoveGuard(self.log, lambda *copy: copy in self.ended, counters=self.counters)
+        self.guard = MoveGuard(self.log, lambda held: (held.instance, held.epoch) in self.ended, counters=self.counters)
         self.guard.take_office(now)
         self.commit(*FOUNDED, *changes)
 

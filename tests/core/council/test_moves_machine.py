@@ -92,8 +92,8 @@ class MovesMachine(RuleBasedStateMachine):
         self.leaders: list[Leader] = []
         self.term = 1
 
-    def has_ended(self, which: InstanceId, epoch: int) -> bool:
-        return (which, epoch) in self.ended
+    def has_ended(self, held: Assignment) -> bool:
+        return (held.instance, held.epoch) in self.ended
 
     @property
     def leader(self) -> Leader:

@@ -22,7 +22,7 @@ from swimstream.model.status import InstanceState, InstanceStatus
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from swimstream.model.plan import Plan
+    from swimstream.model.plan import Assignment, Plan
 
 ACCEPT_S = 10.0
 ABSENCE_S = 60.0
@@ -112,9 +112,8 @@ class Scene:
     def plan(self) -> Plan:
         return self.log.plan
 
-    def _has_ended(self, which: InstanceId, epoch: int) -> bool:
-        status = self.statuses.get(which)
-        return status is not None and status.epoch == epoch and status.state.is_over
+    def _has_ended(self, held: Assignment) -> bool:
+        return self.situation().has_ended(held)
 
     def decide(self) -> list[Change]:
         """Ask recovery, and let the real guard look: it must agree with everything, whatever the scene."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from swimstream.core.status.table import StatusTable
 from swimstream.model.identity import InstanceId, Run
+from swimstream.model.plan import Assignment
 from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.wire.codec import decode_packet_untrusted, encode_packet
 from swimstream.wire.messages import Header, StatusUpdate
@@ -118,9 +119,10 @@ def test_records_beyond_the_bound_are_refused_and_counted(monkeypatch: pytest.Mo
 def test_a_copy_has_ended_for_good_only_by_a_final_state_of_that_very_epoch(state: InstanceState) -> None:
     """What is isolated may resume."""
     table = table_of([attrs.evolve(status(0, 5, 1), state=state)])
-    which = status(0, 5, 1).instance
+    told = status(0, 5, 1)
+    held = Assignment(instance=told.instance, run=told.run, epoch=5)
     is_final = state in (InstanceState.STOPPED, InstanceState.FINISHED, InstanceState.FAILED)
-    assert table.has_ended(which, 5) == is_final
-    assert not table.has_ended(which, 4)
-    assert not table.has_ended(which, 6)
-    assert not table.has_ended(status(1, 5, 1).instance, 5)
+    assert table.has_ended(held) == is_final
+    assert not table.has_ended(attrs.evolve(held, epoch=4))
+    assert not table.has_ended(attrs.evolve(held, epoch=6))
+    assert not table.has_ended(attrs.evolve(held, instance=status(1, 5, 1).instance))
