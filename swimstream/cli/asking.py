@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 USAGE_STATUS = 2
+GONE_WORDS = {"dead": "is dead", "left": "has left"}
+"""State of a worker that is away → what to say of it."""
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from swimstream.cli.asking import ask, columns, group_options, options, show, told_in_one_line
+from swimstream.cli.asking import GONE_WORDS, ask, columns, group_options, options, show, told_in_one_line
 from swimstream.errors import UsageError
 from swimstream.model.changes import COUNCIL_SIZES
 from swimstream.runtime.control_council import parse_cluster_id
@@ -53,7 +53,7 @@ def resize(seats: int, *, control: Path, as_json: bool) -> None:
         if seats not in COUNCIL_SIZES:
             raise UsageError(f"seats: expected one of {', '.join(map(str, COUNCIL_SIZES))}, got {seats}")
     answer = ask(control, "council-resize", command="council resize", seats=seats)
-    show(answer, as_json=as_json, lines=lambda: [f"the council shall have {seats} seats"])
+    show(answer, as_json=as_json, lines=lambda: [f"the council shall have {_seats(seats)}"])
 
 
 @council.command()
@@ -96,13 +96,25 @@ def _lines(answer: Answer) -> Sequence[str]:
     heads = ("SEAT", "SITE", "STATE", "ROLE", "TERM", "LAST", "COMMITTED", "LAG", "AUTHORITY", "BUT")
     return [
         f"cluster    {answer['cluster']}",
-        f"leader     {answer['leader'] or 'none known here'}, term {answer['term']}",
-        f"council    {len(answer['seats'])} seats, {answer['seats_wanted']} wanted",
+        f"leader     {_leader_words(answer)}, term {answer['term']}",
+        f"council    {_seats(len(answer['seats']))}, {answer['seats_wanted']} wanted",
         f"quorum     {able} can vote, {answer['majority']} decide",
         f"authority  lasts {lasts}",
         "",
         *columns(heads, [_row(row) for row in answer["seats"]]),
     ]
+
+
+def _leader_words(answer: Answer) -> str:
+    """Return who leads; one that is away is named until another one is heard."""
+    name: str = answer["leader"]
+    states = {row["name"]: row["state"] for row in answer["seats"]}
+    away = GONE_WORDS.get(states.get(name, ""))
+    return f"{name}, which {away}" if away else name or "none known here"
+
+
+def _seats(count: int) -> str:
+    return f"{count} seat{'' if count == 1 else 's'}"
 
 
 def _row(row: Answer) -> Sequence[object]:
@@ -120,4 +132,6 @@ def _why_silent(row: Answer) -> str:
         return "nobody of that name is remembered"
     if not row["has_memory"]:
         return "lost its memory, and with it this vote"
-    return "did not answer" if row["state"] in ("alive", "suspect") else "is away"
+    if row["state"] not in ("alive", "suspect"):
+        return "is away"
+    return "is of an older version, which tells nothing" if row.get("is_older") else "did not answer"

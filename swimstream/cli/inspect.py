@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from swimstream.cli.asking import ask, columns, options, show, span, told_in_one_line
+from swimstream.cli.asking import GONE_WORDS, ask, columns, options, show, span, told_in_one_line
 from swimstream.job_file import load_job
 
 if TYPE_CHECKING:
@@ -96,13 +96,20 @@ def leader(control: Path, *, as_json: bool) -> None:
         if not row["cluster_id"]:
             return ["no cluster has been founded yet"]
         return [
-            f"leader   {row['name'] or 'none known at present'}",
+            f"leader   {_leader_words(row)}",
             f"term     {row['term']}",
             f"plan     {row['index']}",
             f"council  {', '.join(row['council'])}",
         ]
 
     show(answer, as_json=as_json, lines=lines)
+
+
+def _leader_words(row: dict[str, Any]) -> str:
+    away = GONE_WORDS.get(row.get("state", ""))
+    if away:
+        return f"none known at present; the last one was {row['name']}, which {away}"
+    return str(row["name"] or "none known at present")
 
 
 @click.command()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -23,10 +25,12 @@ from swimstream.worker_config import WorkerConfig
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
+    from typing import Self
 
     from swimstream.runners.registry import OperatorFunction
 
 USAGE_STATUS = 2
+ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 @click.command()
@@ -101,25 +105,54 @@ def _load(module: str) -> Iterator[tuple[str, OperatorFunction, str]]:
 
 
 def _run(made: Worker, *, announce: bool) -> None:
-    told = threading.Event()
-
-    def tell(_number: int, _frame: FrameType | None) -> None:
-        told.set()
-
-    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with _Endings() as endings:
         made.start()
-        made.stopped().on_settled(told, told.set)
+        made.stopped().on_settled(endings, endings.end)
         if announce:
             run = made.run
             ready = {"ready": True, "name": run.name, "boot": run.boot, "address": str(made.address)}
             click.echo(json.dumps(ready | {"control": str(made.config.control or ""), "pid": os.getpid()}))
             sys.stdout.flush()
-        told.wait()
+        endings.wait()
         made.stop()
-    finally:
-        for number, handler in before.items():
+
+
+class _Endings:
+    """SIGTERM and SIGINT, whichever thread they come to. Main thread only, but for `end`.
+
+    Python runs handlers on the main thread, and one that waits for a lock is not woken by a signal that the kernel
+    has given to another thread, as it does right after a SIGCONT. It is woken by the byte that Python writes then.
+    """
+
+    def __enter__(self) -> Self:
+        """Take over both signals."""
+        self._reading, self._writing = socket.socketpair()
+        self._writing.setblocking(False)
+        self._woken_before = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
+        self._before = {number: signal.signal(number, _no_more_than_wake) for number in ENDING}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give them back."""
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._woken_before)
+        self._reading.close()
+        self._writing.close()
+
+    def wait(self) -> None:
+        """Return once one has come; the byte is its number."""
+        while self._reading.recv(1)[0] not in ENDING:
+            pass
+
+    def end(self) -> None:
+        """Do as if one had come (any thread)."""
+        with contextlib.suppress(OSError):  # full, or closed: it ends already
+            self._writing.send(bytes([signal.SIGTERM]))
+
+
+def _no_more_than_wake(_number: int, _frame: FrameType | None) -> None:
+    """Handle a signal: without a handler of Python's no byte is written."""
 
 
 def _watch_lifeline(descriptor: int) -> None:

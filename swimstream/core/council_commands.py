@@ -55,11 +55,11 @@ class CouncilCommands:
 
     def resize(self, request: int, seats: int, now: float) -> None:
         """Have the plan say that the council shall have so many seats; answered then, not when it has them."""
-        if seats in COUNCIL_SIZES:
-            self._add(CouncilRequest(request=request, seats=seats), now)
+        error = self._size_faults(seats)  # a leader of an older version could not read the question
+        if error:
+            self._outbox.put(Answer(request, error))
         else:
-            sizes = ", ".join(map(str, COUNCIL_SIZES))
-            self._outbox.put(Answer(request, f"seats: expected one of {sizes}, got {seats}"))
+            self._add(CouncilRequest(request=request, seats=seats), now)
 
     def transfer(self, request: int, to: str, now: float) -> None:
         """Have `to` lead; answered when it does, or when that has been tried for long enough."""
@@ -153,14 +153,18 @@ class CouncilCommands:
         """Do what is asked, or return why not. What cannot be done yet waits to be asked again."""
         if asked.leader:
             return self._accept_transfer(asked.leader, now)
-        if asked.seats not in COUNCIL_SIZES:
-            return f"seats: expected one of {', '.join(map(str, COUNCIL_SIZES))}, got {asked.seats}"
-        older = [member.run.name for member in self._membership.table.live() if member.profile.speaks < SPEAKS_NEEDED]
-        if older:
-            return f"seats: {', '.join(sorted(older)[:8])} cannot read changes of the council yet: an older version"
+        if error := self._size_faults(asked.seats):
+            return error
         if self._council.is_settled and self._council.plan.seats_wanted != asked.seats:
             self._council.propose([ResizeCouncil(seats=asked.seats, asked_by=asked_by)], now)
         return ""
+
+    def _size_faults(self, seats: int) -> str:
+        if seats not in COUNCIL_SIZES:
+            return f"seats: expected one of {', '.join(map(str, COUNCIL_SIZES))}, got {seats}"
+        older = [member.run.name for member in self._membership.table.live() if member.profile.speaks < SPEAKS_NEEDED]
+        names = ", ".join(sorted(older)[:8])
+        return f"seats: {names} cannot read changes of the council yet: an older version" if older else ""
 
     def _accept_transfer(self, to: str, now: float) -> str:
         if to == self._membership.run.name:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from swimstream.errors import WireError
 from swimstream.model.council import CouncilReport, CouncilSeat, SeatStanding
+from swimstream.model.member import SPEAKS_GUARANTEES
 from swimstream.wire import checks
 from swimstream.wire.cbor import decode_item_untrusted, encode_item
 
@@ -99,4 +100,5 @@ def _seat(name: str, voter: int, member: Member | None, payload: bytes | None) -
         state=member.state if member is not None else None,
         has_memory=has_memory,
         standing=standing,
+        is_older=member is not None and member.profile.speaks < SPEAKS_GUARANTEES,
     )

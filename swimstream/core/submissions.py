@@ -71,6 +71,8 @@ class Submissions:
         size = len(encode_message(Propose(request=request, change=SubmitJob(job=job))))
         if size > JOB_BYTES_MAX:
             self._outbox.put(Answer(request, f"job: expected at most {JOB_BYTES_MAX} B when encoded, got {size} B"))
+        elif error := _guarantee_faults(job, too_old(self._membership.table.live())):
+            self._outbox.put(Answer(request, error))  # a leader of an older version could not read the question
         elif len(self._waiting) >= SUBMISSIONS_MAX:
             self._outbox.put(Answer(request, f"job: expected at most {SUBMISSIONS_MAX} submissions at a time"))
         else:

@@ -37,6 +37,8 @@ class CouncilSeat:
     """Whether the worker still has the memory behind this seat's vote; without it the seat never votes again."""
     standing: SeatStanding | None
     """None if it did not answer."""
+    is_older: bool = False
+    """Whether the worker is of a version that cannot answer, though it may well vote."""
 
     @property
     def can_vote(self) -> bool:

@@ -79,10 +79,11 @@ def _own(descriptor: int) -> socket.socket:
 
 def _move(fence: KernelFence | WatchdogFence, renewals: socket.socket) -> None:
     """Move the fence as the worker says, and confirm each move. The fence stays when nothing comes any more."""
-    while data := renewals.recv(UNTIL.size, socket.MSG_WAITALL):
-        (until,) = UNTIL.unpack(data)
-        fence.renew(until)
-        renewals.sendall(data)
+    with suppress(ConnectionError):  # the worker died before it had read every confirmation
+        while data := renewals.recv(UNTIL.size, socket.MSG_WAITALL):
+            (until,) = UNTIL.unpack(data)
+            fence.renew(until)
+            renewals.sendall(data)
 
 
 class Life:

@@ -10,7 +10,7 @@ or `{"ok": false, "error": "..."}`; any number of requests on one connection, an
     operators   jobs: name, operators, finished;  operators: instance, job, operator, index, kind, inputs, guarantee,
                 hold_for_s, worker, boot, epoch, failures, finished, held, revoked, stopped_at, state, since_ms,
                 progress, checkpoint (hex), endpoint, cause;  authority: isolated, age_s, lasts_s, drift, of this worker
-    leader      leader: name ("" if unknown), term, index, cluster_id, council
+    leader      leader: name ("" if unknown), state (of that worker), term, index, cluster_id, council
     decisions   decisions: index, term, what, reason, evidence; the newest 256, oldest first
     counters    counters: name → number
     tags        tags: worker → key → value, of every worker that has any
@@ -24,18 +24,17 @@ or `{"ok": false, "error": "..."}`; any number of requests on one connection, an
                 silent, away: names
     ping        request {"verb": "ping", "names": ["w2"], "patience_s": 5}; like query; each worker answers by itself
     remove      request {"verb": "remove", "name": "w9"}, a dead member; nothing; it counts as one that has left
-    council     cluster_id, cluster (the same in hexadecimal), leader, term, index, last_index, seats_wanted, majority,
-                isolation_s, able (a majority answered);
-                seats: name, site, state, has_memory, lag, standing (role, term, last_index, commit, authority_age_s;
-                null if it is silent)
-    council-resize    request {"verb": "council-resize", "seats": 5}; nothing, once it is in the plan
+    council     cluster_id, cluster (in hexadecimal digits), leader, term, index, last_index, seats_wanted, majority,
+                isolation_s, able (a majority answered); seats: name, site, state, has_memory, is_older (of a version
+                that cannot answer), lag, standing (role, term, last_index, commit, authority_age_s; null if silent)
+    council-resize    request {"verb": "council-resize", "seats": 5}; nothing, once it is in the plan (within 60 s)
     council-transfer  request {"verb": "council-transfer", "name": "w2"}; nothing, once w2 leads
     council-recover   request {"verb": "council-recover", "cluster": hex}; nothing, once this worker leads
     keys        request {"verb": "keys", "change": "list"}; or "install" with "key": base64; or "use" or "remove" with
                 "key": id and "force": false; complete, keys: worker → ids; refused: worker → why; silent, away: names
     leave       nothing; answered once the others have been told; the worker then ends
     watch       a line {"ok": true, "event": "snapshot", ...}, then a line for each event, `event` being member,
-                instance, leader, decision, isolation, superseded, foreign_cluster, forgotten, name_conflict, tags,
+                instance, leader, isolation, decision, superseded, foreign_cluster, forgotten, name_conflict, tags,
                 broadcast, message, query or events_lost (read the snapshot again)
 
 Unknown keys of a request are ignored, and later versions add keys to answers; a reader ignores what it does not

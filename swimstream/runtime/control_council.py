@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import trio
+
 from swimstream.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,14 +16,21 @@ if TYPE_CHECKING:
     from swimstream.runtime.control_talk import Request
     from swimstream.runtime.controlled import Controlled
 
+COMMITTED_S = 60.0
+"""How long a command waits for a leader; then the one who asked should look whether there can be any."""
+
 
 async def _council(worker: Controlled, _request: Request) -> JsonTable:
     return council_json(await worker.council())
 
 
 async def _resize(worker: Controlled, request: Request) -> JsonTable:
-    await worker.resize_council(request.get("seats"))  # type: ignore[arg-type]  # it is checked there
-    return {}
+    with trio.move_on_after(COMMITTED_S):
+        await worker.resize_council(request.get("seats"))  # type: ignore[arg-type]  # it is checked there
+        return {}
+    raise UsageError(
+        f"council: no leader has committed that within {COMMITTED_S:g} s; it is asked for on, until this worker stops"
+    )
 
 
 async def _transfer(worker: Controlled, request: Request) -> JsonTable:
@@ -82,6 +91,7 @@ def _seat_json(seat: CouncilSeat, lag: int | None) -> JsonTable:
         "site": seat.site,
         "state": seat.state.name.lower() if seat.state is not None else "unknown",
         "has_memory": seat.has_memory,
+        "is_older": seat.is_older,
         "lag": lag,
         "standing": said,
     }

@@ -118,14 +118,17 @@ def operators_json(view: View) -> list[Json]:
     """
     jobs = view.plan.jobs
     waiting = pending(view.plan, {member.run.name: member for member in view.members})
+    gone = {member.run: member.state.name.lower() for member in view.members if member.state.is_gone}
     return [
-        _operator_json(view, instance, jobs[name], waiting.get(instance, ""))
+        _operator_json(view, instance, jobs[name], waiting.get(instance, ""), gone)
         for name in sorted(jobs)
         for instance in jobs[name].instances()
     ]
 
 
-def _operator_json(view: View, instance: InstanceId, job: JobSpec, waits_for: str) -> JsonTable:
+def _operator_json(
+    view: View, instance: InstanceId, job: JobSpec, waits_for: str, gone: Mapping[Run, str]
+) -> JsonTable:
     spec = job.operator(instance.operator)
     held = view.plan.assignments.get(instance)
     stopped_at = view.plan.stop_index(held) if held and not held.finished else 0
@@ -159,6 +162,8 @@ def _operator_json(view: View, instance: InstanceId, job: JobSpec, waits_for: st
         row |= {key: said[key] for key in ("state", "since_ms", "progress", "checkpoint", "endpoint", "cause")}
     if held is not None and held.finished:
         row["state"] = InstanceState.FINISHED.name.lower()
+    elif held is not None and held.run in gone:
+        row["cause"] = f"was the last that was heard: its worker is {gone[held.run]}, and nothing is decided yet"
     if waits_for:
         row |= {"state": "pending", "cause": waits_for}
     return row
@@ -176,9 +181,11 @@ def authority_json(view: View, *, now: float) -> JsonTable:
 
 
 def leader_json(view: View) -> JsonTable:
-    """Return who decides; an empty name means that no leader is known here."""
+    """Return who decides, or did last; an empty name means that no leader is known here. `state`: of that worker."""
+    states = {member.run.name: member.state.name.lower() for member in view.members}
     return {
         "name": view.mark.leader,
+        "state": states.get(view.mark.leader, "unknown"),
         "term": view.mark.term,
         "index": view.plan.index,
         "cluster_id": view.plan.cluster_id,

@@ -269,7 +269,7 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
         raise StorageError(f"{path}: expected a file system that SQLite can keep a write-ahead log on")
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        raise StorageError(f"{path}: damaged ({verdict}); {_ADVICE}")
+        raise StorageError(f"{path}: damaged ({' '.join(verdict.split())}); {_ADVICE}")
 
 
 _ADVICE = (

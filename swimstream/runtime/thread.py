@@ -189,7 +189,11 @@ class PeerThread:
             self._cause = WorkerStopped(f"a later run of this worker's name, {event.by}, took over at {event.address}")
             self._stop()
         elif isinstance(event, IsolationChanged):
-            state = "isolated" if event.is_isolated else "not isolated any more"
+            state = (
+                "isolated: it cannot prove that a quorum stands, and runs nothing that runs at most once"
+                if event.is_isolated
+                else "not isolated any more"
+            )
             log.warning("this worker is %s age_s=%.3f", state, event.age_s)
         elif isinstance(event, NameConflict):
             log.warning("another live process goes by this worker's name run=%s", event.run)

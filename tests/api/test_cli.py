@@ -38,6 +38,14 @@ from swimstream.runners.registry import operator
 def return_at_once(ctx):
     ctx.progress(7)
 """
+SIGNALLED = """
+import signal, threading
+from swimstream.runners.registry import operator
+
+@operator("return")
+def be_sent_a_signal(ctx):
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+"""
 JOB = """
 name = "short"
 [[operators]]
@@ -98,6 +106,18 @@ def test_a_worker_runs_a_module_and_leaves_on_a_signal(config: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(WAIT_S) == 0
         assert not Path(ready["control"]).exists()
+
+
+def test_a_signal_that_comes_to_another_thread_ends_the_worker_too(config: Path) -> None:
+    (config.parent / "my_operators.py").write_text(SIGNALLED)
+    with spawn("--config", str(config)) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        assert ask("submit", str(config.parent / "job.toml"), "--control", ready["control"])[0] == 0
+        try:
+            assert process.wait(WAIT_S) == 0
+        finally:
+            process.kill()
 
 
 def test_a_worker_ends_with_its_supervisor(config: Path) -> None:

@@ -8,7 +8,7 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
-from swimstream.cli import main
+from swimstream.cli import inspect, main
 from swimstream.commands import Commands
 from swimstream.core.council_service import standing_item
 from swimstream.errors import UsageError
@@ -18,6 +18,7 @@ from swimstream.model.identity import Address, Run
 from swimstream.model.member import Member, MemberState, Profile
 from swimstream.model.plan import Plan
 from swimstream.model.talk import QueryResult
+from swimstream.runtime import control_council
 from swimstream.runtime.control import ControlServer
 from swimstream.runtime.replies import Found, Reply
 from swimstream.runtime.view import View, Views
@@ -85,6 +86,43 @@ def test_the_council_is_resized_and_led_by_another(control: str, worker: FakeWor
     assert run("council", "resize", "5", "--control", control)[:2] == (0, "the council shall have 5 seats\n")
     assert run("council", "transfer", "b", "--control", control)[:2] == (0, "b leads\n")
     assert worker.said == [("resize", 5), ("transfer", "b")]
+
+
+def test_a_seat_of_an_older_version_says_so(control: str, worker: FakeWorker) -> None:
+    seat = attrs.evolve(worker.council_report.seats[1], standing=None, is_older=True)
+    worker.council_report = attrs.evolve(worker.council_report, seats=(seat,))
+    assert "is of an older version, which tells nothing" in run("council", "--control", control)[1]
+
+
+def test_a_leader_that_has_died_is_not_shown_as_one_that_leads(control: str, worker: FakeWorker) -> None:
+    seats = tuple(
+        attrs.evolve(seat, state=MemberState.DEAD) if seat.name == worker.council_report.leader else seat
+        for seat in worker.council_report.seats
+    )
+    worker.council_report = attrs.evolve(worker.council_report, seats=seats)
+    assert f"leader     {worker.council_report.leader}, which is dead, term" in run("council", "--control", control)[1]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [("alive", "w9"), ("dead", "none known at present; the last one was w9, which is dead"), (None, "w9")],
+)
+def test_the_last_leader_is_shown_as_one_that_leads_only_while_it_lives(
+    monkeypatch: pytest.MonkeyPatch, state: str | None, words: str
+) -> None:
+    row = {"name": "w9", "cluster_id": 1, "term": 2, "index": 3, "council": ["w9"]}
+    row |= {} if state is None else {"state": state}  # older workers do not tell it
+    monkeypatch.setattr(inspect, "ask", lambda *_: {"leader": row})
+    assert run("leader", "--control", "w1.sock")[1].splitlines()[0] == f"leader   {words}"
+
+
+def test_a_wish_that_no_leader_hears_is_not_waited_for_for_ever(
+    control: str, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_council, "COMMITTED_S", 0.01)
+    monkeypatch.setattr(worker, "resize_council", lambda _seats: Reply())
+    status, _, err = run("council", "resize", "5", "--control", control)
+    assert (status, "no leader has committed that within 0.01 s" in err) == (2, True)
 
 
 def test_a_council_of_an_even_size_is_refused_before_anybody_is_asked() -> None:

@@ -12,7 +12,7 @@ from swimstream.errors import WireError
 from swimstream.model.changes import Seat
 from swimstream.model.council import COUNCIL_TOPIC, SeatStanding
 from swimstream.model.identity import Address, Run
-from swimstream.model.member import Member, MemberState, Profile
+from swimstream.model.member import SPEAKS, Member, MemberState, Profile
 from swimstream.model.plan import Plan, PlanMark
 from swimstream.model.talk import Ask
 from swimstream.wire.cbor import encode_item
@@ -25,8 +25,8 @@ LEADER = standing_item(SeatStanding(role="leader", term=4, last_index=12, commit
 FOLLOWER = standing_item(SeatStanding(role="follower", term=4, last_index=10, commit=8))
 
 
-def member(name: str, voter: int, *, state: MemberState = MemberState.ALIVE) -> Member:
-    profile = Profile(address=Address("h", 1), site=f"site-{name}", voter=voter)
+def member(name: str, voter: int, *, state: MemberState = MemberState.ALIVE, speaks: int = SPEAKS) -> Member:
+    profile = Profile(address=Address("h", 1), site=f"site-{name}", voter=voter, speaks=speaks)
     return Member(run=Run(name, 1), incarnation=0, state=state, profile=profile, since=0.0)
 
 
@@ -93,6 +93,11 @@ def test_the_leaders_log_is_the_measure_also_for_who_has_more_that_was_never_com
     longer = standing_item(SeatStanding(role="follower", term=3, last_index=20, commit=8))
     report = report_of(PLAN, MARK, ALL, {"a": LEADER, "b": longer})
     assert (report.last_index, report.lag_of(report.seats[1])) == (12, 0)
+
+
+def test_who_is_of_a_version_that_cannot_answer_is_told_from_who_is_silent() -> None:
+    report = report_of(PLAN, MARK, (member("a", 1), member("b", 2, speaks=SPEAKS - 1)), {"a": LEADER})
+    assert [seat.is_older for seat in report.seats] == [False, True, False]
 
 
 def test_who_has_lost_its_memory_does_not_answer_for_the_seat() -> None:

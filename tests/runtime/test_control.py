@@ -358,6 +358,7 @@ def test_the_council_is_told_with_each_seat_and_null_for_who_is_silent(path: Pat
         "site": "y",
         "state": "alive",
         "has_memory": True,
+        "is_older": False,
         "lag": 2,
         "standing": {"role": "follower", "term": 3, "last_index": 8, "commit": 8, "authority_age_s": None},
     }

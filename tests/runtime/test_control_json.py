@@ -11,7 +11,8 @@ from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import NOTHING_SEEN, Evidence, Member, MemberState, Profile
 from swimstream.model.plan import Plan as PlanValue
-from swimstream.runtime.control_json import authority_json, event_json, member_json, operators_json
+from swimstream.model.plan import PlanMark
+from swimstream.runtime.control_json import authority_json, event_json, leader_json, member_json, operators_json
 from swimstream.runtime.view import View
 
 A, B = Run("a", 1), Run("b", 1)
@@ -43,6 +44,26 @@ def test_an_instance_that_nobody_can_run_says_why_it_waits() -> None:
 def test_an_instance_whose_worker_was_evicted_waits_again() -> None:
     assert row_after(4, kinds=()) == ("pending", "no live worker runs kind 'map'")
     assert row_after(4, kinds=("map",)) == ("pending", "waits for the leader to decide")
+
+
+def test_what_a_dead_worker_said_last_is_marked_as_that() -> None:
+    changes: tuple[Change, ...] = CHANGES[:3]
+    entries = [Entry(index=index, term=1, change=change) for index, change in enumerate(changes, start=1)]
+    profile = Profile(address=Address("127.0.0.1", 1), kinds=("map",))
+    dead = Member(run=B, incarnation=0, state=MemberState.DEAD, profile=profile, since=0.0)
+    view = View(run=A, members=(dead,), plan=PlanValue().advance(entries))
+    (row,) = operators_json(view)
+    assert isinstance(row, dict)
+    assert row["cause"] == "was the last that was heard: its worker is dead, and nothing is decided yet"
+
+
+def test_the_last_leader_comes_with_the_state_of_its_worker() -> None:
+    dead = Member(
+        run=B, incarnation=0, state=MemberState.DEAD, profile=Profile(address=Address("127.0.0.1", 1)), since=0.0
+    )
+    mark = PlanMark(term=2, leader="b", index=0)
+    assert leader_json(View(run=A, members=(dead,), mark=mark))["state"] == "dead"
+    assert leader_json(View(run=A))["state"] == "unknown"
 
 
 def test_an_instance_tells_its_guarantee_and_what_stops_it() -> None:

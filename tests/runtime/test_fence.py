@@ -51,6 +51,18 @@ while clock.now() < first + 0.1:
 print("alive", flush=True)
 """
 )
+ORPHANED = (
+    HEAD
+    + """
+import socket
+from swimstream.runners import child
+ours, workers = socket.socketpair()
+ours.sendall(b"unread")  # what makes the kernel reset the connection once the other end is closed
+workers.close()
+child._move(KernelFence(clock.now() + 1000.0), ours)
+print("over", flush=True)
+"""
+)
 
 
 def run(script: str, *arguments: str) -> subprocess.Popen[str]:
@@ -129,3 +141,9 @@ def test_a_process_whose_worker_is_gone_already_ends_itself() -> None:
     with run(orphan) as process:
         told, _ = process.communicate(timeout=WAIT_S)
     assert (told, process.returncode) == ("", -signal.SIGKILL)
+
+
+def test_a_worker_that_dies_with_confirmations_unread_leaves_no_traceback() -> None:
+    with run(ORPHANED) as process:
+        told, _ = process.communicate(timeout=WAIT_S)
+    assert (told, process.returncode) == ("over\n", 0)

@@ -409,6 +409,17 @@ def test_the_advice_tells_what_is_given_up(tmp_path: Path) -> None:
         Storage.open(tmp_path, boot=BOOT)
 
 
+def test_damage_is_told_in_one_line(tmp_path: Path) -> None:
+    saved_after(tmp_path, [EntriesRecord(1, LOG)])
+    content = bytearray((tmp_path / FILE_NAME).read_bytes())
+    content[4_096 + 7] ^= 0x5A  # the count of fragmented bytes in the header of the second page
+    (tmp_path / FILE_NAME).write_bytes(content)
+    with pytest.raises(StorageError) as told:
+        Storage.open(tmp_path, boot=BOOT)
+    assert "damaged (" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
 def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
     saved_after(tmp_path, [EntriesRecord(1, LOG)])
     whole = (tmp_path / FILE_NAME).read_bytes()
