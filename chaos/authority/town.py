@@ -6,7 +6,6 @@ had been restarted at once; what a runner would do with an instance is done here
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from functools import partial
 from random import Random
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from chaos.host import NodeHost
 from swimstream.config import LAN, LOCAL, WAN, NodeConfig
 from swimstream.core.effects import (
     CloseStream,
@@ -81,48 +81,23 @@ class Ended:
     by_fence: bool
 
 
-class Host:
+class Host(NodeHost):
     """One worker: a node, and what a runner would do for it."""
 
     def __init__(self, node: Node, town: Town, *, name: str, address: Address) -> None:
         """Wrap a node; `Town` makes it a member."""
-        self.node = node
-        self.name = name
-        self.address = address
-        self.is_ended = False
+        super().__init__(node, town.clock, name=name, address=address)
         self.traffic: Counter[str] = Counter()
         self.running: dict[InstanceId, int] = {}
         """Epoch of what runs here."""
         self._fences: dict[InstanceId, float] = {}
         self._town = town
-        self._clock = town.clock
-        self._armed_at = math.inf
-        self._incoming = 0
-
-    # --- the endpoint of the network --------------------------------------------------------------
 
     def receive_packet(self, data: bytes, source: Address) -> None:
-        """Hand the node one datagram."""
+        """Hand the node one datagram, and count it."""
         self.traffic["packets_in"] += 1
         self.traffic["bytes_in"] += len(data)
-        self._input(lambda: self.node.receive_packet(data, source=source, now=self._clock.now))
-
-    def receive_frame(self, stream: int, data: bytes) -> None:
-        """Hand the node one frame."""
-        self._input(lambda: self.node.receive_frame(stream, data, now=self._clock.now))
-
-    def packet_refused(self, to: Address) -> None:
-        """Tell the node that nobody listens at `to`."""
-        self._input(lambda: self.node.packet_refused(to, now=self._clock.now))
-
-    def stream_closed(self, stream: int) -> None:
-        """Tell the node that a stream has ended."""
-        self._input(lambda: self.node.stream_closed(stream, now=self._clock.now))
-
-    def number_incoming(self) -> int:
-        """Return the next number from -1 down."""
-        self._incoming -= 1
-        return self._incoming
+        super().receive_packet(data, source)
 
     # --- fate, and views --------------------------------------------------------------------------
 
@@ -139,28 +114,6 @@ class Host:
         return self.node.authority_age_s(self._clock.now)
 
     # --- machinery --------------------------------------------------------------------------------
-
-    def settle(self) -> None:
-        """Carry out what the node asks for, then wait for its next timer."""
-        for effect in self.node.take_effects():
-            self._carry_out(effect)
-        deadline = self.node.next_deadline()
-        if deadline < self._armed_at:
-            self._armed_at = deadline
-            self._clock.at(deadline, self._wake)
-
-    def _input(self, act: Callable[[], None]) -> None:
-        if not self.is_ended:
-            act()
-            self.settle()
-
-    def _wake(self) -> None:
-        if self.is_ended or self._clock.now < self._armed_at:
-            return  # an earlier timer came in between, and has armed the next
-        self._armed_at = math.inf
-        if self.node.next_deadline() <= self._clock.now:
-            self.node.fire_timers(now=self._clock.now)
-        self.settle()
 
     def _carry_out(self, effect: Effect) -> None:
         town = self._town

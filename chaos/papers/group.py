@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from chaos.host import NodeHost
 from swimstream.config import NodeConfig
 from swimstream.core.effects import CloseStream, Notify, OpenStream, Saved, SendFrame, SendPacket
 from swimstream.core.node import Node
@@ -51,45 +52,16 @@ class Sighting:
     state: MemberState
 
 
-class Agent:
-    """One process of the group."""
+class Agent(NodeHost):
+    """One process of the group. While it is blocked, what it is handed waits."""
 
     def __init__(self, node: Node, group: Group, *, name: str, address: Address) -> None:
         """Wrap a node; `Group` makes it a member."""
-        self.node = node
-        self.name = name
-        self.address = address
+        super().__init__(node, group.clock, name=name, address=address)
         self.is_blocked = False
-        self.is_ended = False
         self._group = group
-        self._clock = group.clock
         self._mail: deque[Action] = deque()
         self._post: deque[Action] = deque()
-        self._armed_at = math.inf
-        self._incoming = 0
-
-    # --- the endpoint of the network --------------------------------------------------------------
-
-    def receive_packet(self, data: bytes, source: Address) -> None:
-        """Hand the node one datagram, or keep it until the block is over."""
-        self._input(lambda: self.node.receive_packet(data, source=source, now=self._clock.now))
-
-    def receive_frame(self, stream: int, data: bytes) -> None:
-        """Hand the node one frame, likewise."""
-        self._input(lambda: self.node.receive_frame(stream, data, now=self._clock.now))
-
-    def packet_refused(self, to: Address) -> None:
-        """Tell the node that nobody listens at `to`, likewise."""
-        self._input(lambda: self.node.packet_refused(to, now=self._clock.now))
-
-    def stream_closed(self, stream: int) -> None:
-        """Tell the node that a stream has ended, likewise."""
-        self._input(lambda: self.node.stream_closed(stream, now=self._clock.now))
-
-    def number_incoming(self) -> int:
-        """Return the next number from -1 down."""
-        self._incoming -= 1
-        return self._incoming
 
     # --- fate -------------------------------------------------------------------------------------
 
@@ -126,20 +98,6 @@ class Agent:
 
     # --- machinery --------------------------------------------------------------------------------
 
-    def settle(self) -> None:
-        """Carry out what the node asks for, then wait for its next timer."""
-        for effect in self.node.take_effects():
-            if isinstance(effect, Notify):
-                self._group.note(self, effect)
-            elif self.is_blocked:
-                self._hold(self._post, partial(self._carry_out, effect))
-            else:
-                self._carry_out(effect)
-        deadline = self.node.next_deadline()
-        if deadline < self._armed_at:
-            self._armed_at = deadline
-            self._clock.at(deadline, self._wake)
-
     def _input(self, act: Action) -> None:
         if self.is_ended:
             return
@@ -149,14 +107,6 @@ class Agent:
             act()
             self.settle()
 
-    def _wake(self) -> None:
-        if self.is_ended or self._clock.now < self._armed_at:
-            return  # an earlier timer came in between, and has armed the next
-        self._armed_at = math.inf
-        if self.node.next_deadline() <= self._clock.now:
-            self.node.fire_timers(now=self._clock.now)
-        self.settle()
-
     def _hold(self, queue: deque[Action], act: Action) -> None:
         if len(queue) < HELD_MAX:
             queue.append(act)
@@ -164,6 +114,14 @@ class Agent:
             self._group.counters["held_dropped"] += 1
 
     def _carry_out(self, effect: Effect) -> None:
+        if isinstance(effect, Notify):
+            self._group.note(self, effect)
+        elif self.is_blocked:
+            self._hold(self._post, partial(self._send, effect))
+        else:
+            self._send(effect)
+
+    def _send(self, effect: Effect) -> None:
         group = self._group
         match effect:
             case SendPacket():
