@@ -474,3 +474,13 @@ def test_who_has_left_runs_nothing_any_more() -> None:
     place.node(host).leave(9, now=place.now)
     place.run_until(lambda: 9 in place[host].answers)
     assert place[host].running == {}
+
+
+def test_who_leaves_while_it_is_cut_off_stops_at_once_and_is_soon_gone() -> None:
+    place = settled()
+    host = place.host
+    place.cut = {host}
+    place.node(host).leave(9, now=place.now)
+    place.carry_out()
+    assert place.stops(host) == [place.now]
+    place.run_until(lambda: 9 in place[host].answers, limit_s=2 * LAN.election_timeout_s_min)
