@@ -202,6 +202,8 @@ class Commands(abc.ABC):
 
     def transfer_leadership(self, name: str) -> Reply[None]:
         """Have the worker of that name lead. Settled once it does; `UsageError` if it has no seat or is not heard."""
+        if not isinstance(name, str):
+            raise UsageError(f"name: expected the name of a worker, got {name!r}")
         check_name("name", name)
         return self._running().transfer_leadership(name)
 
@@ -210,8 +212,11 @@ class Commands(abc.ABC):
 
         What was committed at the lost seats only is lost, and if they are not dead but cut off, two councils decide
         side by side: see "a majority is lost for good" in docs/council.md. `cluster_id` confirms that this very
-        cluster is meant. `UsageError` while a leader is heard, a majority lives, or a live worker knows more.
+        cluster is meant: the number, `plan().cluster_id`. `UsageError` while a leader is heard, a majority lives, or a
+        live worker knows more.
         """
+        if isinstance(cluster_id, bool) or not isinstance(cluster_id, int):
+            raise UsageError(f"cluster_id: expected a number, as plan().cluster_id is, got {cluster_id!r}")
         return self._running().recover_council(cluster_id)
 
     def keys(self, *, patience_s: float = 5.0) -> Reply[KeysReport]:

@@ -214,3 +214,14 @@ def test_a_cluster_of_one_shows_its_only_seat() -> None:
 def test_a_council_has_one_of_four_sizes(seats: object) -> None:
     with pytest.raises(UsageError, match="seats: expected one of 1, 3, 5, 7, got"):
         Cluster().resize_council(cast("int", seats))
+
+
+@pytest.mark.parametrize("cluster", ["29aa74db029312d2", None, 1.0, True])
+def test_a_cluster_is_confirmed_by_its_number(cluster: object) -> None:
+    with pytest.raises(UsageError, match="cluster_id: expected a number, as plan"):
+        Cluster().recover_council(cast("int", cluster))
+
+
+def test_a_leader_is_wanted_by_name() -> None:
+    with pytest.raises(UsageError, match="name: expected the name of a worker, got 3"):
+        Cluster().transfer_leadership(cast("str", 3))
