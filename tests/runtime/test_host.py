@@ -14,8 +14,11 @@ from swimstream.model.plan import Assignment, Plan
 from swimstream.model.status import CAUSE_BYTES_MAX, InstanceState
 from swimstream.runners.causes import cause_of
 from swimstream.runners.context import OperatorContext
+from swimstream.runners.host import InstanceHost, _Copy
 from swimstream.runners.neighbours import SeenNeighbours
+from swimstream.runners.process import FENCED
 from swimstream.runners.registry import OperatorFunction, Registry
+from swimstream.runtime import clock
 from swimstream.runtime.reports import REPORT_INTERVAL_S, Report, Reports
 from swimstream.runtime.view import View, Views
 from tests.runtime.stage import INSTANCE, NEIGHBOUR, RUN, WAIT_S, Stage, serving, start
@@ -281,3 +284,30 @@ def test_a_kind_can_be_registered_once_only() -> None:
     registry.register("k", forever)
     with pytest.raises(UsageError, match="kind: 'k' is registered already, to forever"):
         registry.register("k", until_cancelled)
+
+
+def test_what_is_fenced_is_not_started_once_its_fence_is_past(stage: Stage) -> None:
+    called: list[int] = []
+
+    def note(context: OperatorContext) -> None:
+        called.append(context.epoch)
+
+    stage.run(note, fence_at=clock.now())
+    assert stage.until(InstanceState.STOPPED).cause == FENCED
+    assert called == []
+
+
+def test_a_fence_that_is_past_is_not_moved_and_one_that_is_not_is() -> None:
+    """Between the fence and the end that it brings, a renewal may come in."""
+    host = InstanceHost(Registry(), worker="w1", reports=Reports(), views=lambda: Views(View(run=RUN)))
+    now = clock.now()
+    for instance, fence_at in ((INSTANCE, now), (NEIGHBOUR, now + WAIT_S)):
+        context = OperatorContext(
+            start(3, instance=instance),
+            worker="w1",
+            reports=Reports(),
+            neighbours=SeenNeighbours(Views(View(run=RUN))),
+        )
+        host._running[instance] = _Copy(context, fence_at=fence_at)
+    host._renew(now + 2 * WAIT_S)
+    assert [copy.fence_at for copy in host._running.values()] == [now, now + 2 * WAIT_S]

@@ -212,3 +212,20 @@ def test_of_several_copies_those_move_whose_fence_has_not_passed() -> None:
         for each in (ONE, other)
     ]
     assert [status.state for status in stopped if status is not None] == [ISOLATED, STOPPED]
+
+
+def test_what_waits_for_a_proof_says_so_once() -> None:
+    bench = Bench()
+    bench.follow(OURS, fence_at=None)
+    assert bench.follow(OURS, fence_at=None) == ([], [])
+    assert bench.states() == [ISOLATED]
+
+
+def test_progress_is_told_an_interval_after_the_newest_status_and_not_after_the_first() -> None:
+    local = LocalInstances(status_interval_s=1.0, since_ms=0, now=0.0)
+    local.follow_plan(ME, {ONE: OURS}, 0.0)
+    for state, progress in ((RUNNING, None), (None, 5)):
+        local.report(ONE, 4, 10.0, state=state, progress=progress, checkpoint=None, endpoint=None, cause=None)
+    assert local.next_deadline() == 11.0
+    assert local.fire_timers(10.5) == []
+    assert [status.progress for status in local.fire_timers(11.0)] == [5]
