@@ -44,7 +44,7 @@ class Stewardship:
         return self._review_at
 
     def decide(self, now: float) -> bool:
-        """Take the next step if it may be taken; return whether a change was proposed."""
+        """Take the next step if it may be taken; return whether a change has entered the log."""
         council = self._rooms.council
         self._put_off = {seat: until for seat, until in self._put_off.items() if until > now}
         view = SeatingView(
@@ -61,8 +61,9 @@ class Stewardship:
         self._teach(step.seat if step is not None and step.is_new else None, now)
         if step is None or not self._is_ready(step, now):
             return False
+        before = council.log.last_index
         council.propose([step.change(council.plan.council)], now)
-        return True
+        return council.log.last_index > before  # what is left out must not keep everything else from being decided
 
     def _teach(self, learner: Seat | None, now: float) -> None:
         if learner != self._learner:
