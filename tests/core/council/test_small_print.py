@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from swimstream.core.council.standing import Role
 from swimstream.core.effects import Saved, VoteRecord
 from swimstream.wire.council_messages import AppendReply, Snapshot
 from tests.core.council.peers import (
     MEMORY,
     Peer,
+    Table,
     answers,
     append,
     entry,
@@ -14,6 +16,7 @@ from tests.core.council.peers import (
     plan_after,
     saved_after,
 )
+from tests.core.council.test_elections import become_candidate
 
 LATER = 100.0
 
@@ -42,3 +45,39 @@ def test_who_gives_a_plan_is_not_taken_for_the_leader() -> None:
     peer.hear("z", Snapshot(term=2, voter=MEMORY, round=0, plan=plan), LATER)
     peer.take()
     assert peer.council.mark.leader == ""
+
+
+def test_who_hears_its_leader_does_not_campaign() -> None:
+    table = Table("abc")
+    table.elect("a")
+    for _ in range(40):
+        table.beat("a")
+        table["b"].fire_timers(table.now)
+        assert table["b"].role is Role.FOLLOWER
+    assert table.peers["b"].said() == []
+
+
+def test_a_campaign_waits_for_answers_before_it_is_begun_anew() -> None:
+    peer = Peer("a", saved_after([founding("abc")]))
+    peer.council.fire_timers(LATER)
+    assert len(peer.said()) == 2
+    peer.council.fire_timers(LATER)
+    assert peer.said() == []
+
+
+def test_a_candidate_has_a_whole_timeout_of_its_own_however_late_the_pre_votes_came() -> None:
+    peer = Peer("a", saved_after([founding("abc")]))
+    peer.council.fire_timers(LATER)
+    late = peer.council.next_deadline()
+    become_candidate(peer, late - 0.001)
+    peer.council.fire_timers(late)
+    assert (peer.said(), peer.council.role) == ([], Role.CANDIDATE)
+
+
+def test_a_handing_over_is_counted_when_it_begins_and_nobody_hands_over_to_itself() -> None:
+    table = Table("abc")
+    leader = table.elect("a")
+    assert not leader.hand_over(table.now, to="a")
+    assert table.peers["a"].counters["transfers_begun"] == 0
+    assert leader.hand_over(table.now, to="b")
+    assert table.peers["a"].counters["transfers_begun"] == 1
