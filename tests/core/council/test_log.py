@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from swimstream.core.council.log import COMPACT_AFTER, TAIL_KEPT, Log
 from swimstream.core.effects import Saved, SnapshotRecord
 from swimstream.model.changes import Entry
 from swimstream.model.plan import Plan
+from swimstream.wire.plan_codec import encode_entry
 from tests.core.council.peers import FakeDisk, entries_of, entry, founding, plan_after, saved_after, seats_of
 
 Terms = list[int]
@@ -70,6 +72,16 @@ def test_the_plan_is_the_committed_entries_applied_in_order(terms: Terms, commit
     log = fresh(terms)
     log.commit_to(commit)
     assert log.plan == plan_after(entries_with(terms)[:commit])
+
+
+@pytest.mark.parametrize(("room", "count"), [(1, 1), (2, 2), (2.9, 2), (9, 4)])
+def test_a_message_takes_as_many_bytes_of_entries_as_there_is_room_for_and_always_one(room: float, count: int) -> None:
+    log = fresh([1, 1, 1, 1])
+    size = len(encode_entry(entry(1, 1)))
+    with patch.object(log_module, "ENTRIES_BYTES_MAX", room * size):
+        assert len(log.entries_from(1, upto=4)) == count
+    with patch.object(log_module, "ENTRIES_BYTES_MAX", 0):
+        assert len(log.entries_from(1, upto=4)) == 1
 
 
 def test_what_is_committed_stays_committed_when_told_of_less() -> None:

@@ -273,6 +273,25 @@ def test_pieces_that_were_not_asked_for_are_refused() -> None:
     assert [each.said() for each in (peer, asked)] == [[], []]
 
 
+def test_pieces_are_taken_from_who_is_in_an_older_term() -> None:
+    """The plan that was asked for is committed; whoever gives it need not know of this peer's election."""
+    peer = Peer("z", saved_after([], term=9))
+    peer.council.hear_mark(run_of("a"), mark(300), LATER)
+    for piece in cut(300):
+        peer.hear("a", piece, LATER)
+    assert (peer.council.log.commit, peer.council.term) == (300, 9)
+
+
+def test_a_plan_of_an_unbelievable_term_is_not_taken_from_pieces() -> None:
+    """It would be the last term of this voter: above it none is left to be elected in."""
+    forged = encode_plan(plan_after([founding("abc"), entry(2, 2**60)]))
+    peer = behind()
+    piece = SnapshotPiece(term=1, voter=MEMORY, round=0, index=2, offset=0, total=len(forged), data=forged)
+    peer.hear("a", piece, LATER)
+    peer.take()
+    assert (peer.council.log.commit, peer.counters["term_jumps_refused"]) == (0, 1)
+
+
 # --- from the leader ------------------------------------------------------------------------------
 
 

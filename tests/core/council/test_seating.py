@@ -130,6 +130,11 @@ def test_nothing_moves_without_a_live_majority_of_the_present_seats(reachable: s
     assert (step is not None) is (len(reachable) >= 3)
 
 
+def test_the_leader_counts_itself_whatever_others_suspect() -> None:
+    suspected = member("a", state=MemberState.SUSPECT)
+    assert brief(next_step(view("abc", [suspected, dead("c"), member("d")]))) == "+d"
+
+
 def test_a_suspected_voter_does_not_count_for_the_live_majority() -> None:
     shaky = member("b", state=MemberState.SUSPECT)
     assert next_step(view("abc", [shaky, dead("c"), member("d")])) is None
@@ -214,6 +219,44 @@ def test_an_even_council_with_a_dead_seat_and_nobody_to_add_becomes_odd() -> Non
 @pytest.mark.parametrize("council", ["ab", "abc"])
 def test_no_council_gets_smaller_than_three_by_itself(council: str) -> None:
     assert next_step(view(council, [dead(council[-1])], wanted=3)) is None
+
+
+def test_an_odd_council_keeps_its_dead_seat_while_there_is_nobody_for_its_place() -> None:
+    """With four seats of five as many voters are needed for a majority, and one failure less is survived."""
+    assert next_step(view("abcde", [dead("e")])) is None
+
+
+def test_an_even_council_that_lives_and_has_nobody_to_add_is_left_alone() -> None:
+    assert next_step(view("abcd", [], wanted=5)) is None
+
+
+def test_shrinking_takes_a_suspect_before_who_is_alive() -> None:
+    assert brief(next_step(view("abcde", [member("b", state=MemberState.SUSPECT)], wanted=3))) == "-b"
+
+
+def test_a_removal_says_what_happened_to_the_seat_or_where_there_is_one_too_many() -> None:
+    removed = next_step(view("abcd", [dead("c")], wanted=3))
+    spare = next_step(view("abcd", [member("b", site="x"), member("d", site="x")], wanted=3))
+    assert removed is not None
+    assert spare is not None
+    assert removed.reason == f"declared dead more than {GONE_S:.0f} s ago"
+    assert (spare.seat.name, spare.reason) == ("d", "one seat too many, and site 'x' has 2")
+
+
+def test_an_older_record_of_a_voter_is_given_no_second_seat() -> None:
+    seen = view("abcde", [dead("e")], led_for_s=10.0)
+    council = (*seats_of("ab"), Seat("c", MEMORY + 1), *seats_of("de"))
+    assert next_step(attrs.evolve(seen, plan=attrs.evolve(seen.plan, council=council))) is None
+
+
+@pytest.mark.parametrize("state", [MemberState.SUSPECT, MemberState.DEAD, MemberState.LEFT])
+def test_who_is_not_alive_gets_no_seat_though_the_rest_would_be_a_majority_with_it(state: MemberState) -> None:
+    assert next_step(view("abcde", [dead("e"), member("f", state=state)])) is None
+
+
+def test_what_is_due_now_is_not_looked_at_again() -> None:
+    """Otherwise a leader would look again at once, for ever."""
+    assert review_at(view("abc", [member("d", for_s=STABLE_S)])) == float("inf")
 
 
 def test_one_seat_is_left_if_that_is_what_was_asked_for() -> None:

@@ -144,6 +144,22 @@ def test_who_is_alive_after_all_is_released_and_its_instance_goes_on_where_it_is
     assert scene.decide_after(10 * WAIT_S) == []
 
 
+def test_an_earlier_run_that_looks_alive_releases_nobody() -> None:
+    """It is an old record of that worker: the run that is held has not been heard of."""
+    scene = running("a", "b")
+    held = Run("a", 1)
+    scene.commit(Hold(run=held, reason="suspected", evidence=()))
+    scene.put(newer("a", boot=0))
+    assert scene.decide() == []
+    assert scene.plan.is_held(held)
+
+
+def test_an_earlier_run_that_is_suspected_has_nobody_held() -> None:
+    scene = running("a", "b")
+    scene.put(newer("a", boot=0, state=MemberState.SUSPECT))
+    assert scene.decide() == []
+
+
 def test_a_held_run_gets_no_at_most_one_instance() -> None:
     scene = running("a", "b")
     scene.commit(Hold(run=Run("b", 1), reason="", evidence=()))
