@@ -64,7 +64,7 @@ mutants: .venv/dev.stamp
 bench-council: .venv/bench.stamp
 	$(BIN)/python -m chaos.council --kills $(KILLS) --json build/reports/council.json --plot build/reports/council.svg
 
-# Half an hour on two cores: towns of a thousand.
+# A quarter of an hour on two cores: towns of a thousand.
 authority: .venv/demo.stamp
 	$(BIN)/python -m chaos.authority --json build/reports/authority.json
 
