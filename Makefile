@@ -48,7 +48,7 @@ worlds: .venv/dev.stamp
 papers: .venv/demo.stamp
 	$(BIN)/python -m chaos.papers
 
-# Not part of `test`: half an hour, on real processes that are paused.
+# Not part of `test`: ten minutes, on real processes that are paused.
 fence: .venv/dev.stamp
 	$(BIN)/python -m chaos.fence --trials $(TRIALS) --json build/reports/fence.json
 
