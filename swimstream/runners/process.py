@@ -197,7 +197,9 @@ class Child:
         if self._said is not None:
             return self._said
         if self._ended_by is not None:
-            return Ending(InstanceState.STOPPED, f"ended by {self._ended_by.name}: it did not stop when asked")
+            # the one that it died of: the harder one may have been sent to it while it was dying of the other
+            by = signal.Signals(-status) if status is not None and status < 0 else self._ended_by
+            return Ending(InstanceState.STOPPED, f"ended by {by.name}: it did not stop when asked")
         if status is not None and status < 0:
             return Ending(InstanceState.FAILED, f"its process was ended by {signal.Signals(-status).name}")
         return Ending(InstanceState.FAILED, f"its process ended with exit status {status}")
