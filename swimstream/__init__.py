@@ -35,11 +35,12 @@ from swimstream.events import (
 from swimstream.job_file import load_job
 from swimstream.model.coordinate import Coordinate
 from swimstream.model.council import CouncilReport, CouncilSeat, SeatStanding
+from swimstream.model.history import Decision
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.keys import KeysReport
 from swimstream.model.member import Evidence, Member, MemberState, Profile
-from swimstream.model.plan import Assignment, Decision, Plan, PlanMark
+from swimstream.model.plan import Assignment, Plan, PlanMark
 from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.model.talk import QueryResult, Question
 from swimstream.runners.context import OperatorContext

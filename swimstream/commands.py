@@ -14,7 +14,7 @@ from swimstream.errors import UsageError
 from swimstream.model.changes import COUNCIL_SIZES
 from swimstream.model.council import COUNCIL_TOPIC
 from swimstream.model.identity import check_name
-from swimstream.model.job import check_job
+from swimstream.model.job_faults import check_job
 from swimstream.model.keys import KEYS_TOPIC, KeyChange, KeysReport
 from swimstream.model.talk import PING_TOPIC, AnswerTo, Ask, Say, Send, SetTags, check_topic
 from swimstream.runtime.replies import Found, Reply

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import attrs
 
+from swimstream.model.history import Decision
 from swimstream.model.identity import Address, Run
 from swimstream.model.member import Member
-from swimstream.model.plan import Decision
 from swimstream.model.status import InstanceStatus
 from swimstream.model.talk import Question
 

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swimstream.errors import UsageError
-from swimstream.model.job import JobSpec, check_job
+from swimstream.model.job import JobSpec
+from swimstream.model.job_faults import check_job
 from swimstream.tables import read_toml, structure
 
 if TYPE_CHECKING:

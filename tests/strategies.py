@@ -30,6 +30,7 @@ from swimstream.model.changes import (
     SubmitJob,
 )
 from swimstream.model.coordinate import DIMENSIONS, Coordinate
+from swimstream.model.history import Decision
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import (
     AT_LEAST_ONE,
@@ -42,7 +43,7 @@ from swimstream.model.job import (
     Parameter,
 )
 from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, Evidence, MemberState, Profile
-from swimstream.model.plan import Assignment, Decision, Plan, PlanMark
+from swimstream.model.plan import Assignment, Plan, PlanMark
 from swimstream.model.status import (
     CAUSE_BYTES_MAX,
     CHECKPOINT_BYTES_MAX,

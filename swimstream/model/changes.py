@@ -52,6 +52,8 @@ class Assign:
     resume_from: bytes
     reason: str
     evidence: tuple[str, ...]
+    handover: bool = False
+    """The former copy goes on until this one is RUNNING: make before break. Never of an at-most-one instance."""
 
 
 @attrs.frozen(kw_only=True)
@@ -131,6 +133,127 @@ class RecoverCouncil:
     asked_by: str
 
 
+@attrs.frozen(kw_only=True)
+class UpdateJob:
+    """A new version of an accepted job: what has changed in it is restarted, what is gone from it is stopped.
+
+    Ignored if the job is not at version `base` (0: whatever it is at), or if an operator's guarantee differs.
+    """
+
+    job: JobSpec
+    base: int
+    asked_by: str
+
+
+@attrs.frozen(kw_only=True)
+class CancelJob:
+    """Nothing of the job is executed from here on, until a new version of it revives it."""
+
+    job: str
+    asked_by: str
+
+
+@attrs.frozen(kw_only=True)
+class Forget:
+    """`instance`, revoked in `epoch` and ended, belongs to no job any more, or to a cancelled one."""
+
+    instance: InstanceId
+    epoch: int
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class Restart:
+    """The present copies of `instances` are out of date: each is to get a new epoch."""
+
+    instances: tuple[InstanceId, ...]
+    reason: str
+    evidence: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Quarantine:
+    """`instance`, last given out in `epoch`, is executed no more until somebody pardons it or changes its job."""
+
+    instance: InstanceId
+    epoch: int
+    reason: str
+    evidence: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Pardon:
+    """`instance` may be executed again, with nothing held against it."""
+
+    instance: InstanceId
+    asked_by: str
+
+
+@attrs.frozen(kw_only=True)
+class Blame:
+    """`instances` were RUNNING on `run` when it crashed, so one of them may have been the cause: each gets its part."""
+
+    run: Run
+    instances: tuple[InstanceId, ...]
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class SetWorkerMode:
+    """Whether the worker of that name is given instances, and keeps those that it has: one of `MODES`."""
+
+    name: str
+    mode: str
+    level: int
+    """How often it was quarantined in a row: the delay grows with it. 0 for the other modes."""
+    boot: int
+    """The run that leaves: the mode ends with it. 0 for the other modes, which hold for the name."""
+    reason: str
+    asked_by: str
+    """The worker at which a person asked for it; empty: the leader itself."""
+
+
+@attrs.frozen(kw_only=True)
+class DeclareDead:
+    """A person's word that `run` is dead: nothing of it runs any more, so nobody waits for its end."""
+
+    run: Run
+    asked_by: str
+
+
+@attrs.frozen(kw_only=True)
+class SetPolicy:
+    """What the leader does of its own accord."""
+
+    rebalance_moves: int
+    """So many instances may be moved at a time to a worker that has joined; 0: none."""
+    asked_by: str
+
+
+@attrs.frozen(kw_only=True)
+class SetStandbys:
+    """`instance` is kept warm on `runs`, and nowhere else."""
+
+    instance: InstanceId
+    runs: tuple[Run, ...]
+    reason: str
+
+
+NORMAL = ""
+CORDONED = "cordoned"
+"""Gets nothing new, keeps what it has."""
+DRAINING = "draining"
+"""Gets nothing new, and what it has moves elsewhere."""
+LEAVING = "leaving"
+"""Draining until its run has left; then the name is free again."""
+QUARANTINED = "quarantined"
+"""Gets nothing new for a while, since it came and went too often; keeps what it has."""
+MODES = (NORMAL, CORDONED, DRAINING, LEAVING, QUARANTINED)
+LEVEL_MAX = 64
+REBALANCE_MOVES_MAX = 1_024
+RESTARTED_MAX = 20_000
+"""So many instances one change can name."""
+
 Change = (
     Found
     | Noop
@@ -145,6 +268,17 @@ Change = (
     | ChangeCouncil
     | ResizeCouncil
     | RecoverCouncil
+    | UpdateJob
+    | CancelJob
+    | Forget
+    | Restart
+    | Quarantine
+    | Pardon
+    | Blame
+    | SetWorkerMode
+    | DeclareDead
+    | SetPolicy
+    | SetStandbys
 )
 COUNCIL_CHANGES = (Found, ChangeCouncil, RecoverCouncil)
 """The changes that carry a council."""

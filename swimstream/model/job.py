@@ -1,20 +1,24 @@
-"""A job: a dataflow of operators, each in `parallelism` instances. Validated as a whole, all errors at once."""
+"""A job: a dataflow of operators, each in `parallelism` instances. `job_faults.py` validates it as a whole."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from graphlib import CycleError, TopologicalSorter
 
 import attrs
 
-from swimstream.errors import UsageError
-from swimstream.model.identity import NAME_PATTERN, InstanceId
+from swimstream.model.identity import InstanceId
+from swimstream.model.restart import USUAL_RESTART, RestartStrategy
 
 PARALLELISM_MAX = 1_024
 OPERATORS_MAX = 1_024
 PARAMETERS_DEPTH_MAX = 4
 HOLD_FOR_S_MAX = 604_800.0
+STALL_AFTER_S_MAX = 604_800.0
+SLOTS_MAX = 1_024
+STANDBY_MAX = 7
+SITES_MAX = 64
+LABELS_MAX = 32
+LABEL_BYTES_MAX = 128
 
 AT_LEAST_ONE = "at-least-one"
 """Runs somewhere again as soon as its worker's death is decided; for a while it may run twice."""
@@ -23,6 +27,23 @@ AT_MOST_ONE = "at-most-one"
 PINNED = "pinned"
 """Belongs to the worker that it was first given to, and waits for that name to come back."""
 GUARANTEES = (AT_LEAST_ONE, AT_MOST_ONE, PINNED)
+
+SCOPE_INSTANCE = "instance"
+SCOPE_REGION = "region"
+"""All instances that are tied to it by pipelined edges restart with it."""
+SCOPE_JOB = "job"
+SCOPES = (SCOPE_INSTANCE, SCOPE_REGION, SCOPE_JOB)
+
+APART_NOT = ""
+APART_WORKER = "worker"
+APART_SITE = "site"
+ANTI_AFFINITIES = (APART_NOT, APART_WORKER, APART_SITE)
+"""No two instances of the operator on one worker, or in one site."""
+
+KEEP_REPLACEMENT = "keep-replacement"
+FURTHEST_PROGRESS = "furthest-progress"
+CONFLICTS = (KEEP_REPLACEMENT, FURTHEST_PROGRESS)
+"""Which copy is kept when a worker that was given up returns with one that still runs."""
 
 PARAMETER_WORDS = "text, a number, a boolean, or a list or table of them"
 Parameter = str | int | float | bool | Sequence["Parameter"] | Mapping[str, "Parameter"]
@@ -44,6 +65,10 @@ def _canonical_table(table: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
 def _seconds(value: float) -> float:
     """Return a number in range as a float, and never as -0.0, so that equal jobs have equal bytes; else as it is."""
     return value + 0.0 if type(value) in (int, float) and 0 <= value <= HOLD_FOR_S_MAX else value
+
+
+def _labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    return dict(labels)
 
 
 def _frozen_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -70,6 +95,25 @@ class OperatorSpec:
     """The guarantee for each instance: one of `GUARANTEES`."""
     hold_for_s: float = attrs.field(default=0.0, converter=_seconds)
     """After its worker's death an instance is left alone for so long before it moves, 0 to 604,800 s."""
+    blocking: tuple[str, ...] = attrs.field(default=(), converter=_frozen_names)
+    """Those of `inputs` that must have finished before it begins; the other edges are pipelined."""
+    restart: RestartStrategy = USUAL_RESTART
+    failover: str = SCOPE_INSTANCE
+    """What restarts when one of its instances fails or moves: one of `SCOPES`."""
+    sites: tuple[str, ...] = attrs.field(default=(), converter=_frozen_names)
+    """It runs in these sites only; empty: in any."""
+    labels: Mapping[str, str] = attrs.field(factory=dict, converter=_labels)
+    """It runs only on workers that have all these tags."""
+    anti_affinity: str = APART_NOT
+    """One of `ANTI_AFFINITIES`."""
+    slots: int = 1
+    """How much of a worker's capacity each instance takes, 1 to 1,024."""
+    stall_after_s: float = attrs.field(default=0.0, converter=_seconds)
+    """Without progress for so long while input waits it is STALLED, 0 to 604,800 s; 0: never."""
+    standby: int = 0
+    """So many workers keep each instance warm, 0 to 7, to take over at once."""
+    on_conflict: str = KEEP_REPLACEMENT
+    """One of `CONFLICTS`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -98,107 +142,21 @@ class JobSpec:
         """Return all instances of the operators that read `name`, in the order of the job."""
         return self._instances_of(spec for spec in self.operators if name in spec.inputs)
 
+    def region_of(self, name: str) -> tuple[str, ...]:
+        """Return the operators that pipelined edges tie to `name`, itself included, in the order of the job.
+
+        Every instance reads from all instances of an input, so they are tied as whole operators.
+        """
+        tied = [{spec.name, source} for spec in self.operators for source in spec.inputs if source not in spec.blocking]
+        region, before = {name}, set[str]()
+        while region != before:
+            before = region
+            region = region.union(*(pair for pair in tied if pair & region))
+        return tuple(spec.name for spec in self.operators if spec.name in region)
+
     def instances(self) -> Iterator[InstanceId]:
         """Yield every instance, in the order of the operators."""
         yield from self._instances_of(self.operators)
 
     def _instances_of(self, specs: Iterable[OperatorSpec]) -> tuple[InstanceId, ...]:
         return tuple(InstanceId(self.name, spec.name, index) for spec in specs for index in range(spec.parallelism))
-
-
-def check_job(job: JobSpec) -> JobSpec:
-    """Return `job` if it is well formed; else raise one `UsageError` that lists every fault with its field."""
-    faults = list(_faults(job))
-    if faults:
-        raise UsageError("\n".join(faults))
-    return job
-
-
-def _faults(job: JobSpec) -> Iterator[str]:
-    if not NAME_PATTERN.fullmatch(job.name):
-        yield f"name: expected letters, digits, '.', '_' or '-', got {job.name!r}"
-    if not 1 <= len(job.operators) <= OPERATORS_MAX:
-        yield f"operators: expected 1 to {OPERATORS_MAX}, got {len(job.operators)}"
-    first: dict[str, int] = {}
-    for position, spec in enumerate(job.operators):
-        first.setdefault(spec.name, position)
-    for position, spec in enumerate(job.operators):
-        where = f"operators[{position}]"
-        if first[spec.name] < position:
-            yield f"{where}.name: {spec.name!r} is the name of operators[{first[spec.name]}] already"
-        yield from _operator_faults(where, spec, first)
-    yield from _cycle_faults(job)
-
-
-def _operator_faults(where: str, spec: OperatorSpec, names: Mapping[str, int]) -> Iterator[str]:
-    if not NAME_PATTERN.fullmatch(spec.name):
-        yield f"{where}.name: expected letters, digits, '.', '_' or '-', got {spec.name!r}"
-    if not NAME_PATTERN.fullmatch(spec.kind):
-        yield f"{where}.kind: expected letters, digits, '.', '_' or '-', got {spec.kind!r}"
-    if spec.prefer_site and not NAME_PATTERN.fullmatch(spec.prefer_site):
-        yield f"{where}.prefer_site: expected the name of a site or nothing, got {spec.prefer_site!r}"
-    copies: object = spec.parallelism
-    if isinstance(copies, bool) or not isinstance(copies, int) or not 1 <= copies <= PARALLELISM_MAX:
-        yield f"{where}.parallelism: expected an integer from 1 to {PARALLELISM_MAX}, got {copies!r}"
-    yield from _guarantee_faults(where, spec)
-    if len(set(spec.inputs)) < len(spec.inputs):
-        yield f"{where}.inputs: expected each operator once, got {', '.join(spec.inputs)}"
-    for source in spec.inputs:
-        if source not in names:
-            yield f"{where}.inputs: no operator of this job is named {source!r} (there are: {', '.join(names)})"
-    for key, value in spec.parameters.items():
-        yield from _key_faults(f"{where}.parameters", key)
-        yield from _parameter_faults(f"{where}.parameters.{key}", value, PARAMETERS_DEPTH_MAX)
-
-
-def _guarantee_faults(where: str, spec: OperatorSpec) -> Iterator[str]:
-    if spec.instances not in GUARANTEES:
-        yield f"{where}.instances: expected one of {', '.join(GUARANTEES)}, got {spec.instances!r}"
-    hold: object = spec.hold_for_s
-    if not isinstance(hold, float) or not 0 <= hold <= HOLD_FOR_S_MAX:
-        yield f"{where}.hold_for_s: expected 0 to {HOLD_FOR_S_MAX:.0f} s, got {hold!r}"
-    elif hold and spec.instances == PINNED:
-        yield f"{where}.hold_for_s: expected nothing for a pinned operator, which never moves"
-
-
-def _parameter_faults(where: str, value: Parameter, depth: int) -> Iterator[str]:
-    if isinstance(value, bool | int | float | str):
-        if isinstance(value, int) and not -(2**63) <= value < 2**64:
-            yield f"{where}: expected an integer of 64 bits, got {value}"
-        if isinstance(value, float) and not math.isfinite(value):
-            yield f"{where}: expected a finite number, got {value}"
-        if isinstance(value, str):
-            yield from _text_faults(where, value)
-        return
-    if depth == 0:
-        yield f"{where}: expected at most {PARAMETERS_DEPTH_MAX} levels of nesting"
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _key_faults(where, key)
-            yield from _parameter_faults(f"{where}.{key}", inner, depth - 1)
-    elif isinstance(value, list | tuple):
-        for position, inner in enumerate(value):
-            yield from _parameter_faults(f"{where}[{position}]", inner, depth - 1)
-    else:
-        yield f"{where}: expected {PARAMETER_WORDS}, got {type(value).__name__}"
-
-
-def _key_faults(where: str, key: object) -> Iterator[str]:
-    if isinstance(key, str):
-        yield from _text_faults(where, key)
-    else:
-        yield f"{where}: expected keys of text, got {key!r}"
-
-
-def _text_faults(where: str, text: str) -> Iterator[str]:
-    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-        yield f"{where}: expected text that is Unicode, got half a surrogate pair in {text!r}"
-
-
-def _cycle_faults(job: JobSpec) -> Iterator[str]:
-    names = {spec.name for spec in job.operators}
-    graph = {spec.name: sorted(names.intersection(spec.inputs)) for spec in job.operators}
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        yield f"operators: inputs must not form a cycle, but these do: {' → '.join(error.args[1])}"

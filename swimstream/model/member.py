@@ -47,11 +47,13 @@ class Evidence:
 
 NOTHING_SEEN = Evidence()
 
-SPEAKS = 3
+SPEAKS = 4
 """What this version understands: 2 adds `SyncCheck`, tags, broadcasts, queries and messages; 3 guarantees, authority
-and changes of the council."""
+and changes of the council; 4 versions of jobs, directives, and all that an operator can ask for beyond a guarantee."""
 SPEAKS_GUARANTEES = 3
 """From this level on a worker keeps guarantees, and understands a plan in which runs are held."""
+SPEAKS_DIRECTIVES = 4
+"""From this level on a worker understands a plan with directives (`model/directives.py`) and the jobs that need them."""
 
 
 @attrs.frozen(kw_only=True)

@@ -27,7 +27,8 @@ class InstanceState(enum.IntEnum):
     """STARTING → RUNNING → STOPPING → STOPPED; from any live state FINISHED or FAILED.
 
     ISOLATED is for an at-most-one instance whose worker cannot prove that a quorum stands: it does not run, and
-    starts again under the same epoch once the worker can.
+    starts again under the same epoch once the worker can. A RUNNING one becomes STALLED while it makes no progress
+    though input waits, and FROZEN while its worker's loop does not tick; both may pass.
     """
 
     STARTING = 1
@@ -37,11 +38,24 @@ class InstanceState(enum.IntEnum):
     FINISHED = 5
     FAILED = 6
     ISOLATED = 7
+    STALLED = 8
+    FROZEN = 9
 
     @property
     def is_over(self) -> bool:
         """Return whether this copy of the instance has ended for good."""
         return self in (InstanceState.STOPPED, InstanceState.FINISHED, InstanceState.FAILED)
+
+
+class ErrorClass(enum.IntEnum):
+    """What a failure says about the operator."""
+
+    RETRYABLE = 0
+    """It may succeed when it is executed again; counts against its restart strategy."""
+    FATAL = 1
+    """It would fail again: it is not executed any more until somebody changes something."""
+    INFRASTRUCTURE = 2
+    """Not the operator's doing: its worker, its machine or its network failed. Counts against nothing."""
 
 
 @attrs.frozen(kw_only=True)
@@ -64,6 +78,12 @@ class InstanceStatus:
     """`host:port` where the instance serves its neighbours; empty means not yet."""
     cause: str = ""
     """Why it failed or stopped, at most `CAUSE_BYTES_MAX` of UTF-8."""
+    error: ErrorClass = ErrorClass.RETRYABLE
+    """What kind of failure, if it is FAILED."""
+    watermark_ms: int | None = None
+    """Event time up to which the instance has seen everything, in its own calendar; None: it tells none."""
+    backlog: int | None = None
+    """How much input waits for it, in units of its own; None: it does not tell."""
 
     @property
     def version(self) -> tuple[int, int]:

@@ -27,10 +27,10 @@ from swimstream.model.status import InstanceState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from swimstream.model.history import Decision
     from swimstream.model.identity import InstanceId, Run
     from swimstream.model.job import JobSpec
     from swimstream.model.member import Evidence, Member
-    from swimstream.model.plan import Decision
     from swimstream.model.status import InstanceStatus
     from swimstream.runtime.view import View
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from swimstream.config import Timing
     from swimstream.core.effects import Record, StartInstance
     from swimstream.model.changes import Seat
+    from swimstream.model.history import Decision
     from swimstream.model.identity import InstanceId, Run
     from swimstream.model.member import Member
-    from swimstream.model.plan import Decision
     from swimstream.simulator.clock import Clock
     from swimstream.simulator.faults import Faults
 

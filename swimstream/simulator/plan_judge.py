@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from swimstream.model.plan import Decision, Plan
+from swimstream.model.plan import Plan
 from swimstream.simulator import promises
 
 if TYPE_CHECKING:
+    from swimstream.model.history import Decision
     from swimstream.model.identity import Run
     from swimstream.simulator.court import Court
     from swimstream.simulator.watches import Watch

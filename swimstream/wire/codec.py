@@ -126,9 +126,21 @@ def _status_fields(status: InstanceStatus) -> list[object]:
     instance, run = status.instance, status.run
     return [
         *(Kind.STATUS_UPDATE, instance.job, instance.operator, instance.index, status.epoch, run.name, run.boot),
-        *(status.seq, int(status.state), status.since_ms, status.progress),
+        *(status.seq, int(_STATE_AS_TOLD.get(status.state, status.state)), status.since_ms, status.progress),
         *(status.checkpoint, status.endpoint, status.cause),
+        *_later_status_fields(status),
     ]
+
+
+def _later_status_fields(status: InstanceStatus) -> tuple[int, ...]:
+    """Return what older peers skip, or nothing if it says nothing; -1 stands for what is not told."""
+    told = (
+        CONDITIONS.get(status.state, 0),
+        int(status.error),
+        -1 if status.watermark_ms is None else status.watermark_ms,
+        -1 if status.backlog is None else status.backlog,
+    )
+    return () if told == (0, 0, -1, -1) else told
 
 
 def _digest_item(entry: DigestEntry) -> list[object]:

@@ -28,6 +28,7 @@ from swimstream.model.changes import (
     SetAuthority,
     SubmitJob,
 )
+from swimstream.model.history import Decision
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import (
     AT_LEAST_ONE,
@@ -37,9 +38,9 @@ from swimstream.model.job import (
     JobSpec,
     OperatorSpec,
     Parameter,
-    check_job,
 )
-from swimstream.model.plan import DECISIONS_KEPT, Assignment, Decision, Plan
+from swimstream.model.job_faults import check_job
+from swimstream.model.plan import DECISIONS_KEPT, Assignment, Plan
 from swimstream.wire import checks
 from swimstream.wire.cbor import decode_item_untrusted
 from swimstream.wire.plan_codec import REASON_BYTES_MAX, ChangeKind

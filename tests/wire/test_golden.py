@@ -36,10 +36,11 @@ from swimstream.model.changes import (
     SubmitJob,
 )
 from swimstream.model.coordinate import Coordinate
+from swimstream.model.history import Decision
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import Evidence, MemberState, Profile
-from swimstream.model.plan import Assignment, Decision, Plan, PlanMark
+from swimstream.model.plan import Assignment, Plan, PlanMark
 from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.model.talk import Question
 from swimstream.wire.codec import WIRE_VERSION, decode_packet_untrusted, encode_message, encode_packet

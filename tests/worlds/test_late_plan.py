@@ -14,9 +14,10 @@ import pytest
 from swimstream.config import LAN, LOCAL
 from swimstream.core.effects import SnapshotRecord, VoteRecord
 from swimstream.model.changes import Seat
+from swimstream.model.history import Decision
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
-from swimstream.model.plan import Assignment, Decision, Plan
+from swimstream.model.plan import Assignment, Plan
 from swimstream.simulator.disks import Disk
 from swimstream.simulator.faults import Faults
 from swimstream.simulator.network import Links

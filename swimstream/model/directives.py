@@ -1,0 +1,171 @@
+"""What has been decided about jobs, instances and workers besides who runs what. Part of the plan.
+
+A directive is small and seldom: most clusters have none, and then the plan has no more bytes than without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import attrs
+
+from swimstream.model.changes import NORMAL
+from swimstream.model.identity import InstanceId, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from swimstream.model.changes import Blame, SetStandbys, SetWorkerMode
+
+PPM = 1_000_000
+CONVICTING_DEATHS = 2
+"""So many deaths convict an instance if it alone was to blame for one, or for as much in sum."""
+CONVICTING_DEATHS_SHARED = 3
+"""So many convict it however the blame was shared."""
+MODES_KEPT = 8_192
+
+
+@attrs.frozen(kw_only=True)
+class Quarantined:
+    """Why an instance is not executed, since entry `index`."""
+
+    index: int
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class Blamed:
+    """How many workers crashed while an instance ran on them, and how much of the blame is its own, in millionths."""
+
+    deaths: int
+    weight_ppm: int
+
+    @property
+    def is_convicted(self) -> bool:
+        """Return whether that is too much for chance."""
+        alone = self.deaths >= CONVICTING_DEATHS and self.weight_ppm >= PPM
+        return alone or self.deaths >= CONVICTING_DEATHS_SHARED
+
+
+@attrs.frozen(kw_only=True)
+class WorkerMode:
+    """What the worker of a name is given: see `changes.MODES`."""
+
+    mode: str
+    level: int
+    boot: int
+    index: int
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class Directives:
+    """All of them, as of one plan."""
+
+    versions: Mapping[str, int] = attrs.field(factory=dict)
+    """Job → its version, from 2 on; one that is not here is at version 1."""
+    cancelled: Mapping[str, int] = attrs.field(factory=dict)
+    """Job → index of the entry that cancelled it."""
+    quarantined: Mapping[InstanceId, Quarantined] = attrs.field(factory=dict)
+    blame: Mapping[InstanceId, Blamed] = attrs.field(factory=dict)
+    modes: Mapping[str, WorkerMode] = attrs.field(factory=dict)
+    """Worker's name → its mode, if it is not the normal one; at most `MODES_KEPT`, the oldest is dropped."""
+    asserted: Mapping[str, int] = attrs.field(factory=dict)
+    """Worker's name → the highest boot that a person has declared dead, while something waits for its end."""
+    standbys: Mapping[InstanceId, tuple[Run, ...]] = attrs.field(factory=dict)
+    retired: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    """Job → the operators that were taken from it, sorted, without those that were at-most-one; see `versions.py`."""
+    rebalance_moves: int = 0
+
+    def mode_of(self, name: str) -> str:
+        """Return the mode of a worker."""
+        held = self.modes.get(name)
+        return held.mode if held is not None else NORMAL
+
+
+NO_DIRECTIVES = Directives()
+
+
+class DirectivesDraft:
+    """Directives that are being changed; `PlanDraft` says when."""
+
+    def __init__(self, base: Directives) -> None:
+        """Begin with `base`, which stays as it is."""
+        self._base = base
+        self.versions, self.cancelled = dict(base.versions), dict(base.cancelled)
+        self.quarantined, self.blame = dict(base.quarantined), dict(base.blame)
+        self.modes, self.asserted = dict(base.modes), dict(base.asserted)
+        self.standbys, self.retired = dict(base.standbys), dict(base.retired)
+        self.rebalance_moves = base.rebalance_moves
+
+    def directives(self) -> Directives:
+        """Return what has become of them."""
+        made = Directives(
+            versions=self.versions,
+            cancelled=self.cancelled,
+            quarantined=self.quarantined,
+            blame=self.blame,
+            modes=self.modes,
+            asserted=self.asserted,
+            standbys=self.standbys,
+            retired=self.retired,
+            rebalance_moves=self.rebalance_moves,
+        )
+        return self._base if made == self._base else made
+
+    def version_of(self, job: str) -> int:
+        """Return the version of an accepted job."""
+        return self.versions.get(job, 1)
+
+    def retire(self, job: str, operators: tuple[str, ...]) -> None:
+        """Remember that copies of these operators may go on where nobody reaches them."""
+        if operators:
+            self.retired[job] = tuple(sorted({*self.retired.get(job, ()), *operators}))
+
+    def add_blame(self, change: Blame) -> None:
+        """Share the blame for one crash."""
+        if not change.instances:
+            return
+        part = PPM // len(change.instances)
+        for instance in change.instances:
+            before = self.blame.get(instance, Blamed(deaths=0, weight_ppm=0))
+            self.blame[instance] = Blamed(deaths=before.deaths + 1, weight_ppm=before.weight_ppm + part)
+
+    def clear(self, instances: Iterable[InstanceId]) -> None:
+        """Hold nothing against these instances any more."""
+        for instance in instances:
+            self.quarantined.pop(instance, None)
+            self.blame.pop(instance, None)
+
+    def drop(self, instance: InstanceId) -> None:
+        """Forget all about an instance that is not executed any more."""
+        self.clear([instance])
+        self.standbys.pop(instance, None)
+
+    def set_mode(self, change: SetWorkerMode, index: int) -> None:
+        """Put a worker into a mode."""
+        self.modes.pop(change.name, None)
+        if change.mode == NORMAL:
+            return
+        made = WorkerMode(mode=change.mode, level=change.level, boot=change.boot, index=index, reason=change.reason)
+        self.modes[change.name] = made
+        if len(self.modes) > MODES_KEPT:
+            del self.modes[min(self.modes, key=lambda name: (self.modes[name].index, name))]
+
+    def set_standbys(self, change: SetStandbys) -> None:
+        """Say who keeps an instance warm."""
+        self.standbys.pop(change.instance, None)
+        if change.runs:
+            self.standbys[change.instance] = change.runs
+
+    def promote(self, instance: InstanceId, run: Run) -> None:
+        """Take `run`, which runs the instance from here on, from those that keep it warm."""
+        left = tuple(each for each in self.standbys.get(instance, ()) if each != run)
+        self.standbys.pop(instance, None)
+        if left:
+            self.standbys[instance] = left
+
+    def forget_asserted(self, names_waited_for: Collection[str]) -> None:
+        """Keep a person's word only while something waits for the end of that worker."""
+        self.asserted = {name: boot for name, boot in self.asserted.items() if name in names_waited_for}

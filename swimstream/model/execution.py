@@ -1,0 +1,303 @@
+"""Who runs what, while it is being changed: jobs, assignments, stops and directives of a plan that is being made.
+
+What it does with an entry depends on the entries before it alone, so equal logs give equal plans.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import attrs
+
+from swimstream.model.assignment import Assignment, stop_index
+from swimstream.model.changes import (
+    Assign,
+    Blame,
+    CancelJob,
+    Conclude,
+    DeclareDead,
+    Evict,
+    Forget,
+    Hold,
+    Pardon,
+    Quarantine,
+    Release,
+    Restart,
+    Revoke,
+    SetPolicy,
+    SetStandbys,
+    SetWorkerMode,
+    SubmitJob,
+    UpdateJob,
+)
+from swimstream.model.directives import DirectivesDraft, Quarantined
+from swimstream.model.job import AT_MOST_ONE
+from swimstream.model.versions import outdated, refusal_of_update, removed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from swimstream.model.directives import Directives
+    from swimstream.model.identity import InstanceId, Run
+    from swimstream.model.job import JobSpec
+
+EVICTED_KEPT = 8_192
+
+Directive = Forget | Restart | Quarantine | Pardon | Blame | SetWorkerMode | DeclareDead | SetPolicy | SetStandbys
+ExecutionChange = SubmitJob | Assign | Evict | Conclude | Hold | Release | Revoke | UpdateJob | CancelJob | Directive
+
+
+class ExecutionDraft:
+    """The part of a plan that says what is executed. What it can be asked means the same as the question to a `Plan`."""
+
+    def __init__(
+        self,
+        *,
+        index: int,
+        jobs: Mapping[str, JobSpec],
+        assignments: Mapping[InstanceId, Assignment],
+        evicted: Mapping[str, int],
+        stops: Mapping[Run, int],
+        directives: Directives,
+    ) -> None:
+        """Begin with what a plan holds, which stays as it is."""
+        self._index = index
+        self._jobs, self._assignments = dict(jobs), dict(assignments)
+        self._evicted, self._stops = dict(evicted), dict(stops)
+        self._directives = DirectivesDraft(directives)
+        self._to_stop: Counter[Run] | None = None
+        """How many unfinished at-most-one instances each run has; counted when it is first asked for."""
+
+    def assignment_of(self, instance: InstanceId) -> Assignment | None:
+        """Return where `instance` belongs, None if it was never given to anybody."""
+        return self._assignments.get(instance)
+
+    def guarantee_of(self, instance: InstanceId) -> str:
+        """Return the guarantee of `instance`, or nothing if no job has it: an assignment of it changes nothing.
+
+        What is assigned though no job has it was at-most-one; see `Plan.guarantee_of`.
+        """
+        job = self._jobs.get(instance.job)
+        if job is not None and job.has(instance):
+            return job.operator(instance.operator).instances
+        return AT_MOST_ONE if instance in self._assignments else ""
+
+    def is_asserted_dead(self, run: Run) -> bool:
+        """Return whether a person has declared `run` dead, and something still waits for its end."""
+        return self._directives.asserted.get(run.name, -1) >= run.boot
+
+    def is_evicted(self, run: Run) -> bool:
+        """Return whether `run` was declared gone for good."""
+        return self._evicted.get(run.name, -1) >= run.boot
+
+    def is_held(self, run: Run) -> bool:
+        """Return whether `run` may not renew its authority."""
+        return run in self._stops or self.is_evicted(run)
+
+    def stop_index(self, held: Assignment) -> int:
+        """Return the index of the oldest standing entry that stops this assignment, 0 if there is none."""
+        return stop_index(held, self._stops)
+
+    def refusal(self, change: UpdateJob) -> str:
+        """Return why an update would change nothing, or nothing if it may be applied."""
+        before = self._jobs.get(change.job.name)
+        if before is None:
+            return f"job: there is no {change.job.name!r}; submit it first"
+        version = self._directives.version_of(change.job.name)
+        if change.base not in (0, version):
+            return f"base: expected version {version}, which the job has come to meanwhile, got {change.base}"
+        return refusal_of_update(before, change.job, retired=self._directives.retired.get(change.job.name, ()))
+
+    def _execute(self, change: ExecutionChange) -> None:
+        """Apply one change at `_index`."""
+        match change:
+            case SubmitJob(job=job):
+                self._jobs.setdefault(job.name, job)
+            case Assign() as made:
+                self._assign(made)
+            case Evict(run=run):
+                self._evict(run)
+            case Hold(run=run):
+                if not self.is_evicted(run):
+                    self._stops.setdefault(run, self._index)
+            case Release(run=run):
+                if not self.is_evicted(run):
+                    self._stops.pop(run, None)
+            case Conclude(instance=instance, epoch=epoch):
+                held = self._assignments.get(instance)
+                if held is not None and held.epoch == epoch:
+                    self._put(attrs.evolve(held, finished=True))
+                    self._directives.drop(instance)
+                    self._forget_stop_of(held.run)
+            case Revoke(instance=instance, epoch=epoch):
+                held = self._assignments.get(instance)
+                if held is not None and held.epoch == epoch:
+                    self._revoke(held)
+            case UpdateJob() | CancelJob():
+                self._apply_to_job(change)
+            case _:
+                self._apply_directive(change)
+
+    def _apply_to_job(self, change: UpdateJob | CancelJob) -> None:
+        match change:
+            case UpdateJob(job=job):
+                if job.name in self._jobs and not self.refusal(change):
+                    self._update(self._jobs[job.name], job)
+            case CancelJob(job=name):
+                if name in self._jobs and name not in self._directives.cancelled:
+                    self._directives.cancelled[name] = self._index
+                    for held in self._assigned_in(name):
+                        self._retire(held, must_end=self.guarantee_of(held.instance) == AT_MOST_ONE)
+
+    def _update(self, before: JobSpec, job: JobSpec) -> None:
+        directives = self._directives
+        if before == job and job.name not in directives.cancelled:
+            return
+        at_most_one = {held.instance for held in self._assigned_in(job.name) if self._is_at_most_one(held)}
+        self._jobs[job.name] = job
+        self._to_stop = None  # counted by the job as it was
+        directives.versions[job.name] = directives.version_of(job.name) + 1
+        directives.cancelled.pop(job.name, None)
+        directives.retire(job.name, removed(before, job))
+        changed = outdated(before, job)
+        for held in self._assigned_in(job.name):
+            if not job.has(held.instance):
+                self._retire(held, must_end=held.instance in at_most_one)
+            elif held.instance.operator in changed:
+                directives.clear([held.instance])
+                if held.finished:
+                    self._drop(held)  # it finished as something else
+                else:
+                    self._put(attrs.evolve(held, stale=self._index))
+
+    def _assigned_in(self, job: str) -> list[Assignment]:
+        return [self._assignments[each] for each in sorted(self._assignments) if each.job == job]
+
+    def _is_at_most_one(self, held: Assignment) -> bool:
+        return self.guarantee_of(held.instance) == AT_MOST_ONE
+
+    def _retire(self, held: Assignment, *, must_end: bool) -> None:
+        """Take an instance from its worker for good; one that must have ended first stays, revoked, until it has."""
+        self._directives.drop(held.instance)
+        if must_end and not held.finished:
+            self._revoke(held)
+        else:
+            self._drop(held)
+
+    def _revoke(self, held: Assignment) -> None:
+        if not held.finished and not held.revoked:
+            self._put(attrs.evolve(held, revoked=self._index, former_run=None, former_epoch=0))
+
+    def _drop(self, held: Assignment) -> None:
+        if self._to_stop is not None:
+            self._to_stop[held.run] -= self._is_to_stop(held)
+        del self._assignments[held.instance]
+        self._forget_stop_of(held.run)
+
+    def _apply_directive(self, change: Directive) -> None:
+        directives = self._directives
+        match change:
+            case Forget(instance=instance, epoch=epoch):
+                held = self._assignments.get(instance)
+                if held is not None and held.epoch == epoch and held.revoked:
+                    self._drop(held)
+            case Restart(instances=instances):
+                for instance in instances:
+                    held = self._assignments.get(instance)
+                    if held is not None and not held.finished and not held.revoked:
+                        self._put(attrs.evolve(held, stale=held.stale or self._index))
+            case Quarantine(instance=instance, epoch=epoch):
+                held = self._assignments.get(instance)
+                if held is not None and held.epoch == epoch and not held.finished:
+                    directives.quarantined[instance] = Quarantined(index=self._index, reason=change.reason)
+                    self._revoke(held)
+            case Pardon(instance=instance):
+                held = self._assignments.get(instance)
+                if held is not None:
+                    self._put(attrs.evolve(held, failures=0))
+                directives.clear([instance])
+            case DeclareDead(run=run):
+                self._evict(run)
+                directives.asserted[run.name] = max(run.boot, directives.asserted.get(run.name, -1))
+                directives.forget_asserted(self._names_to_stop())
+            case SetPolicy():
+                directives.rebalance_moves = change.rebalance_moves
+            case Blame():
+                directives.add_blame(change)
+            case SetWorkerMode():
+                directives.set_mode(change, self._index)
+            case SetStandbys(instance=instance):
+                job = self._jobs.get(instance.job)
+                if job is not None and job.has(instance):
+                    directives.set_standbys(change)
+
+    def _names_to_stop(self) -> set[str]:
+        return {held.run.name for held in self._assignments.values() if self._is_to_stop(held)}
+
+    def _assign(self, made: Assign) -> None:
+        job = self._jobs.get(made.instance.job)
+        if job is None or not job.has(made.instance) or made.instance.job in self._directives.cancelled:
+            return
+        if made.instance in self._directives.quarantined:
+            return
+        before = self._assignments.get(made.instance)
+        goes_on = made.handover and before is not None and not before.finished and not before.revoked
+        self._put(
+            Assignment(
+                instance=made.instance,
+                run=made.run,
+                epoch=self._index,
+                failures=made.failures,
+                resume_from=made.resume_from,
+                former_run=before.run if goes_on and before is not None else None,
+                former_epoch=before.epoch if goes_on and before is not None else 0,
+            )
+        )
+        self._directives.promote(made.instance, made.run)
+        if before is not None:
+            self._forget_stop_of(before.run)
+        if self.is_evicted(made.run) and self._must_stop(made.run):
+            self._stops.setdefault(made.run, self._index)  # no leader does that; but then it stops from here on
+
+    def _evict(self, run: Run) -> None:
+        self._evicted[run.name] = max(run.boot, self._evicted.get(run.name, -1))
+        gone = {held.run for held in self._assignments.values() if held.run.name == run.name}
+        for each in sorted(gone):
+            if each.boot <= run.boot and self._must_stop(each):
+                self._stops.setdefault(each, self._index)
+        for stopped in [each for each in self._stops if each.name == run.name]:
+            self._forget_stop_of(stopped)
+        if len(self._evicted) > EVICTED_KEPT:
+            # the oldest run that nobody waits for; by value and not by order, which a snapshot does not keep
+            waited_for = {each.name for each in self._stops}
+            del self._evicted[min(self._evicted, key=lambda name: (name in waited_for, self._evicted[name], name))]
+
+    def _must_stop(self, run: Run) -> bool:
+        """Return whether an at-most-one instance is assigned to `run` that has not finished.
+
+        Nobody waits for the end of any other; and so a plan without such operators keeps its shorter form.
+        """
+        if self._to_stop is None:
+            self._to_stop = Counter(held.run for held in self._assignments.values() if self._is_to_stop(held))
+        return self._to_stop[run] > 0
+
+    def _is_to_stop(self, held: Assignment) -> bool:
+        return not held.finished and self._is_at_most_one(held)
+
+    def _put(self, held: Assignment) -> None:
+        """Have `held` take the place of the instance's former assignment."""
+        before = self._assignments.get(held.instance)
+        self._assignments[held.instance] = held
+        if self._to_stop is not None:
+            if before is not None:
+                self._to_stop[before.run] -= self._is_to_stop(before)
+            self._to_stop[held.run] += self._is_to_stop(held)
+
+    def _forget_stop_of(self, run: Run) -> None:
+        """Drop the stop of a run that is gone for good once nobody waits for its end any more."""
+        is_gone = run in self._stops and self.is_evicted(run)
+        if is_gone and not self._must_stop(run):
+            del self._stops[run]
+            if run.name in self._directives.asserted:
+                self._directives.forget_asserted(self._names_to_stop())
