@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
+from chaos.orderly import is_ok
 from chaos.papers.figures import Outcomes, judge, mean, size_figures, variant_figures
 from chaos.papers.group import Group
 from chaos.papers.lifeguard import Interval, IntervalTrial, Threshold, ThresholdTrial
 from chaos.papers.plan import QUICK, Size, dearest_first, lifeguard_trials, swim_trials
 from chaos.papers.reading import SharedReader
-from chaos.papers.run import is_ok, report, run_all, write_docs
+from chaos.papers.run import report, run_all, write_docs
 from chaos.papers.swim import E_RATIO, Crashed, CrashTrial, Load, LoadTrial, LossTrial, Protocol, Survival
 from chaos.papers.variants import LIFEGUARD, LIFEGUARD_TIMING, SWIM, VARIANTS, Variant
 from chaos.peers.peer import ROOT
