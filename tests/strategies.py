@@ -11,43 +11,74 @@ from swimstream.config import DRIFT_PPM_MAX, ISOLATION_MS_MAX
 from swimstream.model.changes import (
     COUNCIL_SIZES,
     EVIDENCE_ITEMS_MAX,
+    LEVEL_MAX,
+    MODES,
+    REBALANCE_MOVES_MAX,
     SEATS_MAX,
     Assign,
+    Blame,
+    CancelJob,
     Change,
     ChangeCouncil,
+    Command,
     Conclude,
+    DeclareDead,
     Entry,
     Evict,
+    Forget,
     Found,
     Hold,
     Noop,
+    Pardon,
+    Quarantine,
     RecoverCouncil,
     Release,
     ResizeCouncil,
+    Restart,
     Revoke,
     Seat,
     SetAuthority,
+    SetPolicy,
+    SetStandbys,
+    SetWorkerMode,
     SubmitJob,
+    UpdateJob,
 )
 from swimstream.model.coordinate import DIMENSIONS, Coordinate
+from swimstream.model.directives import PPM, Blamed, Directives, Quarantined, WorkerMode
 from swimstream.model.history import Decision
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import (
+    ANTI_AFFINITIES,
     AT_LEAST_ONE,
     AT_MOST_ONE,
+    CONFLICTS,
     HOLD_FOR_S_MAX,
     PARALLELISM_MAX,
     PINNED,
+    SCOPES,
+    SLOTS_MAX,
+    STALL_AFTER_S_MAX,
+    STANDBY_MAX,
     JobSpec,
     OperatorSpec,
     Parameter,
 )
-from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, Evidence, MemberState, Profile
+from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, SPEAKS, Evidence, MemberState, Profile
 from swimstream.model.plan import Assignment, Plan, PlanMark
+from swimstream.model.restart import (
+    ATTEMPTS_MAX,
+    DELAY_S_MAX,
+    MULTIPLIER_MAX,
+    STRATEGIES,
+    USUAL_RESTART,
+    RestartStrategy,
+)
 from swimstream.model.status import (
     CAUSE_BYTES_MAX,
     CHECKPOINT_BYTES_MAX,
     ENDPOINT_CHARS_MAX,
+    ErrorClass,
     InstanceState,
     InstanceStatus,
 )
@@ -65,6 +96,7 @@ from swimstream.wire.council_messages import (
     AuthorityReply,
     AuthorityRequest,
     Beacon,
+    ChangeRequest,
     CouncilRequest,
     FoundReply,
     FoundRequest,
@@ -143,6 +175,9 @@ statuses = st.builds(
     checkpoint=checkpoints,
     endpoint=st.text([chr(code) for code in range(33, 127)], max_size=ENDPOINT_CHARS_MAX),
     cause=texts(bytes_max=CAUSE_BYTES_MAX),
+    error=st.sampled_from(ErrorClass),
+    watermark_ms=st.none() | counters,
+    backlog=st.none() | counters,
 )
 profiles = st.builds(
     Profile,
@@ -152,7 +187,7 @@ profiles = st.builds(
     capacity=st.integers(0, CAPACITY_MAX),
     expect=st.integers(1, EXPECT_MAX),
     voter=counters,
-    speaks=st.integers(1, 3),
+    speaks=st.integers(1, SPEAKS),
 )
 _milliseconds = st.floats(-5_000, 5_000, width=16)
 coordinates = st.builds(
@@ -211,29 +246,63 @@ guarantees = st.one_of(
 """What an operator asks for, and how long it waits before it moves."""
 
 
+_delays = st.floats(0, 3_600)
+restarts = st.one_of(
+    st.just(USUAL_RESTART),
+    st.builds(
+        RestartStrategy,
+        strategy=st.sampled_from(STRATEGIES),
+        attempts=st.integers(1, ATTEMPTS_MAX),
+        delay_s=st.floats(0, 10),
+        delay_max_s=st.floats(10, DELAY_S_MAX),
+        multiplier=st.floats(1, MULTIPLIER_MAX),
+        jitter=st.floats(0, 1),
+        reset_after_s=_delays,
+        interval_s=st.floats(0.001, DELAY_S_MAX),
+        in_place=st.integers(0, ATTEMPTS_MAX),
+    ),
+)
+
+
+def wishes(*, inputs: tuple[str, ...], is_pinned: bool) -> st.SearchStrategy[dict[str, object]]:
+    """Return what an operator with these inputs may ask for beyond its guarantee."""
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "blocking": st.lists(st.sampled_from(inputs), unique=True).map(tuple) if inputs else st.just(()),
+            "restart": restarts,
+            "failover": st.sampled_from(SCOPES),
+            "labels": st.dictionaries(names, texts(bytes_max=8), max_size=2),
+            "anti_affinity": st.sampled_from(ANTI_AFFINITIES),
+            "slots": st.integers(1, SLOTS_MAX),
+            "stall_after_s": st.floats(0, STALL_AFTER_S_MAX),
+            "standby": st.just(0) if is_pinned else st.integers(0, STANDBY_MAX),
+            "on_conflict": st.sampled_from(CONFLICTS),
+        },
+    )
+
+
 @st.composite
 def jobs(draw: st.DrawFn, job_names: st.SearchStrategy[str] = names) -> JobSpec:
     """Draw a well-formed job; inputs point backwards, so there is no cycle."""
     labels = draw(st.lists(names, min_size=1, max_size=4, unique=True))
-    wishes = [draw(guarantees) for _ in labels]
-    return JobSpec(
-        name=draw(job_names),
-        operators=tuple(
-            OperatorSpec(
-                name=label,
-                kind=draw(names),
-                parallelism=draw(st.integers(1, PARALLELISM_MAX)),
-                inputs=tuple(draw(st.lists(st.sampled_from(labels[:position]), max_size=3, unique=True)))
-                if position
-                else (),
-                prefer_site=draw(st.one_of(st.just(""), names)),
-                parameters=draw(parameters),
-                instances=guarantee,
-                hold_for_s=hold_for_s,
-            )
-            for position, (label, (guarantee, hold_for_s)) in enumerate(zip(labels, wishes, strict=True))
-        ),
-    )
+    operators = []
+    for position, label in enumerate(labels):
+        sources = st.lists(st.sampled_from(labels[:position]), max_size=3, unique=True) if position else st.just([])
+        inputs = tuple(draw(sources))
+        guarantee, hold_for_s = draw(guarantees)
+        plain = OperatorSpec(
+            name=label,
+            kind=draw(names),
+            parallelism=draw(st.integers(1, PARALLELISM_MAX)),
+            inputs=inputs,
+            prefer_site=draw(st.one_of(st.just(""), names)),
+            parameters=draw(parameters),
+            instances=guarantee,
+            hold_for_s=hold_for_s,
+        )
+        operators.append(attrs.evolve(plain, **draw(wishes(inputs=inputs, is_pinned=guarantee == PINNED))))
+    return JobSpec(name=draw(job_names), operators=tuple(operators))
 
 
 evidence = st.lists(texts(bytes_max=40), max_size=3).map(lambda lines: tuple(lines[:EVIDENCE_ITEMS_MAX]))
@@ -253,7 +322,32 @@ foundings = st.builds(
 authorities = st.builds(
     SetAuthority, isolation_ms=st.integers(1, ISOLATION_MS_MAX), drift_ppm=st.integers(0, DRIFT_PPM_MAX)
 )
+_places = st.lists(instances, min_size=1, max_size=3, unique=True).map(tuple)
+_standbys = st.lists(runs, max_size=STANDBY_MAX, unique=True).map(tuple)
+_reasons = texts(bytes_max=80)
+commands: st.SearchStrategy[Command] = st.one_of(
+    st.builds(UpdateJob, job=jobs(), base=counters, asked_by=names),
+    st.builds(CancelJob, job=names, asked_by=names),
+    st.builds(Restart, instances=_places, reason=_reasons, evidence=evidence),
+    st.builds(Pardon, instance=instances, asked_by=names),
+    st.builds(
+        SetWorkerMode,
+        name=names,
+        mode=st.sampled_from(MODES),
+        level=st.integers(0, LEVEL_MAX),
+        boot=counters,
+        reason=_reasons,
+        asked_by=st.just("") | names,
+    ),
+    st.builds(DeclareDead, run=runs, asked_by=names),
+    st.builds(SetPolicy, rebalance_moves=st.integers(0, REBALANCE_MOVES_MAX), asked_by=names),
+)
 later_changes: st.SearchStrategy[Change] = st.one_of(
+    commands,
+    st.builds(Forget, instance=instances, epoch=counters, reason=_reasons),
+    st.builds(Quarantine, instance=instances, epoch=counters, reason=_reasons, evidence=evidence),
+    st.builds(Blame, run=runs, instances=_places, reason=_reasons),
+    st.builds(SetStandbys, instance=instances, runs=_standbys, reason=_reasons),
     st.just(Noop()),
     st.builds(SubmitJob, job=jobs()),
     st.builds(
@@ -264,6 +358,7 @@ later_changes: st.SearchStrategy[Change] = st.one_of(
         resume_from=checkpoints,
         reason=texts(bytes_max=80),
         evidence=evidence,
+        handover=booleans,
     ),
     st.builds(Evict, run=runs, reason=texts(bytes_max=80), evidence=evidence),
     st.builds(Conclude, instance=instances, epoch=counters),
@@ -303,10 +398,55 @@ grown_plans = entry_lists(size_max=6).map(lambda made: Plan().advance(made))
 """Plans as they come about: by entries."""
 
 
-def _revocations(held: Assignment, index: int) -> st.SearchStrategy[Assignment]:
+def _later_states(held: Assignment, index: int) -> st.SearchStrategy[Assignment]:
+    """Return the assignment revoked, out of date, or with a former copy that goes on."""
+    former = st.builds(
+        lambda run, epoch: attrs.evolve(held, former_run=run, former_epoch=epoch),
+        runs,
+        st.integers(0, max(0, held.epoch - 1)),
+    )
     if held.epoch == index:
-        return st.nothing()
-    return st.integers(held.epoch + 1, index).map(lambda at: attrs.evolve(held, revoked=at))
+        return former if held.epoch else st.nothing()
+    later = st.integers(held.epoch + 1, index)
+    return st.one_of(
+        later.map(lambda at: attrs.evolve(held, revoked=at)),
+        later.map(lambda at: attrs.evolve(held, stale=at)),
+        st.tuples(later, later).map(lambda at: attrs.evolve(held, revoked=at[0], stale=at[1])),
+        *([former] if held.epoch else []),
+    )
+
+
+_blamed = st.builds(Blamed, deaths=st.integers(1, 9), weight_ppm=st.integers(0, 9 * PPM))
+
+
+@st.composite
+def directives(draw: st.DrawFn, *, jobs_known: list[str], index: int) -> Directives:
+    """Draw directives for a plan that has come to `index`."""
+    indexes = st.integers(1, index)
+    some_jobs = st.sampled_from(jobs_known) if jobs_known else st.nothing()
+    per_job = 2 if jobs_known else 0
+    held = st.builds(Quarantined, index=indexes, reason=_reasons)
+    mode = st.builds(
+        WorkerMode,
+        mode=st.sampled_from(MODES[1:]),
+        level=st.integers(0, LEVEL_MAX),
+        boot=counters,
+        index=indexes,
+        reason=_reasons,
+    )
+    runs_kept = st.lists(runs, min_size=1, max_size=STANDBY_MAX, unique=True).map(tuple)
+    operators = st.lists(names, min_size=1, max_size=3, unique=True).map(lambda found: tuple(sorted(found)))
+    return Directives(
+        versions=draw(st.dictionaries(some_jobs, st.integers(2, 2**63 - 1), max_size=per_job)),
+        cancelled=draw(st.dictionaries(some_jobs, indexes, max_size=per_job)),
+        quarantined=draw(st.dictionaries(instances, held, max_size=2)),
+        blame=draw(st.dictionaries(instances, _blamed, max_size=2)),
+        modes=draw(st.dictionaries(names, mode, max_size=2)),
+        asserted=draw(st.dictionaries(names, counters, max_size=2)),
+        standbys=draw(st.dictionaries(instances, runs_kept, max_size=2)),
+        retired=draw(st.dictionaries(some_jobs, operators, max_size=per_job)),
+        rebalance_moves=draw(st.integers(0, REBALANCE_MOVES_MAX)),
+    )
 
 
 @st.composite
@@ -323,7 +463,7 @@ def plans(draw: st.DrawFn) -> Plan:
         failures=counters,
         resume_from=checkpoints,
         finished=booleans,
-    ).flatmap(lambda held: st.just(held) | _revocations(held, index))
+    ).flatmap(lambda held: st.just(held) | _later_states(held, index))
     lines = st.builds(
         Decision,
         index=st.integers(1, 2**63 - 1),
@@ -345,6 +485,9 @@ def plans(draw: st.DrawFn) -> Plan:
         seats_wanted=draw(st.integers(0, SEATS_MAX)),
         isolation_ms=authority.isolation_ms if authority else 0,
         drift_ppm=authority.drift_ppm if authority else 0,
+        directives=draw(directives(jobs_known=sorted(held_jobs), index=index))
+        if index and draw(booleans)
+        else Directives(),
         decisions=tuple(draw(st.lists(lines, max_size=2))),
     )
 
@@ -457,11 +600,12 @@ BY_TYPE: dict[type[Message], st.SearchStrategy[Message]] = {
         PlanEntries, entries=st.integers(0, 2**62).flatmap(lambda index: entry_lists(after=(index, 2)))
     ),
     Propose: st.builds(Propose, request=counters, change=st.builds(SubmitJob, job=jobs())),
+    ChangeRequest: st.builds(ChangeRequest, request=counters, change=commands),
     CouncilRequest: st.one_of(
         st.builds(CouncilRequest, request=counters, seats=st.sampled_from(COUNCIL_SIZES)),
         st.builds(CouncilRequest, request=counters, leader=names),
     ),
-    ProposeReply: st.builds(ProposeReply, request=counters, error=texts(bytes_max=400)),
+    ProposeReply: st.builds(ProposeReply, request=counters, error=texts(bytes_max=400), index=counters),
 }
 _any_message: st.SearchStrategy[Message] = st.one_of(*BY_TYPE.values())
 

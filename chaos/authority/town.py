@@ -32,6 +32,7 @@ from swimstream.model.changes import Assign, Change, Entry, Found, Seat, SetAuth
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, JobSpec, OperatorSpec
 from swimstream.model.plan import Plan
+from swimstream.model.report import Report
 from swimstream.model.status import InstanceState
 from swimstream.simulator.network import Links
 
@@ -168,7 +169,7 @@ class Host(NodeHost):
         return held is not None and (held.run, held.epoch) == (self.node.run, epoch)
 
     def _report(self, instance: InstanceId, epoch: int, state: InstanceState) -> None:
-        self._input(lambda: self.node.report(instance, epoch, now=self._clock.now, state=state))
+        self._input(lambda: self.node.report(Report(instance=instance, epoch=epoch, state=state), now=self._clock.now))
 
 
 class Town(Settlement[Host]):

@@ -16,6 +16,7 @@ from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import Profile
 from swimstream.model.plan import PlanMark
+from swimstream.model.report import Report
 from swimstream.model.status import InstanceState
 from swimstream.wire.codec import encode_message, encode_packet
 from swimstream.wire.council_messages import Append
@@ -89,7 +90,9 @@ class Scene:
         """Report that whatever was to be started runs."""
         for effect in self.effects:
             if isinstance(effect, StartInstance):
-                self.node.report(effect.instance, effect.epoch, now=self.now, state=InstanceState.RUNNING)
+                self.node.report(
+                    Report(instance=effect.instance, epoch=effect.epoch, state=InstanceState.RUNNING), now=self.now
+                )
         self.effects = self.node.take_effects()
 
 

@@ -15,6 +15,7 @@ from chaos.fuzz.scenes import BOOT, CLUSTER, KEY, SCENES, Scene, address_of, fol
 from swimstream.config import FRAME_BYTES_MAX
 from swimstream.core.effects import CloseStream, Effect, OpenStream, SendFrame, SendPacket, StartInstance
 from swimstream.errors import WireError
+from swimstream.model.report import Report
 from swimstream.model.status import InstanceState
 from swimstream.wire.codec import decode_packet_untrusted, encode_message, encode_packet
 from swimstream.wire.council_messages import Append
@@ -112,7 +113,7 @@ class Insider:
                 self.opened = [each for each in self.opened if each != stream]
             case StartInstance(instance=instance, epoch=epoch):
                 state = self.draw.pick((InstanceState.RUNNING, InstanceState.FAILED, InstanceState.FINISHED))
-                self.scene.node.report(instance, epoch, now=self.scene.now, state=state)
+                self.scene.node.report(Report(instance=instance, epoch=epoch, state=state), now=self.scene.now)
             case _:
                 pass
 

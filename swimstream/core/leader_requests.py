@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.core.effects import Answer
-from swimstream.wire.council_messages import CouncilRequest, Propose, ProposeReply
+from swimstream.wire.council_messages import ChangeRequest, CouncilRequest, Propose, ProposeReply
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Mapping
 
     from swimstream.core.council.council import Council
     from swimstream.core.membership.membership import Membership
@@ -72,7 +73,7 @@ class Request:
     """One thing that this worker wants."""
 
     kind: Kind
-    message: Propose | CouncilRequest
+    message: Propose | CouncilRequest | ChangeRequest
     """What the leader is asked. Its `request` is the number that is answered."""
     look: Callable[[], Verdict]
     """What the plan and the mark of this worker say."""
@@ -105,6 +106,8 @@ class LeaderRequests:
         self._waiting: dict[int, Waiting] = {}
         self._asked = ("", 0)
         """Whom it asks, and in which term that one leads."""
+        self._told: set[tuple[Run, int]] = set()
+        """As leader: those of `tell_done` that were told, no more than it was given the last time."""
         self._is_over = False
 
     # --- the asking side --------------------------------------------------------------------------
@@ -144,9 +147,9 @@ class LeaderRequests:
             for waiting in self._waiting.values():
                 waiting.ask_at = now
 
-    def receive_refusal(self, reply: ProposeReply) -> None:
-        """Take the leader's no."""
-        self._take(reply.request, Refused(reply.error))
+    def receive_reply(self, reply: ProposeReply) -> None:
+        """Take the leader's no, or where it has committed what was asked for."""
+        self._take(reply.request, Done(reply.index) if reply.index else Refused(reply.error))
 
     def give_up(self) -> None:
         """Answer everything, and from now on at once: this worker takes part no more."""
@@ -187,3 +190,23 @@ class LeaderRequests:
             verdict = accept(now)
             if isinstance(verdict, Refused):
                 self._outbox.send(asker.profile.address, ProposeReply(request=number, error=verdict.reason))
+            elif isinstance(verdict, Done):
+                self._outbox.send(asker.profile.address, ProposeReply(request=number, index=verdict.index))
+
+    def tell_done(self, committed: Mapping[tuple[Run, int], int]) -> None:
+        """Tell who asks, this worker itself or another, at which index it is done: once, as soon as it is committed.
+
+        Should that be lost, it is told when they ask again. `committed` has the index by asker and number.
+        """
+        here = self._council.plan.index
+        self._told = {key for key in self._told if key in committed}
+        for key, index in committed.items():
+            if index > here or key in self._told:
+                continue
+            self._told.add(key)
+            asker, number = key
+            member = self._membership.table.get_run(asker)
+            if asker == self._membership.run:
+                self._take(number, Done(index))
+            elif member is not None:
+                self._outbox.send(member.profile.address, ProposeReply(request=number, index=index))

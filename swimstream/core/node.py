@@ -23,10 +23,9 @@ from swimstream.core.membership.claims import goodbye_of
 from swimstream.core.membership.joining import JoinState
 from swimstream.core.reception import Reception
 from swimstream.core.rooms import open_rooms
-from swimstream.core.status.local import check_report
 from swimstream.core.views import NodeViews
 from swimstream.events import Decided, Event, MemberChanged, MemberForgotten, Superseded
-from swimstream.model.status import cut_cause
+from swimstream.model.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +33,10 @@ if TYPE_CHECKING:
 
     from swimstream.config import NodeConfig
     from swimstream.core.effects import Saved
-    from swimstream.model.identity import Address, InstanceId
+    from swimstream.model.changes import Command
+    from swimstream.model.identity import Address
     from swimstream.model.job import JobSpec
-    from swimstream.model.status import InstanceState
+    from swimstream.model.report import Report
     from swimstream.model.talk import Utterance
 
 FOREVER = float("inf")
@@ -163,6 +163,10 @@ class Node(NodeViews):
         self._rooms.submissions.add(request, job, now)
         self._settle()
 
+    def change(self, request: int, change: Command, *, now: float) -> None:
+        """Have a change of the plan committed. Answered once it is in the plan here, or with why it was refused."""
+        self._command(request, lambda: self._rooms.changes.add(request, change, now), now)
+
     def remove(self, request: int, name: str, *, now: float) -> None:
         """Have everybody take a dead member for one that has left. Answered at once, or with why not."""
         self._advance(now)
@@ -213,34 +217,14 @@ class Node(NodeViews):
         self._leaving.begin(request, now)
         self._settle()
 
-    def report(
-        self,
-        instance: InstanceId,
-        epoch: int,
-        *,
-        now: float,
-        state: InstanceState | None = None,
-        progress: int | None = None,
-        checkpoint: bytes | None = None,
-        endpoint: str | None = None,
-        cause: str | None = None,
-    ) -> None:
-        """Say how an instance on this worker fares; what is None stays. Ignored for an epoch not held here.
+    def report(self, said: Report, *, now: float) -> None:
+        """Say how an instance on this worker fares. Ignored for an epoch not held here.
 
         Raise `UsageError` for a value that a status cannot hold. A cause is cut to `CAUSE_BYTES_MAX`.
         """
-        check_report(progress=progress, checkpoint=checkpoint, endpoint=endpoint)
+        said.check()
         self._advance(now)
-        status = self._rooms.local.report(
-            instance,
-            epoch,
-            now,
-            state=state,
-            progress=progress,
-            checkpoint=checkpoint,
-            endpoint=endpoint,
-            cause=cut_cause(cause) if cause is not None else None,
-        )
+        status = self._rooms.local.report(said, now)
         if status is not None:
             self._rooms.tell_status(status)
         self._settle()
@@ -264,6 +248,7 @@ class Node(NodeViews):
             self._settle_members()
             self._leadership.settle(self._now)
             self._rooms.submissions.settle(self._now)
+            self._rooms.changes.settle(self._now)
             is_plan_new = self._settle_plan()
             self._rooms.requests.settle(self._now)
             if is_plan_new:

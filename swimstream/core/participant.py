@@ -8,12 +8,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from swimstream.core.effects import Effect
+    from swimstream.model.changes import Command
     from swimstream.model.coordinate import Coordinate
-    from swimstream.model.identity import Address, InstanceId, Run
+    from swimstream.model.identity import Address, Run
     from swimstream.model.job import JobSpec
     from swimstream.model.member import Member
     from swimstream.model.plan import Plan, PlanMark
-    from swimstream.model.status import InstanceState, InstanceStatus
+    from swimstream.model.report import Report
+    from swimstream.model.status import InstanceStatus
     from swimstream.model.talk import Utterance
 
 
@@ -50,6 +52,9 @@ class Participant(Protocol):
     def submit(self, request: int, job: JobSpec, *, now: float) -> None:
         """Have a job committed."""
 
+    def change(self, request: int, change: Command, *, now: float) -> None:
+        """Have a change of the plan committed."""
+
     def remove(self, request: int, name: str, *, now: float) -> None:
         """Have everybody take a dead member for one that has left."""
 
@@ -68,18 +73,7 @@ class Participant(Protocol):
     def leave(self, request: int, *, now: float) -> None:
         """Say goodbye."""
 
-    def report(
-        self,
-        instance: InstanceId,
-        epoch: int,
-        *,
-        now: float,
-        state: InstanceState | None = None,
-        progress: int | None = None,
-        checkpoint: bytes | None = None,
-        endpoint: str | None = None,
-        cause: str | None = None,
-    ) -> None:
+    def report(self, said: Report, *, now: float) -> None:
         """Say how an instance fares."""
 
     @property

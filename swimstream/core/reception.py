@@ -14,6 +14,7 @@ from swimstream.wire.council_messages import (
     AppendReply,
     AuthorityReply,
     AuthorityRequest,
+    ChangeRequest,
     CouncilMessage,
     CouncilRequest,
     FoundReply,
@@ -217,7 +218,9 @@ class Reception:
             case Propose():
                 self._rooms.submissions.receive_proposal(sender, message, now)
             case ProposeReply():
-                self._rooms.requests.receive_refusal(message)
+                self._rooms.requests.receive_reply(message)
+            case ChangeRequest():
+                self._rooms.changes.receive(sender, message, now)
             case CouncilRequest():
                 self._rooms.commands.receive_request(sender, message, now)
             case TimeoutNow():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.core.change_requests import ChangeRequests
 from swimstream.core.conversation import Conversation
 from swimstream.core.council.council import Council
 from swimstream.core.council.founding import Founding
@@ -64,6 +65,7 @@ class Rooms:
     requests: LeaderRequests
     submissions: Submissions
     commands: CouncilCommands
+    changes: ChangeRequests
     conversation: Conversation
     must_decide: bool = False
     """Whether something has changed on which a leader may have to act."""
@@ -233,6 +235,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         founding=Founding(membership.run, council, outbox, timing=timing, rng=rng, expect=config.expect),
         requests=requests,
         submissions=Submissions(requests, membership, council, outbox, counters=counters),
+        changes=ChangeRequests(requests, membership, council, outbox, counters=counters),
         commands=CouncilCommands(requests, membership, council, outbox, counters=counters),
         conversation=conversation,
     )

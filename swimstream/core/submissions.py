@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import attrs
+
 from swimstream.config import FRAME_BYTES_MAX
 from swimstream.core.effects import Answer
 from swimstream.core.leader_requests import Done, Kind, Refused, Request
 from swimstream.model.changes import SubmitJob
-from swimstream.model.job import AT_LEAST_ONE, JobSpec
-from swimstream.model.member import too_old
+from swimstream.model.job import JobSpec, OperatorSpec
+from swimstream.model.member import SPEAKS_DIRECTIVES, SPEAKS_GUARANTEES, too_old
 from swimstream.model.plan import INSTANCES_MAX
 from swimstream.wire.codec import encode_message
 from swimstream.wire.council_messages import ERROR_BYTES_MAX, Propose
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from swimstream.core.outbox import Outbox
     from swimstream.model.identity import Run
     from swimstream.model.member import Member
+    from swimstream.model.plan import Plan
 
 SUBMISSIONS_MAX = 256
 JOBS_MAX = 1_024
@@ -36,6 +39,13 @@ pieces then, and far less than `plan_reader.STORED_BYTES_MAX`. It could be highe
 plan with names of the usual length still fits one frame, for peers that do not."""
 
 
+USUAL = OperatorSpec(name="usual", kind="usual")
+LATER_WISHES = tuple(
+    name
+    for name in (field.name for field in attrs.fields(OperatorSpec))
+    if name not in ("name", "kind", "parallelism", "inputs", "prefer_site", "parameters", "instances", "hold_for_s")
+)
+"""What an operator can ask for since `SPEAKS_DIRECTIVES`."""
 SUBMISSION = Kind(subject="job", plural="submissions", waiting_max=SUBMISSIONS_MAX)
 
 
@@ -70,7 +80,7 @@ class Submissions:
         size = len(encode_message(message))
         if size > JOB_BYTES_MAX:
             self._outbox.put(Answer(request, f"job: expected at most {JOB_BYTES_MAX} B when encoded, got {size} B"))
-        elif error := _guarantee_faults(job, too_old(self._membership.table.live())):
+        elif error := _level_faults(job, tuple(self._membership.table.live())):
             self._outbox.put(Answer(request, error))  # a leader of an older version could not read the question
         else:
             look, accept = partial(self._look, job), partial(self._accept, job)
@@ -80,7 +90,7 @@ class Submissions:
         plan = self._council.plan
         if job.name not in plan.jobs:
             return None
-        error = conflict(job, plan.jobs)
+        error = conflict(job, plan.jobs) or cancelled_fault(job, plan)
         return Refused(error) if error else Done(plan.index)
 
     # --- the leader's side ------------------------------------------------------------------------
@@ -101,14 +111,14 @@ class Submissions:
         """Take a job for the log, or return why not; `settle` proposes it."""
         plan = self._council.plan
         jobs = {**plan.jobs, **self._accepted}
-        error = faults(job, jobs, self._membership.table.live())
+        error = cancelled_fault(job, plan) or faults(job, jobs, self._membership.table.live())
         if error:
             return Refused(error)
         if job.name in jobs:
             return None
-        size = len(encode_plan(plan)) + sum(map(_size_of, (*self._accepted.values(), job)))
-        if size > PLAN_BYTES_MAX:
-            return Refused(f"job: the plan would take {size} B, it may take at most {PLAN_BYTES_MAX} B")
+        error = size_fault(job, plan, *self._accepted.values())
+        if error:
+            return Refused(error)
         if len(self._accepted) >= SUBMISSIONS_MAX:
             self._counters["proposals_dropped"] += 1
         else:
@@ -116,28 +126,43 @@ class Submissions:
         return None
 
 
+def size_fault(job: JobSpec, plan: Plan, *others: JobSpec) -> str:
+    """Return why the plan has no room for `job` beside `others` that are to come into it, or nothing."""
+    size = len(encode_plan(plan)) + sum(map(_size_of, (*others, job)))
+    if size > PLAN_BYTES_MAX:
+        return f"job: the plan would take {size} B, it may take at most {PLAN_BYTES_MAX} B"
+    kept = [each for each in plan.jobs.values() if each.name != job.name]
+    instances = sum(spec.parallelism for each in (*kept, *others, job) for spec in each.operators)
+    if instances > INSTANCES_MAX:
+        return f"job: the cluster would have {instances} instances, it takes at most {INSTANCES_MAX}"
+    return ""
+
+
 def _size_of(job: JobSpec) -> int:
     return len(encode_message(Propose(request=0, change=SubmitJob(job=job))))
+
+
+def cancelled_fault(job: JobSpec, plan: Plan) -> str:
+    """Return why a job that was cancelled is not submitted again, or nothing."""
+    if job.name in plan.directives.cancelled:
+        return f"name: the job {job.name!r} was cancelled; an update revives it"
+    return ""
 
 
 def conflict(job: JobSpec, jobs: Mapping[str, JobSpec]) -> str:
     """Return why `job` cannot join `jobs`, those of the cluster by name, or nothing."""
     known = jobs.get(job.name)
     if known is not None and known != job:
-        return f"name: another job is named {job.name!r} already, with other operators"
+        return f"name: another job is named {job.name!r} already, with other operators; an update changes it"
     if known is None and len(jobs) >= JOBS_MAX:
         return f"job: the cluster holds {JOBS_MAX} jobs already, which is the most it takes"
-    together = [*jobs.values(), *([job] if known is None else [])]
-    instances = sum(spec.parallelism for each in together for spec in each.operators)
-    if known is None and instances > INSTANCES_MAX:
-        return f"job: the cluster would have {instances} instances, it takes at most {INSTANCES_MAX}"
     return ""
 
 
 def faults(job: JobSpec, jobs: Mapping[str, JobSpec], members: Iterable[Member]) -> str:
     """Return why a leader refuses `job`: it conflicts with `jobs`, or the live workers cannot do what it asks for."""
     members = tuple(members)
-    error = conflict(job, jobs) or _guarantee_faults(job, too_old(members))
+    error = conflict(job, jobs) or _level_faults(job, members)
     if error:
         return error
     kinds = {kind for member in members for kind in member.profile.kinds}
@@ -150,12 +175,14 @@ def faults(job: JobSpec, jobs: Mapping[str, JobSpec], members: Iterable[Member])
     return error if len(error.encode()) <= ERROR_BYTES_MAX else error[: ERROR_BYTES_MAX // 4] + " …"
 
 
-def _guarantee_faults(job: JobSpec, older: Sequence[str]) -> str:
-    """Return why the guarantees of `job` cannot be kept: who knows none could not even read the plan any more."""
-    for position, spec in enumerate(job.operators if older else ()):
-        where = f"operators[{position}]"
-        if spec.instances != AT_LEAST_ONE:
-            return f"{where}.instances: {spec.instances!r} cannot be kept while {older[0]} of an older version is alive"
-        if spec.hold_for_s:
-            return f"{where}.hold_for_s: it cannot be kept while {older[0]} of an older version is alive"
+def _level_faults(job: JobSpec, members: Sequence[Member]) -> str:
+    """Return why the wishes of `job` cannot be met: who is too old for one could not even read the plan any more."""
+    for level, wishes in ((SPEAKS_GUARANTEES, ("instances", "hold_for_s")), (SPEAKS_DIRECTIVES, LATER_WISHES)):
+        older = too_old(members, level=level)
+        for position, spec in enumerate(job.operators if older else ()):
+            for name in wishes:
+                value = getattr(spec, name)
+                if value != getattr(USUAL, name):
+                    where = f"operators[{position}].{name}"
+                    return f"{where}: {value!r} cannot be kept while {older[0]} of an older version is alive"
     return ""

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.model.identity import InstanceId, Run
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from swimstream.model.identity import InstanceId, Run
 
 
 @attrs.frozen(kw_only=True)

@@ -280,6 +280,8 @@ Change = (
     | SetPolicy
     | SetStandbys
 )
+Command = UpdateJob | CancelJob | Restart | Pardon | SetWorkerMode | DeclareDead | SetPolicy
+"""What any worker may ask the leader for, on behalf of a person or an application."""
 COUNCIL_CHANGES = (Found, ChangeCouncil, RecoverCouncil)
 """The changes that carry a council."""
 

@@ -49,7 +49,7 @@ ExecutionChange = SubmitJob | Assign | Evict | Conclude | Hold | Release | Revok
 
 
 class ExecutionDraft:
-    """The part of a plan that says what is executed. What it can be asked means the same as the question to a `Plan`."""
+    """The part of a plan that says what is executed. What it can be asked means the same as asking the `Plan`."""
 
     def __init__(
         self,

@@ -53,7 +53,7 @@ and changes of the council; 4 versions of jobs, directives, and all that an oper
 SPEAKS_GUARANTEES = 3
 """From this level on a worker keeps guarantees, and understands a plan in which runs are held."""
 SPEAKS_DIRECTIVES = 4
-"""From this level on a worker understands a plan with directives (`model/directives.py`) and the jobs that need them."""
+"""From this level on a worker understands a plan with directives (`model/directives.py`), and jobs that need them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -101,6 +101,6 @@ class Member:
         return attrs.evolve(self, accusers=tuple(names), evidence=tuple(seen[name] for name in names))
 
 
-def too_old(members: Iterable[Member]) -> list[str]:
-    """Return the names of the live members that know no guarantees: a plan that speaks of any, they refuse."""
-    return [each.run.name for each in members if not each.state.is_gone and each.profile.speaks < SPEAKS_GUARANTEES]
+def too_old(members: Iterable[Member], *, level: int = SPEAKS_GUARANTEES) -> list[str]:
+    """Return the names of the live members that speak less than `level`: a plan that has such things, they refuse."""
+    return [each.run.name for each in members if not each.state.is_gone and each.profile.speaks < level]

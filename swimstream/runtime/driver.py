@@ -248,16 +248,7 @@ class Driver:
         if self._reports.due_at() > now:
             return effects
         for report in self._reports.take(now=now):
-            self._node.report(
-                report.instance,
-                report.epoch,
-                now=now,
-                state=report.state,
-                progress=report.progress,
-                checkpoint=report.checkpoint,
-                endpoint=report.endpoint,
-                cause=report.cause,
-            )
+            self._node.report(report, now=now)
             effects += self._take_effects()
         return effects
 

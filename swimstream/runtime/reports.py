@@ -9,29 +9,16 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-import attrs
-
-from swimstream.model.identity import InstanceId
-from swimstream.model.status import InstanceState
+from swimstream.model.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from swimstream.model.identity import InstanceId
+
+__all__ = ["REPORT_INTERVAL_S", "Report", "Reports"]
 
 REPORT_INTERVAL_S = 0.05
-
-
-@attrs.define(kw_only=True)
-class Report:
-    """One call of `Node.report` to come; what is None stays as it was."""
-
-    instance: InstanceId
-    epoch: int
-    state: InstanceState | None = None
-    progress: int | None = None
-    checkpoint: bytes | None = None
-    endpoint: str | None = None
-    cause: str | None = None
 
 
 class Reports:
@@ -60,7 +47,7 @@ class Reports:
             self._urgent = self._urgent or report.state is not None
             queue = self._waiting.setdefault((report.instance, report.epoch), [])
             if report.state is None and queue:
-                _merge(report, into=queue[-1])
+                queue[-1] = report.after(queue[-1])
                 self.coalesced += 1
             else:
                 queue.append(report)
@@ -82,17 +69,6 @@ class Reports:
             self._urgent = False
             self._taken_at = now
         return [report for queue in queues for report in queue]
-
-
-def _merge(report: Report, *, into: Report) -> None:
-    if report.progress is not None:
-        into.progress = report.progress
-    if report.checkpoint is not None:
-        into.checkpoint = report.checkpoint
-    if report.endpoint is not None:
-        into.endpoint = report.endpoint
-    if report.cause is not None:
-        into.cause = report.cause
 
 
 def _nobody() -> None:

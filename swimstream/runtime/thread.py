@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from swimstream.core.participant import Participant
     from swimstream.events import Event
+    from swimstream.model.changes import Command
     from swimstream.model.job import JobSpec
     from swimstream.model.talk import AnswerTo, Ask, QueryResult, Say, SetTags
     from swimstream.runtime.faces import Durable, InstanceRunner
@@ -131,6 +132,10 @@ class PeerThread:
     def submit(self, job: JobSpec) -> Reply[None]:
         """Have a well-formed `job` committed; the reply raises `UsageError` when it is refused."""
         return self._command(lambda node, request, now: node.submit(request, job, now=now), UsageError)
+
+    def change(self, change: Command) -> Reply[None]:
+        """Have a change of the plan committed; the reply raises `UsageError` when it is refused."""
+        return self._command(lambda node, request, now: node.change(request, change, now=now), UsageError)
 
     def say(self, said: SetTags | Say | Send | AnswerTo) -> Reply[None]:
         """Say something; the reply raises `DeliveryFailed` for a message, and `UsageError` for what is refused."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.model.changes import Seat
+from swimstream.model.report import Report
 from swimstream.simulator import promises
 from swimstream.simulator.clock import WorldOverrun
 from swimstream.simulator.operators import Bench
@@ -207,7 +208,10 @@ class Life:
         self._trace.note(self._clock.now, self.name, f"{instance} in epoch {epoch} reports {said}")
         self.command(
             lambda now: self.node.report(
-                instance, epoch, now=now, state=state, progress=progress, checkpoint=checkpoint, cause=cause
+                Report(
+                    instance=instance, epoch=epoch, state=state, progress=progress, checkpoint=checkpoint, cause=cause
+                ),
+                now=now,
             )
         )
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import TypeVar
 
 from swimstream.errors import WireError
+from swimstream.model.changes import EVIDENCE_ITEMS_MAX
 from swimstream.model.identity import NAME_PATTERN, Address, InstanceId, Run
 from swimstream.model.job import PARALLELISM_MAX
 from swimstream.model.member import MemberState
@@ -19,6 +21,10 @@ from swimstream.model.talk import TOPIC_PATTERN
 INT_MAX = 2**63 - 1
 HASH_MAX = 2**64 - 1
 HOST_CHARS_MAX = 253
+REASON_BYTES_MAX = 1_024
+"""Limit of a reason, of each item of evidence, and of a line of history."""
+
+Key = TypeVar("Key", str, InstanceId, Run)
 
 _LABELS_PATTERN = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*")
 _OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
@@ -110,6 +116,31 @@ def unique(keys: tuple[object, ...], field: str) -> None:
     """Raise `WireError` if one of `keys` comes twice."""
     if len(set(keys)) < len(keys):
         raise WireError(f"{field}: expected no name twice")
+
+
+def exactly(value: object, field: str, length: int) -> list[object]:
+    """Return `value` if it is an array of `length` items."""
+    return items(value, field, low=length, high=length)
+
+
+def one_of_lengths(value: object, field: str, shortest: int, *longer: int) -> tuple[list[object], list[object]]:
+    """Return the first `shortest` items of an array of one of these lengths, and the rest."""
+    found = items(value, field, low=shortest, high=max(longer))
+    if len(found) not in (shortest, *longer):
+        raise WireError(f"{field}: expected an array of {shortest}, {', '.join(map(str, longer))} items")
+    return found[:shortest], found[shortest:]
+
+
+def ascending(keys: list[Key], field: str) -> None:
+    """Raise `WireError` unless `keys` rise, so that none comes twice."""
+    if keys != sorted(set(keys)):
+        raise WireError(f"{field}: expected rising keys, none twice")
+
+
+def evidence(value: object, field: str) -> tuple[str, ...]:
+    """Return the lines of evidence of an array."""
+    lines = items(value, field, high=EVIDENCE_ITEMS_MAX)
+    return tuple(text(line, field, bytes_max=REASON_BYTES_MAX) for line in lines)
 
 
 def run(label: object, boot: object, field: str) -> Run:

@@ -14,12 +14,18 @@ from typing import TYPE_CHECKING
 
 from swimstream.config import FRAME_BYTES_MAX
 from swimstream.errors import WireError
-from swimstream.model.status import CAUSE_BYTES_MAX, CHECKPOINT_BYTES_MAX, ENDPOINT_PATTERN, InstanceStatus
+from swimstream.model.status import (
+    CAUSE_BYTES_MAX,
+    CHECKPOINT_BYTES_MAX,
+    ENDPOINT_PATTERN,
+    InstanceState,
+    InstanceStatus,
+)
 from swimstream.wire import checks
 from swimstream.wire.cbor import decode_sequence_untrusted, encode_item
 from swimstream.wire.council_codec import beacon_items, council_fields
 from swimstream.wire.kinds import Kind
-from swimstream.wire.message_reader import read_message
+from swimstream.wire.message_reader import CONDITIONS, read_message
 from swimstream.wire.messages import (
     Accusation,
     Ack,
@@ -126,7 +132,12 @@ def _status_fields(status: InstanceStatus) -> list[object]:
     instance, run = status.instance, status.run
     return [
         *(Kind.STATUS_UPDATE, instance.job, instance.operator, instance.index, status.epoch, run.name, run.boot),
-        *(status.seq, int(_STATE_AS_TOLD.get(status.state, status.state)), status.since_ms, status.progress),
+        *(
+            status.seq,
+            int(InstanceState.RUNNING if status.state in CONDITIONS else status.state),
+            status.since_ms,
+            status.progress,
+        ),
         *(status.checkpoint, status.endpoint, status.cause),
         *_later_status_fields(status),
     ]

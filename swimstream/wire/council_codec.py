@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict, assert_never
 
 from swimstream.errors import WireError
-from swimstream.model.changes import Entry, SubmitJob
+from swimstream.model.changes import Command, Entry, SubmitJob
 from swimstream.model.member import EXPECT_MAX
 from swimstream.model.plan import PlanMark
 from swimstream.wire import checks
@@ -16,6 +16,7 @@ from swimstream.wire.council_messages import (
     AuthorityReply,
     AuthorityRequest,
     Beacon,
+    ChangeRequest,
     CouncilMessage,
     CouncilRequest,
     FoundReply,
@@ -31,9 +32,13 @@ from swimstream.wire.council_messages import (
     VoteReply,
     VoteRequest,
 )
+from swimstream.wire.directive_codec import directed_change_item
+from swimstream.wire.directive_reader import read_directed_change
+from swimstream.wire.job_codec import job_item
+from swimstream.wire.job_reader import read_job
 from swimstream.wire.kinds import Kind
-from swimstream.wire.plan_codec import entry_item, job_item, plan_item
-from swimstream.wire.plan_reader import STORED_BYTES_MAX, read_entry, read_job, read_plan, read_size
+from swimstream.wire.plan_codec import entry_item, plan_item
+from swimstream.wire.plan_reader import STORED_BYTES_MAX, read_entry, read_plan, read_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,7 +88,15 @@ def council_fields(message: CouncilMessage) -> list[object]:
 
 
 def _plan_fields(
-    message: Snapshot | SnapshotPiece | PiecePull | PlanPull | PlanEntries | Propose | CouncilRequest | ProposeReply,
+    message: Snapshot
+    | SnapshotPiece
+    | PiecePull
+    | PlanPull
+    | PlanEntries
+    | Propose
+    | CouncilRequest
+    | ChangeRequest
+    | ProposeReply,
 ) -> list[object]:
     match message:
         case Snapshot(term=term, voter=voter):
@@ -101,8 +114,10 @@ def _plan_fields(
             return [Kind.PROPOSE, message.request, job_item(message.change.job)]
         case CouncilRequest():
             return [Kind.COUNCIL_REQUEST, message.request, message.seats, message.leader]
+        case ChangeRequest():
+            return [Kind.CHANGE_REQUEST, message.request, directed_change_item(message.change)]
         case ProposeReply():
-            return [Kind.PROPOSE_REPLY, message.request, message.error]
+            return [Kind.PROPOSE_REPLY, message.request, message.error, *([message.index] if message.index else [])]
         case _:
             assert_never(message)
 
@@ -321,7 +336,15 @@ def _read_propose_reply(item: list[object]) -> ProposeReply:
     return ProposeReply(
         request=checks.integer(item[1], "ProposeReply.request"),
         error=checks.text(item[2], "ProposeReply.error", bytes_max=ERROR_BYTES_MAX),
+        index=checks.integer(item[3], "ProposeReply.index") if len(item) > 3 else 0,
     )
+
+
+def _read_change_request(item: list[object]) -> ChangeRequest:
+    change = read_directed_change(checks.record(item[2], "ChangeRequest.change", length=1))
+    if not isinstance(change, Command):
+        raise WireError("ChangeRequest.change: expected one that may be asked for")
+    return ChangeRequest(request=checks.integer(item[1], "ChangeRequest.request"), change=change)
 
 
 READERS: Mapping[int, tuple[int, Callable[[list[object]], CouncilMessage]]] = {
@@ -342,5 +365,6 @@ READERS: Mapping[int, tuple[int, Callable[[list[object]], CouncilMessage]]] = {
     Kind.AUTHORITY_REQUEST: (2, _read_authority_request),
     Kind.AUTHORITY_REPLY: (5, _read_authority_reply),
     Kind.COUNCIL_REQUEST: (4, _read_council_request),
+    Kind.CHANGE_REQUEST: (3, _read_change_request),
 }
 """Kind → (length of the array at least, how to read it)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from swimstream.model.changes import Entry, SubmitJob
+from swimstream.model.changes import Command, Entry, SubmitJob
 from swimstream.model.identity import Run
 from swimstream.model.plan import Plan, PlanMark
 
@@ -200,11 +200,23 @@ class CouncilRequest:
 
 
 @attrs.frozen(kw_only=True)
-class ProposeReply:
-    """The leader refuses a `Propose` or a `CouncilRequest`. What it accepts, the asker finds in plan or mark."""
+class ChangeRequest:
+    """A worker asks the leader to commit what somebody wants. Asked again until answered, as `Propose`."""
 
     request: int
-    error: str
+    change: Command
+
+
+@attrs.frozen(kw_only=True)
+class ProposeReply:
+    """The leader refuses what it was asked for, or says where it is committed. The latter an asker may find by itself.
+
+    Exactly one is set: `error`, or `index`.
+    """
+
+    request: int
+    error: str = ""
+    index: int = 0
 
 
 CouncilMessage = (
@@ -224,5 +236,6 @@ CouncilMessage = (
     | PlanEntries
     | Propose
     | CouncilRequest
+    | ChangeRequest
     | ProposeReply
 )

@@ -5,12 +5,12 @@ Newer peers may append fields to a message, but not to what it carries of the pl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from swimstream.config import MEMBERS_MAX
 from swimstream.errors import WireError
 from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX, KINDS_MAX, NOTHING_SEEN, MemberState, Profile
-from swimstream.model.status import CAUSE_BYTES_MAX, InstanceState, InstanceStatus
+from swimstream.model.status import CAUSE_BYTES_MAX, ErrorClass, InstanceState, InstanceStatus
 from swimstream.wire import checks, council_codec, talk_codec
 from swimstream.wire.kinds import Kind
 from swimstream.wire.messages import (
@@ -29,6 +29,9 @@ from swimstream.wire.messages import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+CONDITIONS: Mapping[InstanceState, int] = {InstanceState.STALLED: 1, InstanceState.FROZEN: 2}
+"""Ways of running that older peers do not know: they are told RUNNING, and newer ones this number as well."""
 
 
 def read_message(item: object) -> Message | None:
@@ -102,21 +105,46 @@ def _read_accusation(item: list[object]) -> Accusation:
 
 
 def _read_status_update(item: list[object]) -> StatusUpdate:
-    state = checks.integer(item[8], "Status.state", low=InstanceState.STARTING, high=InstanceState.ISOLATED)
+    told = checks.integer(item[8], "Status.state", low=InstanceState.STARTING, high=InstanceState.ISOLATED)
+    state, later = _read_later_status(item, InstanceState(told))
     return StatusUpdate(
         status=InstanceStatus(
             instance=checks.instance(item[1], item[2], item[3], "Status.instance"),
             epoch=checks.integer(item[4], "Status.epoch"),
             run=checks.run(item[5], item[6], "Status.run"),
             seq=checks.integer(item[7], "Status.seq"),
-            state=InstanceState(state),
+            state=state,
             since_ms=checks.integer(item[9], "Status.since_ms"),
             progress=checks.integer(item[10], "Status.progress"),
             checkpoint=checks.checkpoint(item[11], "Status.checkpoint"),
             endpoint=checks.endpoint(item[12], "Status.endpoint"),
             cause=checks.text(item[13], "Status.cause", bytes_max=CAUSE_BYTES_MAX),
+            **later,
         )
     )
+
+
+class _LaterStatus(TypedDict, total=False):
+    error: ErrorClass
+    watermark_ms: int | None
+    backlog: int | None
+
+
+def _read_later_status(item: list[object], state: InstanceState) -> tuple[InstanceState, _LaterStatus]:
+    """Return what a newer worker says beyond the first fourteen items, and the state in the light of that."""
+    if len(item) < 18:
+        return state, {}
+    condition = checks.integer(item[14], "Status.condition")
+    if state is InstanceState.RUNNING:  # one that is not known yet is some way of running
+        state = next((each for each, number in CONDITIONS.items() if number == condition), state)
+    error = checks.integer(item[15], "Status.error")
+    watermark_ms = checks.integer(item[16], "Status.watermark_ms", low=-1)
+    backlog = checks.integer(item[17], "Status.backlog", low=-1)
+    return state, {
+        "error": ErrorClass(error) if error in set(ErrorClass) else ErrorClass.RETRYABLE,
+        "watermark_ms": None if watermark_ms < 0 else watermark_ms,
+        "backlog": None if backlog < 0 else backlog,
+    }
 
 
 def _read_sync_digest(item: list[object]) -> SyncDigest:

@@ -10,7 +10,6 @@ Mappings are arrays sorted by key, so equal plans have equal bytes, and a repeat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, assert_never
 
 from swimstream.model.changes import (
@@ -31,37 +30,13 @@ from swimstream.model.changes import (
     SetAuthority,
     SubmitJob,
 )
-from swimstream.model.job import (
-    AT_LEAST_ONE,
-    JobSpec,
-    OperatorSpec,
-    Parameter,
-)
 from swimstream.wire.cbor import encode_item
+from swimstream.wire.change_kinds import ChangeKind
+from swimstream.wire.directive_codec import directed_change_item, directives_item
+from swimstream.wire.job_codec import job_item
 
 if TYPE_CHECKING:
     from swimstream.model.plan import Assignment, Plan
-
-REASON_BYTES_MAX = 1_024
-"""Limit of a reason, of each item of evidence, and of a line of history."""
-
-
-class ChangeKind:
-    """First item of a change. Numbers are never used again."""
-
-    FOUND = 1
-    NOOP = 2
-    SUBMIT_JOB = 3
-    ASSIGN = 4
-    EVICT = 5
-    CONCLUDE = 6
-    HOLD = 7
-    RELEASE = 8
-    REVOKE = 9
-    SET_AUTHORITY = 10
-    CHANGE_COUNCIL = 11
-    RESIZE_COUNCIL = 12
-    RECOVER_COUNCIL = 13
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -72,40 +47,6 @@ def encode_entry(entry: Entry) -> bytes:
 def encode_plan(plan: Plan) -> bytes:
     """Return the bytes of a plan; equal plans have equal bytes."""
     return encode_item(plan_item(plan))
-
-
-def job_item(job: JobSpec) -> list[object]:
-    """Return the item of a job that has passed `check_job`."""
-    return [
-        job.name,
-        [
-            [
-                spec.name,
-                spec.kind,
-                spec.parallelism,
-                list(spec.inputs),
-                spec.prefer_site,
-                _parameter_item(spec.parameters),
-                *_guarantee_items(spec),
-            ]
-            for spec in job.operators
-        ],
-    ]
-
-
-def _guarantee_items(spec: OperatorSpec) -> tuple[object, ...]:
-    usual = spec.instances == AT_LEAST_ONE and not spec.hold_for_s
-    return () if usual else (spec.instances, spec.hold_for_s)
-
-
-def _parameter_item(value: Parameter) -> object:
-    match value:
-        case str() | bool() | int() | float():
-            return value
-        case Mapping():
-            return {key: _parameter_item(inner) for key, inner in value.items()}
-        case _:
-            return [_parameter_item(inner) for inner in value]
 
 
 def change_item(change: Change) -> list[object]:
@@ -121,16 +62,19 @@ def change_item(change: Change) -> list[object]:
             return [
                 *(ChangeKind.ASSIGN, instance.job, instance.operator, instance.index, run.name, run.boot),
                 *(change.failures, change.resume_from, change.reason, list(change.evidence)),
+                *([True] if change.handover else []),
             ]
         case Evict(run=run):
             return [ChangeKind.EVICT, run.name, run.boot, change.reason, list(change.evidence)]
         case Conclude(instance=instance):
             return [ChangeKind.CONCLUDE, instance.job, instance.operator, instance.index, change.epoch]
+        case Hold() | Release() | Revoke() | SetAuthority() | ChangeCouncil() | ResizeCouncil() | RecoverCouncil():
+            return _authority_change_item(change)
         case _:
-            return _newer_change_item(change)
+            return directed_change_item(change)
 
 
-def _newer_change_item(
+def _authority_change_item(
     change: Hold | Release | Revoke | SetAuthority | ChangeCouncil | ResizeCouncil | RecoverCouncil,
 ) -> list[object]:
     match change:
@@ -171,15 +115,17 @@ def plan_item(plan: Plan) -> list[object]:
         [_assignment_item(plan.assignments[instance]) for instance in sorted(plan.assignments)],
         [[label, plan.evicted[label]] for label in sorted(plan.evicted)],
         [[line.index, line.term, line.what, line.reason, list(line.evidence)] for line in plan.decisions],
-        *_authority_items(plan),
+        *_later_plan_items(plan),
     ]
 
 
-def _authority_items(plan: Plan) -> tuple[object, ...]:
-    if not (plan.seats_wanted or plan.isolation_ms or plan.stops):
+def _later_plan_items(plan: Plan) -> tuple[object, ...]:
+    directives = directives_item(plan.directives)
+    if not (plan.seats_wanted or plan.isolation_ms or plan.stops or directives):
         return ()
     stops = [[run.name, run.boot, plan.stops[run]] for run in sorted(plan.stops)]
-    return (plan.seats_wanted, plan.isolation_ms, plan.drift_ppm, stops)
+    authority = (plan.seats_wanted, plan.isolation_ms, plan.drift_ppm, stops)
+    return (*authority, directives) if directives else authority
 
 
 def _council_item(council: tuple[Seat, ...]) -> list[object]:
@@ -191,5 +137,14 @@ def _assignment_item(held: Assignment) -> list[object]:
     return [
         *(instance.job, instance.operator, instance.index, run.name, run.boot),
         *(held.epoch, held.failures, held.resume_from, held.finished),
-        *([held.revoked] if held.revoked else []),
+        *_later_assignment_items(held),
     ]
+
+
+def _later_assignment_items(held: Assignment) -> tuple[object, ...]:
+    if held.former_run is not None:
+        former = held.former_run
+        return (held.revoked, held.stale, former.name, former.boot, held.former_epoch)
+    if held.stale:
+        return (held.revoked, held.stale)
+    return (held.revoked,) if held.revoked else ()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from typing import TypedDict, TypeVar
+from typing import TYPE_CHECKING, TypedDict
 
 from swimstream.config import DRIFT_PPM_MAX, FRAME_BYTES_MAX, ISOLATION_MS_MAX
-from swimstream.errors import UsageError, WireError
+from swimstream.errors import WireError
 from swimstream.model.changes import (
     COUNCIL_SIZES,
-    EVIDENCE_ITEMS_MAX,
     SEATS_MAX,
     Assign,
     Change,
@@ -28,24 +26,17 @@ from swimstream.model.changes import (
     SetAuthority,
     SubmitJob,
 )
+from swimstream.model.directives import NO_DIRECTIVES
 from swimstream.model.history import Decision
-from swimstream.model.identity import InstanceId, Run
-from swimstream.model.job import (
-    AT_LEAST_ONE,
-    GUARANTEES,
-    OPERATORS_MAX,
-    PARALLELISM_MAX,
-    JobSpec,
-    OperatorSpec,
-    Parameter,
-)
-from swimstream.model.job_faults import check_job
 from swimstream.model.plan import DECISIONS_KEPT, Assignment, Plan
 from swimstream.wire import checks
 from swimstream.wire.cbor import decode_item_untrusted
-from swimstream.wire.plan_codec import REASON_BYTES_MAX, ChangeKind
+from swimstream.wire.change_kinds import ChangeKind
+from swimstream.wire.directive_reader import read_directed_change, read_directives
+from swimstream.wire.job_reader import read_job
 
-Key = TypeVar("Key", str, InstanceId, Run)
+if TYPE_CHECKING:
+    from swimstream.model.identity import Run
 
 STORED_BYTES_MAX = 16 * FRAME_BYTES_MAX
 """A plan on disk may be larger than one that can be sent."""
@@ -68,83 +59,6 @@ def _check_size(data: bytes) -> None:
         raise WireError(f"size: expected at most {STORED_BYTES_MAX} bytes, got {len(data)}")
 
 
-def read_job(item: object) -> JobSpec:
-    """Return the job of an item, well formed; raise `WireError` otherwise."""
-    label, operators = _exactly(item, "Job", 2)
-    job = JobSpec(
-        name=checks.name(label, "Job.name"),
-        operators=tuple(
-            _read_operator(each) for each in checks.items(operators, "Job.operators", low=1, high=OPERATORS_MAX)
-        ),
-    )
-    known = {spec.name for spec in job.operators}
-    for spec in job.operators:
-        # Before `check_job`, which names every fault at length: a stranger could make that long indeed.
-        if not known.issuperset(spec.inputs):
-            raise WireError("Job.inputs: expected names of operators of the job")
-    try:
-        return check_job(job)
-    except UsageError as error:
-        raise WireError(f"Job: {str(error)[:200]}") from error
-
-
-def _read_operator(item: object) -> OperatorSpec:
-    (label, kind, parallelism, inputs, site, parameters), newer = _either(item, "Operator", 6, 8)
-    if type(parameters) is not dict:
-        raise WireError("Operator.parameters: expected a map")
-    sources = checks.items(inputs, "Operator.inputs", high=OPERATORS_MAX)
-    return OperatorSpec(
-        name=checks.name(label, "Operator.name"),
-        kind=checks.name(kind, "Operator.kind"),
-        parallelism=checks.integer(parallelism, "Operator.parallelism", low=1, high=PARALLELISM_MAX),
-        inputs=tuple(checks.name(each, "Operator.inputs") for each in sources),
-        prefer_site=checks.name_or_empty(site, "Operator.prefer_site"),
-        parameters={_key(key): _read_parameter(value) for key, value in parameters.items()},
-        **_read_guarantee(newer),
-    )
-
-
-class _Guarantee(TypedDict, total=False):
-    instances: str
-    hold_for_s: float
-
-
-def _read_guarantee(items: list[object]) -> _Guarantee:
-    """Return the fields that an operator has beyond the first six; `check_job` looks whether they make sense."""
-    if not items:
-        return {}
-    instances, hold_for_s = items
-    if type(hold_for_s) is not float:
-        raise WireError(f"Operator.hold_for_s: expected a float, got {type(hold_for_s).__name__}")
-    if instances == AT_LEAST_ONE and not hold_for_s:
-        raise WireError("Operator: expected the shorter form, since nothing stands in the longer one")
-    return {
-        "instances": checks.text(instances, "Operator.instances", bytes_max=max(map(len, GUARANTEES))),
-        "hold_for_s": hold_for_s,
-    }
-
-
-def _read_parameter(value: object) -> Parameter:
-    """Return the canonical form of a parameter: arrays are tuples, tables are dicts, numbers are finite."""
-    match value:
-        case str() | bool() | int():
-            return value
-        case float() if math.isfinite(value):
-            return value
-        case list():
-            return tuple(_read_parameter(inner) for inner in value)
-        case dict():
-            return {_key(key): _read_parameter(inner) for key, inner in value.items()}
-        case _:
-            raise WireError(f"Operator.parameters: expected JSON-like values, got {type(value).__name__}")
-
-
-def _key(key: object) -> str:
-    if type(key) is not str:
-        raise WireError(f"Operator.parameters: expected keys of text, got {type(key).__name__}")
-    return key
-
-
 def read_change(item: object) -> Change:
     """Return the change of an item; raise `WireError` otherwise, and for an unknown kind of change."""
     kind, *fields = checks.record(item, "change", length=1)
@@ -158,20 +72,13 @@ def read_change(item: object) -> Change:
             return Noop()
         case [ChangeKind.SUBMIT_JOB, job]:
             return SubmitJob(job=read_job(job))
-        case [ChangeKind.ASSIGN, job, operator, index, label, boot, failures, resume_from, reason, evidence]:
-            return Assign(
-                instance=checks.instance(job, operator, index, "Assign.instance"),
-                run=checks.run(label, boot, "Assign.run"),
-                failures=checks.integer(failures, "Assign.failures"),
-                resume_from=checks.checkpoint(resume_from, "Assign.resume_from"),
-                reason=checks.text(reason, "Assign.reason", bytes_max=REASON_BYTES_MAX),
-                evidence=_read_evidence(evidence, "Assign.evidence"),
-            )
+        case [ChangeKind.ASSIGN, *fields] if len(fields) in (9, 10):
+            return _read_assign(fields)
         case [ChangeKind.EVICT, label, boot, reason, evidence]:
             return Evict(
                 run=checks.run(label, boot, "Evict.run"),
-                reason=checks.text(reason, "Evict.reason", bytes_max=REASON_BYTES_MAX),
-                evidence=_read_evidence(evidence, "Evict.evidence"),
+                reason=checks.text(reason, "Evict.reason", bytes_max=checks.REASON_BYTES_MAX),
+                evidence=checks.evidence(evidence, "Evict.evidence"),
             )
         case [ChangeKind.CONCLUDE, job, operator, index, epoch]:
             return Conclude(
@@ -179,27 +86,42 @@ def read_change(item: object) -> Change:
                 epoch=checks.integer(epoch, "Conclude.epoch"),
             )
         case newer:
-            return _read_newer_change(newer)
+            return _read_authority_change(newer)
 
 
-def _read_newer_change(item: list[object]) -> Change:
+def _read_assign(fields: list[object]) -> Assign:
+    job, operator, index, label, boot, failures, resume_from, reason, evidence, *handover = fields
+    if handover not in ([], [True]):
+        raise WireError("Assign.handover: expected true, or the shorter form")
+    return Assign(
+        instance=checks.instance(job, operator, index, "Assign.instance"),
+        run=checks.run(label, boot, "Assign.run"),
+        failures=checks.integer(failures, "Assign.failures"),
+        resume_from=checks.checkpoint(resume_from, "Assign.resume_from"),
+        reason=checks.text(reason, "Assign.reason", bytes_max=checks.REASON_BYTES_MAX),
+        evidence=checks.evidence(evidence, "Assign.evidence"),
+        handover=bool(handover),
+    )
+
+
+def _read_authority_change(item: list[object]) -> Change:
     match item:
         case [ChangeKind.HOLD, label, boot, reason, evidence]:
             return Hold(
                 run=checks.run(label, boot, "Hold.run"),
-                reason=checks.text(reason, "Hold.reason", bytes_max=REASON_BYTES_MAX),
-                evidence=_read_evidence(evidence, "Hold.evidence"),
+                reason=checks.text(reason, "Hold.reason", bytes_max=checks.REASON_BYTES_MAX),
+                evidence=checks.evidence(evidence, "Hold.evidence"),
             )
         case [ChangeKind.RELEASE, label, boot, reason]:
             return Release(
                 run=checks.run(label, boot, "Release.run"),
-                reason=checks.text(reason, "Release.reason", bytes_max=REASON_BYTES_MAX),
+                reason=checks.text(reason, "Release.reason", bytes_max=checks.REASON_BYTES_MAX),
             )
         case [ChangeKind.REVOKE, job, operator, index, epoch, reason]:
             return Revoke(
                 instance=checks.instance(job, operator, index, "Revoke.instance"),
                 epoch=checks.integer(epoch, "Revoke.epoch"),
-                reason=checks.text(reason, "Revoke.reason", bytes_max=REASON_BYTES_MAX),
+                reason=checks.text(reason, "Revoke.reason", bytes_max=checks.REASON_BYTES_MAX),
             )
         case [ChangeKind.SET_AUTHORITY, isolation_ms, drift_ppm]:
             return SetAuthority(
@@ -209,8 +131,8 @@ def _read_newer_change(item: list[object]) -> Change:
         case [ChangeKind.CHANGE_COUNCIL, council, reason, evidence]:
             return ChangeCouncil(
                 council=_read_council(council, "ChangeCouncil.council", low=1),
-                reason=checks.text(reason, "ChangeCouncil.reason", bytes_max=REASON_BYTES_MAX),
-                evidence=_read_evidence(evidence, "ChangeCouncil.evidence"),
+                reason=checks.text(reason, "ChangeCouncil.reason", bytes_max=checks.REASON_BYTES_MAX),
+                evidence=checks.evidence(evidence, "ChangeCouncil.evidence"),
             )
         case [ChangeKind.RESIZE_COUNCIL, seats, asked_by]:
             return ResizeCouncil(
@@ -226,13 +148,13 @@ def _read_newer_change(item: list[object]) -> Change:
                 ),
                 asked_by=checks.name(asked_by, "RecoverCouncil.asked_by"),
             )
-        case _:
-            raise WireError("change: expected one of the known kinds with exactly its fields")
+        case newer:
+            return read_directed_change(newer)
 
 
 def read_entry(item: object) -> Entry:
     """Return the log entry of an item; raise `WireError` otherwise."""
-    index, term, change = _exactly(item, "Entry", 3)
+    index, term, change = checks.exactly(item, "Entry", 3)
     entry = Entry(
         index=checks.integer(index, "Entry.index", low=1),
         term=checks.integer(term, "Entry.term"),
@@ -245,7 +167,7 @@ def read_entry(item: object) -> Entry:
 
 def read_plan(item: object) -> Plan:
     """Return the plan of an item; raise `WireError` otherwise."""
-    fields, newer = _either(item, "Plan", 8, 12)
+    fields, newer = checks.one_of_lengths(item, "Plan", 8, 12, 13)
     index, term, cluster_id, council, jobs, assignments, evicted, decisions = fields
     mark = checks.integer(index, "Plan.index")
     # Arrays without a limit of their own are bounded by the size of the frame or file.
@@ -254,12 +176,13 @@ def read_plan(item: object) -> Plan:
         _read_assignment(each, mark) for each in checks.items(assignments, "Plan.assignments", high=STORED_BYTES_MAX)
     ]
     gone = [_read_evicted(each) for each in checks.items(evicted, "Plan.evicted", high=STORED_BYTES_MAX)]
-    _check_ascending([spec.name for spec in specs], "Plan.jobs")
-    _check_ascending([each.instance for each in held], "Plan.assignments")
-    _check_ascending([each.name for each in gone], "Plan.evicted")
+    checks.ascending([spec.name for spec in specs], "Plan.jobs")
+    checks.ascending([each.instance for each in held], "Plan.assignments")
+    checks.ascending([each.name for each in gone], "Plan.evicted")
     jobs_by_name = {spec.name: spec for spec in specs}
     for each in held:
-        if each.instance.job not in jobs_by_name or not jobs_by_name[each.instance.job].has(each.instance):
+        job = jobs_by_name.get(each.instance.job)
+        if job is None or not (job.has(each.instance) or each.revoked):
             raise WireError(f"Plan.assignments: {each.instance} belongs to no job of the plan")
     return Plan(
         index=mark,
@@ -272,7 +195,8 @@ def read_plan(item: object) -> Plan:
         decisions=tuple(
             _read_decision(each) for each in checks.items(decisions, "Plan.decisions", high=DECISIONS_KEPT)
         ),
-        **_read_authority(newer, mark),
+        **_read_authority(newer[:4], mark, may_be_nothing=len(newer) > 4),
+        directives=read_directives(newer[4], jobs_by_name, mark) if len(newer) > 4 else NO_DIRECTIVES,
     )
 
 
@@ -283,15 +207,15 @@ class _Authority(TypedDict, total=False):
     stops: dict[Run, int]
 
 
-def _read_authority(items: list[object], index_max: int) -> _Authority:
+def _read_authority(items: list[object], index_max: int, *, may_be_nothing: bool) -> _Authority:
     """Return the fields that a plan has beyond the first eight."""
     if not items:
         return {}
     seats_wanted, isolation_ms, drift_ppm, stops = items
     lasts_ms = checks.integer(isolation_ms, "Plan.isolation_ms", high=ISOLATION_MS_MAX)
     read = [_read_stop(each, index_max) for each in checks.items(stops, "Plan.stops", high=STORED_BYTES_MAX)]
-    _check_ascending([run for run, _ in read], "Plan.stops")
-    if not (seats_wanted or lasts_ms or read):
+    checks.ascending([run for run, _ in read], "Plan.stops")
+    if not (seats_wanted or lasts_ms or read or may_be_nothing):
         raise WireError("Plan: expected the shorter form, since nothing stands in the longer one")
     return {
         # No size of its own choice: it may be that of a council that was being changed when it was put aside.
@@ -303,17 +227,17 @@ def _read_authority(items: list[object], index_max: int) -> _Authority:
 
 
 def _read_stop(item: object, index_max: int) -> tuple[Run, int]:
-    label, boot, index = _exactly(item, "Plan.stops", 3)
+    label, boot, index = checks.exactly(item, "Plan.stops", 3)
     return checks.run(label, boot, "Plan.stops"), checks.integer(index, "Plan.stops", low=1, high=index_max)
 
 
 def _read_evicted(item: object) -> Run:
-    label, boot = _exactly(item, "Plan.evicted", 2)
+    label, boot = checks.exactly(item, "Plan.evicted", 2)
     return checks.run(label, boot, "Plan.evicted")
 
 
 def _read_assignment(item: object, index_max: int) -> Assignment:
-    fields, newer = _either(item, "Assignment", 9, 10)
+    fields, newer = checks.one_of_lengths(item, "Assignment", 9, 10, 11, 14)
     job, operator, index, label, boot, epoch, failures, resume_from, finished = fields
     given_at = checks.integer(epoch, "Assignment.epoch", high=index_max)
     return Assignment(
@@ -323,18 +247,47 @@ def _read_assignment(item: object, index_max: int) -> Assignment:
         failures=checks.integer(failures, "Assignment.failures"),
         resume_from=checks.checkpoint(resume_from, "Assignment.resume_from"),
         finished=checks.boolean(finished, "Assignment.finished"),
-        revoked=checks.integer(newer[0], "Assignment.revoked", low=given_at + 1, high=index_max) if newer else 0,
+        **_read_later(newer, given_at, index_max),
     )
 
 
+class _Later(TypedDict, total=False):
+    revoked: int
+    stale: int
+    former_run: Run
+    former_epoch: int
+
+
+def _read_later(items: list[object], given_at: int, index_max: int) -> _Later:
+    """Return the fields that an assignment has beyond the first nine."""
+
+    def later(value: object, field: str, *, or_none: bool) -> int:
+        index = checks.integer(value, field, high=index_max)
+        if index <= given_at and not (or_none and index == 0):
+            raise WireError(f"{field}: expected an index above the epoch, {given_at}, got {index}")
+        return index
+
+    if not items:
+        return {}
+    read: _Later = {"revoked": later(items[0], "Assignment.revoked", or_none=len(items) > 1)}
+    if len(items) > 1:
+        read["stale"] = later(items[1], "Assignment.stale", or_none=len(items) > 2)
+    if len(items) > 2:
+        if read["revoked"]:
+            raise WireError("Assignment.former_run: expected none of what was revoked")
+        read["former_run"] = checks.run(items[2], items[3], "Assignment.former_run")
+        read["former_epoch"] = checks.integer(items[4], "Assignment.former_epoch", high=given_at - 1)
+    return read
+
+
 def _read_decision(item: object) -> Decision:
-    index, term, what, reason, evidence = _exactly(item, "Decision", 5)
+    index, term, what, reason, evidence = checks.exactly(item, "Decision", 5)
     return Decision(
         index=checks.integer(index, "Decision.index", low=1),
         term=checks.integer(term, "Decision.term"),
-        what=checks.text(what, "Decision.what", bytes_max=REASON_BYTES_MAX),
-        reason=checks.text(reason, "Decision.reason", bytes_max=REASON_BYTES_MAX),
-        evidence=_read_evidence(evidence, "Decision.evidence"),
+        what=checks.text(what, "Decision.what", bytes_max=checks.REASON_BYTES_MAX),
+        reason=checks.text(reason, "Decision.reason", bytes_max=checks.REASON_BYTES_MAX),
+        evidence=checks.evidence(evidence, "Decision.evidence"),
     )
 
 
@@ -362,27 +315,5 @@ def read_size(item: object, field: str, *, or_none: bool = False) -> int:
 
 
 def _read_seat(item: object, field: str) -> Seat:
-    label, voter = _exactly(item, field, 2)
+    label, voter = checks.exactly(item, field, 2)
     return Seat(checks.name(label, field), checks.integer(voter, field))
-
-
-def _read_evidence(item: object, field: str) -> tuple[str, ...]:
-    lines = checks.items(item, field, high=EVIDENCE_ITEMS_MAX)
-    return tuple(checks.text(line, field, bytes_max=REASON_BYTES_MAX) for line in lines)
-
-
-def _check_ascending(keys: list[Key], field: str) -> None:
-    if keys != sorted(set(keys)):
-        raise WireError(f"{field}: expected rising keys, none twice")
-
-
-def _exactly(item: object, field: str, length: int) -> list[object]:
-    return checks.items(item, field, low=length, high=length)
-
-
-def _either(item: object, field: str, shorter: int, longer: int) -> tuple[list[object], list[object]]:
-    """Return the first `shorter` items of an array of one length or the other, and the rest."""
-    found = checks.items(item, field, low=shorter, high=longer)
-    if len(found) not in (shorter, longer):
-        raise WireError(f"{field}: expected an array of {shorter} or {longer} items, got {len(found)}")
-    return found[:shorter], found[shorter:]

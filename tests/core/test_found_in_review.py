@@ -12,6 +12,7 @@ from swimstream.model.changes import Entry, SubmitJob
 from swimstream.model.identity import InstanceId
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import MemberState
+from swimstream.model.report import Report
 from swimstream.model.status import InstanceState
 from swimstream.wire.codec import encode_message, encode_packet
 from swimstream.wire.council_messages import FoundReply, PlanEntries
@@ -78,7 +79,8 @@ def test_a_leader_that_waits_for_a_commit_does_not_wake_its_driver_for_a_decisio
     town = with_job()
     (name,) = (each for each, citizen in town.citizens.items() if citizen.running)
     town.node(name).report(
-        InstanceId("job", "op", 0), town[name].running["job/op[0]"], now=town.now, state=InstanceState.FAILED
+        Report(instance=InstanceId("job", "op", 0), epoch=town[name].running["job/op[0]"], state=InstanceState.FAILED),
+        now=town.now,
     )
     town.carry_out()
     town.cut = {"b", "c"}

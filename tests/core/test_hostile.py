@@ -20,6 +20,7 @@ from swimstream.model.changes import Assign, Entry, Found, Seat, SubmitJob
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.member import Profile
 from swimstream.model.plan import Assignment, Plan
+from swimstream.model.report import Report
 from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.wire.codec import decode_packet_untrusted, encode_message, encode_packet
 from swimstream.wire.council_messages import Append, PiecePull, PlanEntries, PlanPull, Propose, Snapshot, SnapshotPiece
@@ -113,7 +114,7 @@ class Target:
                 case Persist():
                     pass
                 case StartInstance(instance=instance, epoch=epoch):
-                    self.node.report(instance, epoch, now=self.now, state=InstanceState.RUNNING)
+                    self.node.report(Report(instance=instance, epoch=epoch, state=InstanceState.RUNNING), now=self.now)
                 case _:
                     pass
 

@@ -19,6 +19,7 @@ from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, JobSpec, OperatorSpec
 from swimstream.model.member import MemberState
 from swimstream.model.plan import Assignment, Plan
+from swimstream.model.report import Report
 from swimstream.model.status import InstanceState
 from swimstream.wire.council_messages import AuthorityReply, AuthorityRequest, Beacon, PlanEntries
 from tests.core.council.peers import append
@@ -104,7 +105,7 @@ class Place(Town):
     def finish(self, name: str) -> None:
         """Let a slow copy end at last."""
         epoch = self[name].running.pop(str(ONE))
-        self.node(name).report(ONE, epoch, now=self.now, state=InstanceState.STOPPED)
+        self.node(name).report(Report(instance=ONE, epoch=epoch, state=InstanceState.STOPPED), now=self.now)
         self.carry_out()
 
     def isolations(self, name: str) -> list[bool]:

@@ -74,7 +74,7 @@ def test_a_refusal_is_the_answer_whoever_gives_it() -> None:
     town.run_until_led()
     requests_of(town, "a").add(request(7, look=lambda: Refused("tea: none left")), town.now)
     requests_of(town, "a").add(request(8), town.now)
-    requests_of(town, "a").receive_refusal(ProposeReply(request=8, error="tea: no"))
+    requests_of(town, "a").receive_reply(ProposeReply(request=8, error="tea: no"))
     town.carry_out()
     assert (town["a"].answers[7], town["a"].answers[8]) == ("tea: none left", "tea: no")
 
@@ -82,7 +82,7 @@ def test_a_refusal_is_the_answer_whoever_gives_it() -> None:
 def test_a_refusal_of_what_does_not_wait_is_ignored() -> None:
     town = Town("abc")
     town.run_until_led()
-    requests_of(town, "a").receive_refusal(ProposeReply(request=8, error="tea: no"))
+    requests_of(town, "a").receive_reply(ProposeReply(request=8, error="tea: no"))
     town.carry_out()
     assert 8 not in town["a"].answers
 

@@ -10,6 +10,7 @@ from swimstream.core.council.stops import wait_s
 from swimstream.model.changes import Assign
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import AT_MOST_ONE, JobSpec, OperatorSpec
+from swimstream.model.report import Report
 from swimstream.model.status import InstanceState, InstanceStatus
 from tests.core.town import Town, job
 
@@ -60,7 +61,9 @@ def test_a_crashed_worker_is_held_during_the_suspicion_and_its_instance_moves_wh
 def test_what_its_own_worker_says_has_ended_moves_without_the_wait() -> None:
     town, host = settled()
     held = held_by(town)
-    town.node(host).report(ONE, held.epoch, now=town.now, state=InstanceState.FAILED, cause="out of cheese")
+    town.node(host).report(
+        Report(instance=ONE, epoch=held.epoch, state=InstanceState.FAILED, cause="out of cheese"), now=town.now
+    )
     town.carry_out()
     stopped_at = town.now
     leader = town.run_until_led()

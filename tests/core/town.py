@@ -24,6 +24,7 @@ from swimstream.core.effects import (
 from swimstream.core.node import Node
 from swimstream.model.identity import Address, Run
 from swimstream.model.job import JobSpec, OperatorSpec
+from swimstream.model.report import Report
 from swimstream.model.status import InstanceState
 from tests.core.council.peers import FakeDisk
 
@@ -182,13 +183,17 @@ class Town:
             case StartInstance():
                 citizen.started.append(effect)
                 citizen.running[str(effect.instance)] = effect.epoch
-                citizen.node.report(effect.instance, effect.epoch, now=self.now, state=InstanceState.RUNNING)
+                citizen.node.report(
+                    Report(instance=effect.instance, epoch=effect.epoch, state=InstanceState.RUNNING), now=self.now
+                )
             case RenewFence(until=until):
                 citizen.fenced_until = until
             case StopInstance(instance=instance, epoch=epoch):
                 if citizen.running.get(str(instance)) == epoch:
                     del citizen.running[str(instance)]
-                    citizen.node.report(instance, epoch, now=self.now, state=InstanceState.STOPPED)
+                    citizen.node.report(
+                        Report(instance=instance, epoch=epoch, state=InstanceState.STOPPED), now=self.now
+                    )
             case Answer(request=request, error=error):
                 assert request not in citizen.answers, "a request is answered once"
                 citizen.answers[request] = error

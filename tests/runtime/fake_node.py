@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.core.effects import Answer, Effect
-from swimstream.model.identity import Address, InstanceId, Run
+from swimstream.model.identity import Address, Run
 from swimstream.model.member import Member, MemberState, Profile
 from swimstream.model.plan import Plan, PlanMark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from swimstream.model.changes import Command
     from swimstream.model.coordinate import Coordinate
     from swimstream.model.job import JobSpec
-    from swimstream.model.status import InstanceState, InstanceStatus
+    from swimstream.model.report import Report
+    from swimstream.model.status import InstanceStatus
     from swimstream.model.talk import Utterance
 
 NEVER = float("inf")
@@ -70,6 +72,9 @@ class FakeNode:
     def submit(self, request: int, job: JobSpec, *, now: float) -> None:
         self._command("submit", request)
 
+    def change(self, request: int, change: Command, *, now: float) -> None:
+        self._command("change", request)
+
     def remove(self, request: int, name: str, *, now: float) -> None:
         self._command("remove", request)
 
@@ -92,19 +97,8 @@ class FakeNode:
     def leave(self, request: int, *, now: float) -> None:
         self._command("leave", request)
 
-    def report(
-        self,
-        instance: InstanceId,
-        epoch: int,
-        *,
-        now: float,
-        state: InstanceState | None = None,
-        progress: int | None = None,
-        checkpoint: bytes | None = None,
-        endpoint: str | None = None,
-        cause: str | None = None,
-    ) -> None:
-        self.log.append(("report", instance, epoch, state, progress, checkpoint, endpoint, cause))
+    def report(self, said: Report, *, now: float) -> None:
+        self.log.append(("report", said))
 
     @property
     def run(self) -> Run:

@@ -276,8 +276,9 @@ def test_reports_reach_the_node_in_order(make: Callable[..., Rig]) -> None:
     for state in (InstanceState.STARTING, InstanceState.RUNNING, InstanceState.FINISHED):
         rig.reports.put(Report(instance=INSTANCE, epoch=3, state=state))
     rig.peer.submit(JOB).wait(WAIT_S)
-    told = [entry[3] for entry in rig.node.log if entry[0] == "report"]
-    assert told == [InstanceState.STARTING, InstanceState.RUNNING, InstanceState.FINISHED]
+    told = [entry[1] for entry in rig.node.log if entry[0] == "report"]
+    states = (InstanceState.STARTING, InstanceState.RUNNING, InstanceState.FINISHED)
+    assert told == [Report(instance=INSTANCE, epoch=3, state=state) for state in states]
 
 
 def test_a_progress_report_alone_reaches_the_node_too(make: Callable[..., Rig]) -> None:
@@ -288,7 +289,7 @@ def test_a_progress_report_alone_reaches_the_node_too(make: Callable[..., Rig]) 
 
 
 def found_progress(rig: Rig) -> Found[None] | None:
-    return Found(None) if ("report", INSTANCE, 3, None, 5, None, None, None) in rig.node.log else None
+    return Found(None) if ("report", Report(instance=INSTANCE, epoch=3, progress=5)) in rig.node.log else None
 
 
 @pytest.mark.parametrize(

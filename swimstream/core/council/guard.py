@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.core.council.stops import StopLedger, wait_s
-from swimstream.model.changes import Assign, Entry, Release
+from swimstream.model.changes import Assign, Entry, Forget, Release
 from swimstream.model.job import AT_MOST_ONE, PINNED
 from swimstream.model.plan import PlanDraft
 
@@ -61,6 +61,8 @@ class MoveGuard:
 
     def stopped_at(self, held: Assignment) -> float:
         """Return when the wait for an assignment of the committed plan is over: infinity while nothing stops it."""
+        if self._log.plan.is_asserted_dead(held.run):
+            return float("-inf")
         return self._waited_until(self._log.plan.stop_index(held))
 
     def _waited_until(self, stop_index: int) -> float:
@@ -96,6 +98,8 @@ class MoveGuard:
                 return "the run is gone for good"
             case Assign() if draft.guarantee_of(change.instance) == AT_MOST_ONE:
                 return self._fault_of_move(change, draft, now)
+            case Forget() if draft.guarantee_of(change.instance) == AT_MOST_ONE:
+                return self._fault_of_forgetting(change, draft, now)
             case Assign() if draft.guarantee_of(change.instance) == PINNED:
                 held = draft.assignment_of(change.instance)
                 return "it belongs to another worker" if held is not None and held.run.name != change.run.name else ""
@@ -116,9 +120,20 @@ class MoveGuard:
             return "another assignment of it is not committed yet"  # rule 10: and nobody knows whether it is taken up
         return "" if self._is_stopped(held, draft, now) else "its former run may still act"
 
+    def _fault_of_forgetting(self, change: Forget, draft: PlanDraft, now: float) -> str:
+        """Return why an at-most-one instance must not leave the plan: once it has, anybody may be given it anew."""
+        held = draft.assignment_of(change.instance)
+        if held is None or held.epoch != change.epoch:
+            return ""  # it changes nothing
+        if held.epoch > self._log.commit:
+            return "its assignment is not committed yet"
+        return "" if self._is_stopped(held, draft, now) else "its run may still act"
+
     def _is_stopped(self, held: Assignment, draft: PlanDraft, now: float) -> bool:
         """Return whether it is certain that `held`, an assignment of the committed plan, is not acted on any more."""
         if self._has_ended(held):  # rule 11: a final stop of that very epoch
+            return True
+        if draft.is_asserted_dead(held.run):  # rule 11: a person's word, for which that person answers
             return True
         # Rules 8 to 10 and 12: Hold, Revoke and Evict alike. The index is asked of the draft: a Release in the tail
         # annuls it, and a Hold after that one has an index above the commit.

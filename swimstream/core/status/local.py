@@ -15,34 +15,17 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from swimstream.errors import UsageError
-from swimstream.model.status import (
-    CHECKPOINT_BYTES_MAX,
-    ENDPOINT_CHARS_MAX,
-    ENDPOINT_PATTERN,
-    PROGRESS_MAX,
-    InstanceState,
-    InstanceStatus,
-)
+from swimstream.model.status import InstanceState, InstanceStatus, cut_cause
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from swimstream.model.identity import InstanceId, Run
     from swimstream.model.plan import Assignment
+    from swimstream.model.report import Report
 
 
 ISOLATED_CAUSE = "this worker cannot prove that a quorum stands"
-
-
-def check_report(*, progress: int | None, checkpoint: bytes | None, endpoint: str | None) -> None:
-    """Raise `UsageError` for what a status cannot hold."""
-    if progress is not None and not 0 <= progress <= PROGRESS_MAX:
-        raise UsageError(f"progress: expected 0 to {PROGRESS_MAX}, got {progress}")
-    if checkpoint is not None and len(checkpoint) > CHECKPOINT_BYTES_MAX:
-        raise UsageError(f"checkpoint: expected at most {CHECKPOINT_BYTES_MAX} B, got {len(checkpoint)} B")
-    if endpoint is not None and not ENDPOINT_PATTERN.fullmatch(endpoint):
-        raise UsageError(f"endpoint: expected at most {ENDPOINT_CHARS_MAX} visible ASCII characters, got {endpoint!r}")
 
 
 @attrs.define
@@ -204,34 +187,27 @@ class LocalInstances:
 
     # --- what the runner says ---------------------------------------------------------------------
 
-    def report(
-        self,
-        instance: InstanceId,
-        epoch: int,
-        now: float,
-        *,
-        state: InstanceState | None,
-        progress: int | None,
-        checkpoint: bytes | None,
-        endpoint: str | None,
-        cause: str | None,
-    ) -> InstanceStatus | None:
+    def report(self, said: Report, now: float) -> InstanceStatus | None:
         """Take what the runner says; return the status if it must be told at once. Old epochs are ignored."""
-        held = self._held.get(instance)
-        if held is None or held.status.epoch != epoch or held.status.state.is_over:
+        held = self._held.get(said.instance)
+        if held is None or held.status.epoch != said.epoch or held.status.state.is_over:
             return None
         before = held.status
         if before.state is InstanceState.ISOLATED:
             return None  # nothing runs, so this was said before it had ended
+        state = before.state if said.state is None else said.state
         if state is InstanceState.STOPPED and held.was_isolated(now):
             state = InstanceState.ISOLATED
         after = attrs.evolve(
             before,
-            state=before.state if state is None else state,
-            progress=before.progress if progress is None else max(progress, before.progress),
-            checkpoint=before.checkpoint if checkpoint is None else checkpoint,
-            endpoint=before.endpoint if endpoint is None else endpoint,
-            cause=before.cause if cause is None else cause,
+            state=state,
+            progress=before.progress if said.progress is None else max(said.progress, before.progress),
+            checkpoint=before.checkpoint if said.checkpoint is None else said.checkpoint,
+            endpoint=before.endpoint if said.endpoint is None else said.endpoint,
+            cause=before.cause if said.cause is None else cut_cause(said.cause),
+            error=before.error if said.error is None else said.error,
+            watermark_ms=before.watermark_ms if said.watermark_ms is None else said.watermark_ms,
+            backlog=before.backlog if said.backlog is None else said.backlog,
         )
         if after == before:
             return None

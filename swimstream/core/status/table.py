@@ -120,7 +120,7 @@ def _order(instance: InstanceId) -> tuple[str, str, int]:
 
 def _lasting_hash(status: InstanceStatus) -> int:
     place = _order(status.instance)
-    words = (status.epoch, status.run.name, status.run.boot, int(status.state), status.since_ms)
+    words = (status.epoch, status.run.name, status.run.boot, int(status.state), status.since_ms, int(status.error))
     return _hash(repr((place, words, status.checkpoint, status.endpoint, status.cause)).encode())
 
 

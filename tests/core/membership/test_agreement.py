@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from swimstream.model.report import Report
 from swimstream.model.status import InstanceState
 from tests.core.town import Town, job
 
@@ -13,7 +14,7 @@ def town_where_a_worker_finished_and_died() -> Town:
     town.run_for(10.0)
     late = town["d"]
     (done,) = (each for each in late.started if str(each.instance) in late.running)
-    late.node.report(done.instance, done.epoch, now=town.now, state=InstanceState.FINISHED)
+    late.node.report(Report(instance=done.instance, epoch=done.epoch, state=InstanceState.FINISHED), now=town.now)
     town.run_for(5.0)
     town.crash("d")
     town.run_for(60.0)

@@ -8,6 +8,7 @@ import pytest
 from swimstream.core.status.local import ISOLATED_CAUSE, LocalInstances
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.plan import Assignment
+from swimstream.model.report import Report
 from swimstream.model.status import InstanceState, InstanceStatus
 
 ME, MY_NEXT_RUN, OTHER = Run("a", 1), Run("a", 2), Run("b", 1)
@@ -35,9 +36,7 @@ class Bench:
         return to_start, [status.epoch for status in to_stop]
 
     def report(self, state: InstanceState, *, now: float = 60.0, checkpoint: bytes | None = None) -> None:
-        status = self.local.report(
-            ONE, 4, now, state=state, progress=None, checkpoint=checkpoint, endpoint=None, cause=None
-        )
+        status = self.local.report(Report(instance=ONE, epoch=4, state=state, checkpoint=checkpoint), now)
         self.told += [status] if status is not None else []
 
     def run(self) -> None:
@@ -207,10 +206,7 @@ def test_of_several_copies_those_move_whose_fence_has_not_passed() -> None:
     given[other] = attrs.evolve(OURS, instance=other)
     local.follow_plan(ME, given, 50.0, fenced={ONE, other}, fence_at=100.0)
     assert local.renew(200.0, now=60.0, slack_s=0.0)
-    stopped = [
-        local.report(each, 4, 60.0, state=STOPPED, progress=None, checkpoint=None, endpoint=None, cause=None)
-        for each in (ONE, other)
-    ]
+    stopped = [local.report(Report(instance=each, epoch=4, state=STOPPED), 60.0) for each in (ONE, other)]
     assert [status.state for status in stopped if status is not None] == [ISOLATED, STOPPED]
 
 
@@ -225,7 +221,7 @@ def test_progress_is_told_an_interval_after_the_newest_status_and_not_after_the_
     local = LocalInstances(status_interval_s=1.0, since_ms=0, now=0.0)
     local.follow_plan(ME, {ONE: OURS}, 0.0)
     for state, progress in ((RUNNING, None), (None, 5)):
-        local.report(ONE, 4, 10.0, state=state, progress=progress, checkpoint=None, endpoint=None, cause=None)
+        local.report(Report(instance=ONE, epoch=4, state=state, progress=progress), 10.0)
     assert local.next_deadline() == 11.0
     assert local.fire_timers(10.5) == []
     assert [status.progress for status in local.fire_timers(11.0)] == [5]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from swimstream.core.status.local import LocalInstances
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.plan import Assignment
+from swimstream.model.report import Report
 from swimstream.model.status import InstanceState, InstanceStatus
 
 ME, OTHER, MY_NEXT_RUN = Run("a", 1), Run("b", 1), Run("a", 2)
@@ -41,7 +42,7 @@ def report(
     checkpoint: bytes | None = None,
 ) -> InstanceStatus | None:
     return instances.report(
-        ONE, epoch, now, state=state, progress=progress, checkpoint=checkpoint, endpoint=None, cause=None
+        Report(instance=ONE, epoch=epoch, state=state, progress=progress, checkpoint=checkpoint), now
     )
 
 

@@ -1,0 +1,182 @@
+"""Commands: changes of the plan that a person or an application asks for, at any worker.
+
+The leader judges each by its plan, proposes it, and tells the asker where it is committed. A command that is asked for
+again, of the same leader, is not proposed again; a new leader may propose it a second time, so each must be harmless
+when it is applied twice. (An update is: its job is what the plan has by then.)
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import attrs
+
+from swimstream.core.effects import Answer
+from swimstream.core.leader_requests import Done, Kind, Refused, Request
+from swimstream.core.submissions import JOB_BYTES_MAX, size_fault
+from swimstream.model.changes import (
+    CancelJob,
+    Command,
+    DeclareDead,
+    Pardon,
+    Restart,
+    SetPolicy,
+    SetWorkerMode,
+    UpdateJob,
+)
+from swimstream.model.member import SPEAKS_DIRECTIVES, too_old
+from swimstream.model.plan import PlanDraft
+from swimstream.wire.codec import encode_message
+from swimstream.wire.council_messages import ChangeRequest
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Mapping
+
+    from swimstream.core.council.council import Council
+    from swimstream.core.leader_requests import LeaderRequests, Verdict
+    from swimstream.core.membership.membership import Membership
+    from swimstream.core.outbox import Outbox
+    from swimstream.model.identity import Run
+    from swimstream.model.member import Member
+    from swimstream.model.plan import Plan
+
+ACCEPTED_MAX = 1_024
+COMMAND = Kind(subject="command", plural="commands", waiting_max=256)
+
+
+@attrs.define
+class Accepted:
+    """A command that this leader has taken; `index` once it is in the log."""
+
+    change: Command
+    index: int = 0
+
+
+class ChangeRequests:
+    """What this worker wants changed, and, while it leads, what others want.
+
+    A leader remembers the last `ACCEPTED_MAX` commands, to know those that it is asked for again.
+    """
+
+    def __init__(
+        self,
+        requests: LeaderRequests,
+        membership: Membership,
+        council: Council,
+        outbox: Outbox,
+        *,
+        counters: Counter[str],
+    ) -> None:
+        """Begin with none."""
+        self._requests = requests
+        self._membership = membership
+        self._council = council
+        self._outbox = outbox
+        self._counters = counters
+        self._accepted: dict[tuple[Run, int], Accepted] = {}
+        """As leader: by who asks, and the number of the request."""
+
+    def add(self, request: int, change: Command, now: float) -> None:
+        """Ask the leader; `request` is answered once it is committed and known here, or with why it was refused."""
+        message = ChangeRequest(request=request, change=change)
+        size = len(encode_message(message))
+        if size > JOB_BYTES_MAX:
+            self._outbox.put(Answer(request, f"command: expected at most {JOB_BYTES_MAX} B encoded, got {size} B"))
+            return
+        key = (self._membership.run, request)
+        accept = partial(self._accept, key, change)
+        self._requests.add(Request(kind=COMMAND, message=message, look=_nothing_to_see, accept=accept), now)
+
+    # --- the leader's side ------------------------------------------------------------------------
+
+    def receive(self, sender: Run, asked: ChangeRequest, now: float) -> None:
+        """Take another member's command as leader."""
+        key = (sender, asked.request)
+        self._requests.serve(sender, asked.request, partial(self._accept, key, asked.change), now)
+
+    def settle(self, now: float) -> None:
+        """As leader, propose what was accepted once nothing else waits, and tell others what is committed."""
+        if not self._council.is_leader:
+            self._accepted.clear()  # whoever leads now is asked for them again
+            return
+        waiting = [each for each in self._accepted.values() if not each.index]
+        if waiting and self._council.is_settled:
+            self._propose(waiting, now)
+        self._requests.tell_done({key: each.index for key, each in self._accepted.items() if each.index})
+
+    def _propose(self, waiting: list[Accepted], now: float) -> None:
+        last_index = self._council.log.last_index
+        self._council.propose([each.change for each in waiting], now)
+        if self._council.log.last_index < last_index + len(waiting):
+            self._accepted.clear()  # left out, as while the leadership is handed over: asked for again
+            return
+        for offset, each in enumerate(waiting, start=1):
+            each.index = last_index + offset
+
+    def _accept(self, key: tuple[Run, int], change: Command, _now: float) -> Verdict:
+        """Take a command for the log, or return why not; `settle` proposes it."""
+        held = self._accepted.get(key)
+        if held is not None:
+            return Done(held.index) if 0 < held.index <= self._council.plan.index else None
+        plan = self._council.plan
+        if isinstance(change, UpdateJob) and is_as_asked(plan, change):
+            return Done(plan.index)
+        error = refusal(plan, change, {member.run.name: member for member in self._membership.table})
+        if error:
+            return Refused(error)
+        if sum(not each.index for each in self._accepted.values()) >= ACCEPTED_MAX:
+            self._counters["proposals_dropped"] += 1
+            return None
+        self._accepted[key] = Accepted(change)
+        while len(self._accepted) > ACCEPTED_MAX:
+            oldest = next(each for each, taken in self._accepted.items() if taken.index)
+            del self._accepted[oldest]
+        return None
+
+
+def _nothing_to_see() -> Verdict:
+    """Leave it to the leader: what a command has done may have been undone by another since."""
+    return None
+
+
+def is_as_asked(plan: Plan, change: UpdateJob) -> bool:
+    """Return whether the plan has that very version already."""
+    return plan.jobs.get(change.job.name) == change.job and change.job.name not in plan.directives.cancelled
+
+
+def refusal(plan: Plan, change: Command, members: Mapping[str, Member]) -> str:
+    """Return why a leader with this plan refuses a command, naming the field; nothing if it takes it."""
+    older = too_old(members.values(), level=SPEAKS_DIRECTIVES)
+    if older:
+        return f"command: cannot be carried out while {older[0]} of an older version is alive"
+    match change:
+        case UpdateJob():
+            return PlanDraft(plan).refusal(change) or size_fault(change.job, plan)
+        case CancelJob(job=name):
+            if name not in plan.jobs:
+                return f"job: there is no {name!r}"
+            return f"job: {name!r} has finished already" if plan.is_finished(name) else ""
+        case Restart(instances=instances):
+            missing = next((each for each in instances if not plan.is_wanted(each)), None)
+            return f"instance: {missing} is not executed, so it cannot be restarted" if missing is not None else ""
+        case Pardon(instance=instance):
+            known = instance in plan.directives.quarantined or instance in plan.directives.blame
+            return "" if known else f"instance: nothing is held against {instance}"
+        case DeclareDead(run=run):
+            return _refusal_of_death(members.get(run.name), run, plan)
+        case SetWorkerMode(name=name):
+            known = name in members or name in plan.directives.modes
+            return "" if known else f"name: no worker of the name {name!r} is known"
+        case SetPolicy():
+            return ""
+
+
+def _refusal_of_death(member: Member | None, run: Run, plan: Plan) -> str:
+    if member is not None and member.run == run and not member.state.is_gone:
+        return f"name: {run} is {member.state.name.lower()} as far as the leader knows; nobody may declare it dead"
+    hosts = any(held.run == run and not held.finished for held in plan.assignments.values())
+    if (member is None or member.run != run) and not hosts:
+        return f"name: no worker {run} is known, and nothing is assigned to it"
+    return ""

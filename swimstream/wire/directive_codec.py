@@ -1,0 +1,109 @@
+"""Directives, and the changes that make them → CBOR items; `directive_reader.py` reads them back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from swimstream.model.changes import (
+    Blame,
+    CancelJob,
+    DeclareDead,
+    Forget,
+    Pardon,
+    Quarantine,
+    Restart,
+    SetPolicy,
+    SetStandbys,
+    SetWorkerMode,
+    UpdateJob,
+)
+from swimstream.wire.change_kinds import ChangeKind
+from swimstream.wire.job_codec import job_item
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from swimstream.model.directives import Directives
+    from swimstream.model.identity import InstanceId, Run
+
+Directed = (
+    UpdateJob
+    | CancelJob
+    | Forget
+    | Restart
+    | Quarantine
+    | Pardon
+    | Blame
+    | SetWorkerMode
+    | DeclareDead
+    | SetPolicy
+    | SetStandbys
+)
+
+
+def directed_change_item(change: Directed) -> list[object]:
+    """Return the item of a change: its kind, then its fields."""
+    match change:
+        case UpdateJob():
+            return [ChangeKind.UPDATE_JOB, job_item(change.job), change.base, change.asked_by]
+        case CancelJob():
+            return [ChangeKind.CANCEL_JOB, change.job, change.asked_by]
+        case Forget():
+            return [ChangeKind.FORGET, *_place(change.instance), change.epoch, change.reason]
+        case Restart():
+            return [ChangeKind.RESTART, _places(change.instances), change.reason, list(change.evidence)]
+        case Quarantine():
+            told = (change.epoch, change.reason, list(change.evidence))
+            return [ChangeKind.QUARANTINE, *_place(change.instance), *told]
+        case Pardon():
+            return [ChangeKind.PARDON, *_place(change.instance), change.asked_by]
+        case Blame(run=run):
+            return [ChangeKind.BLAME, run.name, run.boot, _places(change.instances), change.reason]
+        case SetWorkerMode():
+            mode = (change.name, change.mode, change.level, change.boot)
+            return [ChangeKind.SET_WORKER_MODE, *mode, change.reason, change.asked_by]
+        case DeclareDead(run=run):
+            return [ChangeKind.DECLARE_DEAD, run.name, run.boot, change.asked_by]
+        case SetPolicy():
+            return [ChangeKind.SET_POLICY, change.rebalance_moves, change.asked_by]
+        case SetStandbys():
+            return [ChangeKind.SET_STANDBYS, *_place(change.instance), _runs(change.runs), change.reason]
+        case _:
+            assert_never(change)
+
+
+def directives_item(directives: Directives) -> dict[str, object]:
+    """Return the directives by name, without those that are empty. Each is an array that rises by its key."""
+    found: dict[str, object] = {
+        "versions": [[job, directives.versions[job]] for job in sorted(directives.versions)],
+        "cancelled": [[job, directives.cancelled[job]] for job in sorted(directives.cancelled)],
+        "quarantined": [
+            [*_place(each), directives.quarantined[each].index, directives.quarantined[each].reason]
+            for each in sorted(directives.quarantined)
+        ],
+        "blame": [
+            [*_place(each), directives.blame[each].deaths, directives.blame[each].weight_ppm]
+            for each in sorted(directives.blame)
+        ],
+        "modes": [
+            [name, held.mode, held.level, held.boot, held.index, held.reason]
+            for name, held in sorted(directives.modes.items())
+        ],
+        "asserted": [[name, directives.asserted[name]] for name in sorted(directives.asserted)],
+        "standbys": [[*_place(each), _runs(directives.standbys[each])] for each in sorted(directives.standbys)],
+        "retired": [[job, list(directives.retired[job])] for job in sorted(directives.retired)],
+        "rebalance_moves": directives.rebalance_moves,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _place(instance: InstanceId) -> tuple[str, str, int]:
+    return (instance.job, instance.operator, instance.index)
+
+
+def _places(instances: Iterable[InstanceId]) -> list[list[object]]:
+    return [list(_place(each)) for each in instances]
+
+
+def _runs(runs: Iterable[Run]) -> list[list[object]]:
+    return [[run.name, run.boot] for run in runs]

@@ -1,0 +1,268 @@
+"""CBOR items → directives, and the changes that make them. Nothing unknown passes; see `plan_codec.py`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+from swimstream.errors import WireError
+from swimstream.model.changes import (
+    LEVEL_MAX,
+    MODES,
+    NORMAL,
+    REBALANCE_MOVES_MAX,
+    RESTARTED_MAX,
+    Blame,
+    CancelJob,
+    Change,
+    DeclareDead,
+    Forget,
+    Pardon,
+    Quarantine,
+    Restart,
+    SetPolicy,
+    SetStandbys,
+    SetWorkerMode,
+    UpdateJob,
+)
+from swimstream.model.directives import MODES_KEPT, PPM, Blamed, Directives, Quarantined, WorkerMode
+from swimstream.model.job import STANDBY_MAX
+from swimstream.model.plan import INSTANCES_MAX
+from swimstream.model.versions import RETIRED_MAX
+from swimstream.wire import checks
+from swimstream.wire.change_kinds import ChangeKind
+from swimstream.wire.job_reader import read_job
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from swimstream.model.identity import InstanceId, Run
+    from swimstream.model.job import JobSpec
+
+JOBS_READ_MAX = 1_048_576
+"""Of the arrays of jobs, which have no limit of their own: the frame or file bounds them."""
+
+
+def read_directed_change(item: list[object]) -> Change:
+    """Return the change of an item; raise `WireError` otherwise, and for an unknown kind of change."""
+    match item:
+        case [ChangeKind.UPDATE_JOB, job, base, asked_by]:
+            return UpdateJob(
+                job=read_job(job),
+                base=checks.integer(base, "UpdateJob.base"),
+                asked_by=checks.name(asked_by, "UpdateJob.asked_by"),
+            )
+        case [ChangeKind.CANCEL_JOB, job, asked_by]:
+            return CancelJob(
+                job=checks.name(job, "CancelJob.job"), asked_by=checks.name(asked_by, "CancelJob.asked_by")
+            )
+        case [ChangeKind.FORGET, job, operator, index, epoch, reason]:
+            return Forget(
+                instance=checks.instance(job, operator, index, "Forget.instance"),
+                epoch=checks.integer(epoch, "Forget.epoch"),
+                reason=_reason(reason, "Forget.reason"),
+            )
+        case [ChangeKind.RESTART, instances, reason, evidence]:
+            return Restart(
+                instances=_instances(instances, "Restart.instances"),
+                reason=_reason(reason, "Restart.reason"),
+                evidence=checks.evidence(evidence, "Restart.evidence"),
+            )
+        case [ChangeKind.QUARANTINE, job, operator, index, epoch, reason, evidence]:
+            return Quarantine(
+                instance=checks.instance(job, operator, index, "Quarantine.instance"),
+                epoch=checks.integer(epoch, "Quarantine.epoch"),
+                reason=_reason(reason, "Quarantine.reason"),
+                evidence=checks.evidence(evidence, "Quarantine.evidence"),
+            )
+        case [ChangeKind.PARDON, job, operator, index, asked_by]:
+            return Pardon(
+                instance=checks.instance(job, operator, index, "Pardon.instance"),
+                asked_by=checks.name(asked_by, "Pardon.asked_by"),
+            )
+        case [ChangeKind.BLAME, label, boot, instances, reason]:
+            return Blame(
+                run=checks.run(label, boot, "Blame.run"),
+                instances=_instances(instances, "Blame.instances"),
+                reason=_reason(reason, "Blame.reason"),
+            )
+        case newer:
+            return _read_worker_change(newer)
+
+
+def _read_worker_change(item: list[object]) -> Change:
+    match item:
+        case [ChangeKind.SET_WORKER_MODE, label, mode, level, boot, reason, asked_by]:
+            return SetWorkerMode(
+                name=checks.name(label, "SetWorkerMode.name"),
+                mode=_mode(mode, "SetWorkerMode.mode"),
+                level=checks.integer(level, "SetWorkerMode.level", high=LEVEL_MAX),
+                boot=checks.integer(boot, "SetWorkerMode.boot"),
+                reason=_reason(reason, "SetWorkerMode.reason"),
+                asked_by=checks.name_or_empty(asked_by, "SetWorkerMode.asked_by"),
+            )
+        case [ChangeKind.DECLARE_DEAD, label, boot, asked_by]:
+            return DeclareDead(
+                run=checks.run(label, boot, "DeclareDead.run"),
+                asked_by=checks.name(asked_by, "DeclareDead.asked_by"),
+            )
+        case [ChangeKind.SET_POLICY, moves, asked_by]:
+            return SetPolicy(
+                rebalance_moves=checks.integer(moves, "SetPolicy.rebalance_moves", high=REBALANCE_MOVES_MAX),
+                asked_by=checks.name(asked_by, "SetPolicy.asked_by"),
+            )
+        case [ChangeKind.SET_STANDBYS, job, operator, index, runs, reason]:
+            return SetStandbys(
+                instance=checks.instance(job, operator, index, "SetStandbys.instance"),
+                runs=_runs(runs, "SetStandbys.runs"),
+                reason=_reason(reason, "SetStandbys.reason"),
+            )
+        case _:
+            raise WireError("change: expected one of the known kinds with exactly its fields")
+
+
+class _Found(TypedDict, total=False):
+    versions: dict[str, int]
+    cancelled: dict[str, int]
+    quarantined: dict[InstanceId, Quarantined]
+    blame: dict[InstanceId, Blamed]
+    modes: dict[str, WorkerMode]
+    asserted: dict[str, int]
+    standbys: dict[InstanceId, tuple[Run, ...]]
+    retired: dict[str, tuple[str, ...]]
+    rebalance_moves: int
+
+
+def read_directives(item: object, jobs: Mapping[str, JobSpec], index_max: int) -> Directives:
+    """Return the directives of an item; raise `WireError` otherwise. `jobs` are those of the same plan."""
+    if type(item) is not dict or not item:
+        raise WireError("Plan.directives: expected a table that is not empty, or the shorter form")
+    found: _Found = {}
+    for name, value in item.items():
+        if not value:
+            raise WireError("Plan.directives: expected nothing where there is none")
+        match name:
+            case "versions":
+                found["versions"] = _read_numbers(value, "versions", low=2, high=checks.INT_MAX)
+            case "cancelled":
+                found["cancelled"] = _read_numbers(value, "cancelled", low=1, high=index_max)
+            case "asserted":
+                found["asserted"] = _read_numbers(value, "asserted", low=0, high=checks.INT_MAX)
+            case "quarantined":
+                found["quarantined"] = _read_quarantined(value, index_max)
+            case "blame":
+                found["blame"] = _read_blame(value)
+            case "modes":
+                found["modes"] = _read_modes(value, index_max)
+            case "standbys":
+                found["standbys"] = _read_standbys(value)
+            case "retired":
+                found["retired"] = _read_retired(value)
+            case "rebalance_moves":
+                moves = checks.integer(value, "Plan.rebalance_moves", low=1, high=REBALANCE_MOVES_MAX)
+                found["rebalance_moves"] = moves
+            case _:
+                raise WireError("Plan.directives: expected none but the known ones")
+    for job in [*found.get("versions", ()), *found.get("cancelled", ()), *found.get("retired", ())]:
+        if job not in jobs:
+            raise WireError("Plan.directives: expected names of jobs of the plan")
+    return Directives(**found)
+
+
+def _read_numbers(item: object, field: str, *, low: int, high: int) -> dict[str, int]:
+    rows = [checks.exactly(row, field, 2) for row in checks.items(item, field, high=JOBS_READ_MAX)]
+    names = [checks.name(row[0], field) for row in rows]
+    checks.ascending(names, field)
+    return {name: checks.integer(row[1], field, low=low, high=high) for name, row in zip(names, rows, strict=True)}
+
+
+def _read_quarantined(item: object, index_max: int) -> dict[InstanceId, Quarantined]:
+    field = "Plan.quarantined"
+    rows = [checks.exactly(row, field, 5) for row in checks.items(item, field, high=INSTANCES_MAX)]
+    return {
+        instance: Quarantined(index=checks.integer(row[3], field, low=1, high=index_max), reason=_reason(row[4], field))
+        for instance, row in zip(_keys(rows, field), rows, strict=True)
+    }
+
+
+def _read_blame(item: object) -> dict[InstanceId, Blamed]:
+    field = "Plan.blame"
+    rows = [checks.exactly(row, field, 5) for row in checks.items(item, field, high=INSTANCES_MAX)]
+    return {
+        instance: Blamed(
+            deaths=checks.integer(row[3], field, low=1),
+            weight_ppm=checks.integer(row[4], field, high=checks.INT_MAX // PPM),
+        )
+        for instance, row in zip(_keys(rows, field), rows, strict=True)
+    }
+
+
+def _read_modes(item: object, index_max: int) -> dict[str, WorkerMode]:
+    field = "Plan.modes"
+    rows = [checks.exactly(row, field, 6) for row in checks.items(item, field, high=MODES_KEPT)]
+    names = [checks.name(row[0], field) for row in rows]
+    checks.ascending(names, field)
+    found = {
+        name: WorkerMode(
+            mode=_mode(row[1], field),
+            level=checks.integer(row[2], field, high=LEVEL_MAX),
+            boot=checks.integer(row[3], field),
+            index=checks.integer(row[4], field, low=1, high=index_max),
+            reason=_reason(row[5], field),
+        )
+        for name, row in zip(names, rows, strict=True)
+    }
+    if any(held.mode == NORMAL for held in found.values()):
+        raise WireError(f"{field}: expected none that is as usual")
+    return found
+
+
+def _read_standbys(item: object) -> dict[InstanceId, tuple[Run, ...]]:
+    field = "Plan.standbys"
+    rows = [checks.exactly(row, field, 4) for row in checks.items(item, field, high=INSTANCES_MAX)]
+    found = {instance: _runs(row[3], field) for instance, row in zip(_keys(rows, field), rows, strict=True)}
+    if not all(found.values()):
+        raise WireError(f"{field}: expected at least one run")
+    return found
+
+
+def _read_retired(item: object) -> dict[str, tuple[str, ...]]:
+    field = "Plan.retired"
+    rows = [checks.exactly(row, field, 2) for row in checks.items(item, field, high=JOBS_READ_MAX)]
+    jobs = [checks.name(row[0], field) for row in rows]
+    checks.ascending(jobs, field)
+    found = {}
+    for job, row in zip(jobs, rows, strict=True):
+        operators = [checks.name(each, field) for each in checks.items(row[1], field, low=1, high=RETIRED_MAX)]
+        checks.ascending(operators, field)
+        found[job] = tuple(operators)
+    return found
+
+
+def _keys(rows: list[list[object]], field: str) -> list[InstanceId]:
+    keys = [checks.instance(row[0], row[1], row[2], field) for row in rows]
+    checks.ascending(keys, field)
+    return keys
+
+
+def _instances(item: object, field: str) -> tuple[InstanceId, ...]:
+    rows = [checks.exactly(row, field, 3) for row in checks.items(item, field, low=1, high=RESTARTED_MAX)]
+    found = tuple(checks.instance(row[0], row[1], row[2], field) for row in rows)
+    checks.unique(found, field)
+    return found
+
+
+def _runs(item: object, field: str) -> tuple[Run, ...]:
+    rows = [checks.exactly(row, field, 2) for row in checks.items(item, field, high=STANDBY_MAX)]
+    found = tuple(checks.run(row[0], row[1], field) for row in rows)
+    checks.unique(found, field)
+    return found
+
+
+def _mode(value: object, field: str) -> str:
+    if type(value) is not str or value not in MODES:
+        raise WireError(f"{field}: expected one of {', '.join(MODES)}")
+    return value
+
+
+def _reason(value: object, field: str) -> str:
+    return checks.text(value, field, bytes_max=checks.REASON_BYTES_MAX)
