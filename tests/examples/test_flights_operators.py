@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.timeout(60)
-CUTS = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CUTS = settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 
 FLIGHTS = [
     [f"2013-01-0{1 + n // 20}T{(n % 20) // 4:02}:00:00Z", n % 7 == 0, None if n % 7 == 0 else n - 9] for n in range(60)
