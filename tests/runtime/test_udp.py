@@ -51,7 +51,7 @@ async def test_the_port_that_refused_a_datagram_is_named(host: str) -> None:
     nobody = abandoned(host)
     with open_udp(host) as (udp, _):
         udp.send(nobody, b"ping")
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await udp.wait_readable()
         assert udp.receive(64) == []
         assert list(udp.take_refused()) == [nobody]
@@ -106,7 +106,7 @@ async def test_more_errors_than_a_turn_takes_wait_for_the_next_turn() -> None:
             udp.send(nobody, b"ping")
         udp.receive(64)
         assert udp.refused == ERRORS_PER_TURN
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await udp.wait_readable()
         udp.receive(64)
         assert udp.refused == ERRORS_PER_TURN + 1
@@ -116,7 +116,7 @@ async def test_an_error_that_was_taken_signals_no_more() -> None:
     nobody = abandoned("127.0.0.1")
     with open_udp("127.0.0.1") as (udp, _):
         udp.send(nobody, b"ping")
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await udp.wait_readable()
         udp.receive(64)
         with trio.move_on_after(0) as nap:
@@ -130,7 +130,7 @@ async def test_an_error_whose_call_has_failed_unseen_is_found_by_its_signal() ->
     with open_udp("127.0.0.1") as (udp, _):
         udp.send(nobody, b"ping")
         udp._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await udp.wait_readable()
         udp.receive(64)
         assert list(udp.take_refused()) == [nobody]
