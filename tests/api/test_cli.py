@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(swimstream.__file__).parent.parent
-WAIT_S = 30.0
+WAIT_S = 90.0
+"""Only what hangs takes so long."""
 COMMAND = [sys.executable, "-c", "from swimstream.cli import main; main()"]
 MODULE = """
 from swimstream.runners.registry import operator

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from swimstream.runtime.subscriptions import Subscription
     from swimstream.runtime.view import View
 
-WAIT_S = 30.0
+WAIT_S = 90.0
+"""Only what hangs takes so long."""
 
 
 def build(name: str, *, seeds: tuple[Worker, ...] = (), tags: Mapping[str, str] | None = None) -> Worker:

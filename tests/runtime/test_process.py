@@ -211,8 +211,8 @@ def test_a_script_is_found_by_its_file(tmp_path: Path) -> None:
         "if __name__ == '__main__':\n"
         "    with worker:\n"
         "        spec = swimstream.OperatorSpec(name='count', kind='count')\n"
-        "        worker.submit(swimstream.JobSpec(name='j', operators=(spec,))).wait(20)\n"
-        "        worker.finished('j').wait(20)\n"
+        "        worker.submit(swimstream.JobSpec(name='j', operators=(spec,))).wait(90)\n"
+        "        worker.finished('j').wait(90)\n"
         "        print(worker.statuses()[0].checkpoint.decode())\n"
     )
     told = subprocess.run(
@@ -220,7 +220,7 @@ def test_a_script_is_found_by_its_file(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert (told.stdout, told.stderr) == ("__swimstream_main__\n", "")
