@@ -118,7 +118,7 @@ def test_a_harness_that_is_killed_takes_its_nodes_along_even_a_stopped_one(mark:
 
 
 def test_a_node_that_reads_no_more_ends_with_its_parent(mark: str) -> None:
-    node = "import chaos.peers.node, time; chaos.peers.node.die_with_parent(); print(flush=True); time.sleep(60)"
+    node = "import chaos.peers.node, time; chaos.peers.node.die_with_parent(); print(flush=True); time.sleep(1000)"
     code = f"""if True:
         import subprocess, sys
         node = subprocess.Popen([sys.executable, "-c", {node!r}], stdout=subprocess.PIPE)
