@@ -35,7 +35,7 @@ def touch(ctx: OperatorContext) -> None:
     ctx.progress(1)
 
 
-def worker(name: str, key: Path, *, seeds: tuple[str, ...] = (), join_timeout_s: float = 10.0) -> Worker:
+def worker(name: str, key: Path, *, seeds: tuple[str, ...] = (), join_timeout_s: float = WAIT_S) -> Worker:
     made = Worker(
         name=name,
         preset="local",

@@ -26,7 +26,8 @@ WAIT_S = 90.0
 
 
 def build(name: str, *, seeds: tuple[Worker, ...] = (), tags: Mapping[str, str] | None = None) -> Worker:
-    return Worker(name=name, preset="local", seeds=[str(each.address) for each in seeds], tags=tags)
+    addresses = [str(each.address) for each in seeds]
+    return Worker(name=name, preset="local", seeds=addresses, tags=tags, join_timeout_s=WAIT_S)
 
 
 def until_view(worker: Worker, condition: Callable[[View], bool]) -> None:

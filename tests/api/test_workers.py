@@ -45,7 +45,9 @@ def wait(context: OperatorContext) -> None:
 
 
 def build(name: str, *, expect: int = 1, seeds: tuple[Worker, ...] = ()) -> Worker:
-    worker = Worker(name=name, expect=expect, preset="local", seeds=[str(each.address) for each in seeds])
+    worker = Worker(
+        name=name, expect=expect, preset="local", seeds=[str(each.address) for each in seeds], join_timeout_s=WAIT_S
+    )
     worker.register("return", return_at_once)
     worker.register("wait", wait)
     return worker
