@@ -97,9 +97,8 @@ def test_real_nodes_are_measured_and_none_is_left_behind(tmp_path: Path, mark: s
     assert all(size > 2**20 for size in idle.rss_bytes)
     assert (len(stop.victims), len(starved.victims)) == (1, 2)
     assert (len(kill.detection_s), kill.missed) == (3, 0)
-    assert (
-        kill.suspected_s[:1] < kill.detection_s[:1]
-    )  # none is told anew if a busy machine has had it suspected before
+    # no suspicion is told if a busy machine has had it suspected before
+    assert kill.suspected_s[:1] < kill.detection_s[:1]
     assert 0 < kill.detection_s[0] <= kill.detection_s[-1]
     assert (len(news.heard_s), news.missed) == (2, 0)
     assert news.origin != kill.victim
