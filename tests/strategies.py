@@ -646,6 +646,8 @@ GROWN: dict[type[Message], tuple[int, int]] = {
     Append: (8, 13),
     AppendReply: (6, 7),
     AuthorityReply: (5, 8),
+    StatusUpdate: (14, 18),
+    ProposeReply: (3, 4),
 }
 """Items at least and at most of the messages whose last fields are left out where they hold nothing.
 
