@@ -27,7 +27,7 @@ from swimstream.config import PRESETS
 from swimstream.core.boots import boot_above
 from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerStopped
 from swimstream.runners.host import InstanceHost
-from swimstream.runners.registry import IN_WORKER, F, OperatorFunction, Registry
+from swimstream.runners.registry import IN_WORKER, TRIO, F, OperatorFunction, Registry
 from swimstream.runtime import clock
 from swimstream.runtime.control import ControlServer
 from swimstream.runtime.replies import Reply
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from swimstream.runners.command import Command
 
 __all__ = ["PRESETS", "Worker", "WorkerConfig"]
 
@@ -114,22 +115,25 @@ class Worker(Commands):
 
     # --- before the start -------------------------------------------------------------------------
 
-    def register(self, kind: str, function: OperatorFunction, *, isolation: str = IN_WORKER) -> None:
-        """Run operators of `kind` by `function`: `async def f(ctx)` as a task, `def f(ctx)` in a thread.
+    def register(
+        self, kind: str, what: OperatorFunction | Command, *, isolation: str = IN_WORKER, loop: str = TRIO
+    ) -> None:
+        """Run operators of `kind` by `what`: `async def f(ctx)` as a task, `def f(ctx)` in a thread, or a `Command`.
 
+        An async function runs under trio, or with `loop="asyncio"` under asyncio, whatever the application itself uses.
         With `isolation="process"` each instance is a process of its own, which can be killed: at the latest when an
         at-most-one instance must have ended. Such a function stands at the top of a module or script.
         """
         with self._lock:
             if self._stage is not _Stage.NEW:
                 raise UsageError(f"kind: {kind!r} must be registered before the worker starts")
-            self._registry.register(kind, function, isolation=isolation)
+            self._registry.register(kind, what, isolation=isolation, loop=loop)
 
-    def operator(self, kind: str, *, isolation: str = IN_WORKER) -> Callable[[F], F]:
+    def operator(self, kind: str, *, isolation: str = IN_WORKER, loop: str = TRIO) -> Callable[[F], F]:
         """Register the decorated function for `kind`; see `register`."""
 
         def decorate(function: F) -> F:
-            self.register(kind, function, isolation=isolation)
+            self.register(kind, function, isolation=isolation, loop=loop)
             return function
 
         return decorate

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Self
 
-    from swimstream.runners.registry import OperatorFunction
+    from swimstream.runners.registry import Mark, OperatorFunction
 
 USAGE_STATUS = 2
 ENDING = (signal.SIGTERM, signal.SIGINT)
@@ -86,12 +86,12 @@ def _build(config_path: Path, *, name: str | None, bind: str | None, control: Pa
     made = Worker.from_config(config)
     if config.module:
         sys.path.insert(0, str(config_path.absolute().parent))
-        for kind, function, isolation in _load(config.module):
-            made.register(kind, function, isolation=isolation)
+        for function, mark in _load(config.module):
+            made.register(mark.kind, function, isolation=mark.isolation, loop=mark.loop)
     return made
 
 
-def _load(module: str) -> Iterator[tuple[str, OperatorFunction, str]]:
+def _load(module: str) -> Iterator[tuple[OperatorFunction, Mark]]:
     try:
         loaded = importlib.import_module(module)
     except ModuleNotFoundError as error:

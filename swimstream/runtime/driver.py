@@ -374,5 +374,6 @@ class Driver:
             "streams_timed_out": streams.timed_out,
             "reports_coalesced": self._reports.coalesced,
             "fences_missed": self._reports.fences_missed,
+            "stops_missed": self._reports.stops_missed,
             "lateness_us_max": int(self._late_s_max * 1e6),
         }

@@ -52,6 +52,8 @@ class Reports:
         """How many reports were merged into an earlier one."""
         self.fences_missed = 0
         """How many at-most-one instances went on past their deadline, because they run where nothing can kill them."""
+        self.stops_missed = 0
+        """How many instances went on although they were asked to stop twice, for the same reason."""
 
     def put(self, report: Report) -> None:
         """Hand over `report`, merged into the last one of that epoch unless the state has changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -126,3 +128,34 @@ def stamps(ctx: OperatorContext) -> None:
     while True:
         os.write(file, f"{clock.now()!r}\n".encode())
         time.sleep(0.001)
+
+
+async def sleeps_with_asyncio(_: OperatorContext) -> None:
+    await asyncio.sleep(0.001)
+
+
+async def sleeps_with_trio(_: OperatorContext) -> None:
+    await trio.sleep(0.001)
+
+
+async def awaits_a_future_of_asyncio(_: OperatorContext) -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        await loop.create_future()
+    finally:
+        loop.close()
+
+
+async def waits_with_asyncio(ctx: OperatorContext) -> None:
+    ctx.checkpoint(b"up")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        ctx.checkpoint(b"cancelled")
+
+
+async def swallows_one_cancellation(ctx: OperatorContext) -> None:
+    ctx.checkpoint(b"up")
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    await asyncio.Event().wait()
