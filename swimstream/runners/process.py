@@ -43,7 +43,7 @@ REAP_S = 1.0
 KILL_AFTER_MULT = 0.25
 """SIGKILL comes so many times the grace after SIGTERM."""
 POLL_S = 0.02
-EARLY_S = 0.05
+EARLY_S = 0.2
 """So long before its deadline a command's supervisor kills the group, all of which the timer does not reach."""
 MODULE = "swimstream.runners.child"
 COMMAND_MODULE = "swimstream.runners.supervisor"
@@ -98,9 +98,10 @@ class Child:
         self._fence.setblocking(False)
         fence_at = "-" if start.fence_at is None else repr(start.fence_at)
         numbers = [str(theirs.fileno()), str(their_fence.fileno()), str(os.getpid())]
+        module, *more = (COMMAND_MODULE, repr(self._early_s)) if isinstance(what, Command) else (MODULE,)
         try:
             self._process = subprocess.Popen(  # noqa: S603  # our own module
-                [sys.executable, "-m", COMMAND_MODULE if isinstance(what, Command) else MODULE, *numbers, fence_at],
+                [sys.executable, "-m", module, *numbers, fence_at, *more],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

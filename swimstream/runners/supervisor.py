@@ -29,7 +29,6 @@ from swimstream.runners.child import PR_SET_PDEATHSIG, die_with
 from swimstream.runners.command import REPORT_FD
 from swimstream.runners.fence import arm
 from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
-from swimstream.runners.process import EARLY_S
 from swimstream.runners.report_lines import ReportLines
 from swimstream.runtime import clock
 from swimstream.runtime.reports import REPORT_INTERVAL_S
@@ -47,11 +46,11 @@ FIRST_FD = 10
 
 
 def main() -> None:
-    """Run one command to its end: `supervisor CHANNEL_FD FENCE_FD WORKER_PID FENCE_AT`, as of `child`."""
-    channel_fd, fence_fd, worker_pid, fence_at = sys.argv[1:]
+    """Run one command to its end: `supervisor CHANNEL_FD FENCE_FD WORKER_PID FENCE_AT EARLY_S`, most as of `child`."""
+    channel_fd, fence_fd, worker_pid, fence_at, early_s = sys.argv[1:]
     die_with(int(worker_pid))
     channel, fencing = _own(int(channel_fd)), _own(int(fence_fd))
-    deadline = None if fence_at == "-" else Deadline(float(fence_at), fencing)
+    deadline = None if fence_at == "-" else Deadline(float(fence_at), fencing, early_s=float(early_s))
     Supervisor(channel, deadline).run()
 
 
@@ -63,15 +62,16 @@ def _own(descriptor: int) -> socket.socket:
 class Deadline:
     """When the command must have ended: the kernel's timer, and the kill of the group shortly before."""
 
-    def __init__(self, until: float, renewals: socket.socket) -> None:
-        """Arm the timer."""
+    def __init__(self, until: float, renewals: socket.socket, *, early_s: float) -> None:
+        """Arm the timer; the group is to be killed `early_s` before."""
         self._fence: KernelFence | WatchdogFence = arm(until)
         self._until = until
+        self._early_s = early_s
         self.renewals = renewals
 
     def left_s(self) -> float:
         """Return how long until the group is to be killed."""
-        return self._until - EARLY_S - clock.now()
+        return self._until - self._early_s - clock.now()
 
     def move(self) -> bool:
         """Move it as the worker says, and confirm; return False when nothing will come any more."""
