@@ -310,7 +310,7 @@ def describe(entry: Entry) -> Decision:
         case SubmitJob(job=job):
             what = f"accept job {job.name}"
         case Assign() as made:
-            what = f"assign {made.instance} to {made.run}"
+            what = f"{_assign(made.instance)}{made.run}"
             reason, evidence = made.reason, made.evidence
         case Evict() as gone:
             what = f"evict {gone.run}"
@@ -344,6 +344,17 @@ def _describe_for_cluster(
             what = f"council put in the place of one that is lost: {_names(change.council)}"
             lost = tuple(f"declared lost: {name}" for name in change.lost)
             return what, f"declared by a person at {change.asked_by}", lost
+
+
+def assigned_to(plan: Plan, instance: InstanceId) -> tuple[str, ...]:
+    """Return the names of the workers that `instance` was given to, oldest first, as far as the history reaches."""
+    words = _assign(instance)
+    given = [each.what.removeprefix(words) for each in plan.decisions if each.what.startswith(words)]
+    return tuple(text.rpartition("@")[0] or text for text in given)
+
+
+def _assign(instance: InstanceId) -> str:
+    return f"assign {instance} to "
 
 
 def _names(council: tuple[Seat, ...]) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import io
 import logging
 import os
 import signal
@@ -115,6 +116,8 @@ class Life:
         try:
             sys.path[:] = order["path"]
             found = _place_from(order).find()
+            if order["is_captured"]:
+                _speak_at_once()
             self._send("running")
             self._call(cast("OperatorFunction", found), context, loop=str(order["loop"]))
         # BaseException: whatever an operator raises is its failure, to be told before the process ends
@@ -224,6 +227,13 @@ def _start_from(order: dict[str, object]) -> StartInstance:
         outputs=tuple(InstanceId.parse(text) for text in cast("list[str]", order["outputs"])),
         resume_from=cast("bytes", order["resume_from"]),
     )
+
+
+def _speak_at_once() -> None:
+    """Have what is printed or logged appear in the logs line by line, unless the module has seen to logging itself."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
 
 
 def _nothing() -> None:

@@ -22,6 +22,7 @@ from swimstream.runners.asyncio_task import AsyncioThread
 from swimstream.runners.causes import cause_of
 from swimstream.runners.command import Command
 from swimstream.runners.context import OperatorContext
+from swimstream.runners.logs import Output
 from swimstream.runners.neighbours import SeenNeighbours
 from swimstream.runners.process import FENCED, KILL_AFTER_MULT, Child, Ending
 from swimstream.runners.registry import ASYNCIO, AsyncOperator, InProcess, InWorker, ThreadOperator, is_async
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from swimstream.core.effects import RenewFence, StartInstance, StopInstance
     from swimstream.model.identity import InstanceId
+    from swimstream.runners.logs import Logs
     from swimstream.runners.neighbours import Neighbours
     from swimstream.runners.registry import Registered, Registry
     from swimstream.runtime.reports import Reports
@@ -76,8 +78,11 @@ class InstanceHost:
         reports: Reports,
         views: Callable[[], Views],
         stop_timeout_s: float = 5.0,
+        logs: Logs | None = None,
     ) -> None:
         """Prepare; nothing runs before `launch`. `views` is asked for when an instance starts.
+
+        What processes print is kept in `logs`; None: it goes where the worker's own output goes.
 
         An instance in a process of its own gets SIGTERM `stop_timeout_s` after it was asked to stop, SIGKILL a quarter
         of that later.
@@ -87,6 +92,7 @@ class InstanceHost:
         self._reports = reports
         self._views = views
         self._stop_timeout_s = stop_timeout_s
+        self._logs = logs
         self._thread = TrioThread(f"swimstream-operators-{worker}", self._main)
         self._wanted: dict[InstanceId, StartInstance] = {}
         self._running: dict[InstanceId, _Copy] = {}
@@ -270,11 +276,26 @@ class InstanceHost:
                 await self._execute_here(registered, copy)
                 return Ending(InstanceState.FINISHED)
             case InProcess() | Command():
-                grace_s = self._stop_timeout_s
-                copy.child = Child(effect, registered, copy.context, neighbours, grace_s=grace_s)
-                return await copy.child.run(copy.scope, on_running=report_running)
+                return await self._execute_apart(effect, registered, copy, neighbours, report_running)
             case _:
                 assert_never(registered)
+
+    async def _execute_apart(
+        self,
+        effect: StartInstance,
+        registered: InProcess | Command,
+        copy: _Copy,
+        neighbours: Neighbours,
+        report_running: Callable[[], None],
+    ) -> Ending:
+        """Return how the process has ended."""
+        with Output(self._logs, effect.instance, effect.epoch) as output:
+            grace_s = self._stop_timeout_s
+            copy.child = Child(effect, registered, copy.context, neighbours, grace_s=grace_s, output=output.writing)
+            output.given()
+            ending = await copy.child.run(copy.scope, on_running=report_running)
+            output.how = ending.cause or ending.state.name.lower()
+            return ending
 
     async def _execute_here(self, registered: InWorker, copy: _Copy) -> None:
         """Return when the function has ended."""

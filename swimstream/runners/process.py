@@ -91,7 +91,7 @@ class Child:
         self._waits: set[Reply[Address] | Reply[None]] = set()
         self._drained = trio.Event()
         self._early_s = EARLY_S if isinstance(what, Command) else 0.0
-        order = _order(start, what, worker=context.worker)
+        order = _order(start, what, worker=context.worker, is_captured=output is not None)
         self._to_child, self._outbox = trio.open_memory_channel[bytes](QUESTIONS_MAX + 16)
         ours, theirs = socket.socketpair()
         self._fence, their_fence = socket.socketpair()
@@ -327,7 +327,7 @@ def _exited(status: int, *, was_asked: bool) -> Ending:
     return Ending(InstanceState.FAILED, f"exit status {status}")
 
 
-def _order(start: StartInstance, what: InProcess | Command, *, worker: str) -> bytes:
+def _order(start: StartInstance, what: InProcess | Command, *, worker: str, is_captured: bool) -> bytes:
     """Return the first message to the process."""
     if isinstance(what, Command):
         ready = what.rendered(start, worker=worker)
@@ -338,6 +338,7 @@ def _order(start: StartInstance, what: InProcess | Command, *, worker: str) -> b
         "qualname": what.place.qualname,
         "script": what.place.script,
         "loop": what.loop,
+        "is_captured": is_captured,
         "worker": worker,
         "instance": str(start.instance),
         "epoch": start.epoch,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -159,3 +160,21 @@ async def swallows_one_cancellation(ctx: OperatorContext) -> None:
     with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
     await asyncio.Event().wait()
+
+
+def prints(_: OperatorContext) -> None:
+    print("printed")  # noqa: T201  # that is what is tested
+    sys.stderr.write("to the other stream\n")
+    logging.getLogger("tests.operators").info("logged")
+    subprocess.run(["echo", "by a child"], check=True)
+
+
+async def prints_with_asyncio(ctx: OperatorContext) -> None:
+    await asyncio.sleep(0)
+    prints(ctx)
+
+
+def prints_and_waits(ctx: OperatorContext) -> None:
+    print("here")  # noqa: T201  # that is what is tested
+    ctx.checkpoint(b"printed")
+    ctx.wait_cancelled(LONG_S)

@@ -17,6 +17,7 @@ from swimstream.runtime.view import View, Views
 
 if TYPE_CHECKING:
     from swimstream.runners.command import Command
+    from swimstream.runners.logs import Logs
 
 WAIT_S = 10.0
 SOURCE = OperatorSpec(name="source", kind="source", parallelism=2)
@@ -30,7 +31,7 @@ RUN = Run("w1", 1)
 class Stage:
     """A host without a peer: the test takes the reports itself."""
 
-    def __init__(self, *, stop_timeout_s: float = WAIT_S) -> None:
+    def __init__(self, *, stop_timeout_s: float = WAIT_S, logs: Logs | None = None) -> None:
         self.reports = Reports()
         self.arrived = threading.Condition()
         self.reports.on_first = self._notice
@@ -43,6 +44,7 @@ class Stage:
             reports=self.reports,
             views=lambda: self.views,
             stop_timeout_s=stop_timeout_s,
+            logs=logs,
         )
         self.host.launch()
 
