@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from swimstream.core import council_service
 from swimstream.core.keys import ask_item, report_of
 from swimstream.errors import UsageError
+from swimstream.log_pages import logs_of
 from swimstream.model.changes import COUNCIL_SIZES
 from swimstream.model.council import COUNCIL_TOPIC
 from swimstream.model.identity import check_name
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from swimstream.model.council import CouncilReport
-    from swimstream.model.identity import Address, Run
+    from swimstream.model.identity import Address, InstanceId, Run
     from swimstream.model.job import JobSpec
+    from swimstream.model.logs import LogPage
     from swimstream.model.member import Member
     from swimstream.model.plan import Plan, PlanMark
     from swimstream.model.status import InstanceStatus
@@ -167,6 +169,24 @@ class Commands(abc.ABC):
         `UsageError` if this worker was not asked, has answered, or the asker does not wait any more.
         """
         return self._running().say(AnswerTo(question, payload))
+
+    # --- what instances print -----------------------------------------------------------------------
+
+    def logs(
+        self,
+        instance: InstanceId | str,
+        *,
+        worker: str = "",
+        start: int | None = None,
+        tail: int = 100,
+        patience_s: float = 5.0,
+    ) -> Reply[LogPage]:
+        """Return what the process or command of `instance` printed: its last `tail` lines, or what is from `start` on.
+
+        At most 48 KiB a page; go on with `start=page.kept.start + len(page.kept.data)`. Asks the worker that has the
+        instance now, or the one named, such as a former one. `UsageError` says why there is nothing to be had.
+        """
+        return logs_of(self._running(), instance, worker=worker, start=start, tail=tail, patience_s=patience_s)
 
     # --- operating a cluster ----------------------------------------------------------------------
 

@@ -27,7 +27,9 @@ from swimstream.config import PRESETS
 from swimstream.core.boots import boot_above
 from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerStopped
 from swimstream.runners.host import InstanceHost
-from swimstream.runners.registry import IN_WORKER, F, OperatorFunction, Registry
+from swimstream.runners.log_service import LogService
+from swimstream.runners.logs import Logs
+from swimstream.runners.registry import IN_WORKER, TRIO, F, OperatorFunction, Registry
 from swimstream.runtime import clock
 from swimstream.runtime.control import ControlServer
 from swimstream.runtime.replies import Reply
@@ -43,10 +45,13 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from swimstream.runners.command import Command
 
 __all__ = ["PRESETS", "Worker", "WorkerConfig"]
 
 log = logging.getLogger(__name__)
+
+LOGS_STOP_S = 1.0
 
 
 class _Stage(enum.Enum):
@@ -75,6 +80,9 @@ class Worker(Commands):
         module: str = "",
         key_file: str | os.PathLike[str] | None = None,
         insecure_plaintext: bool = False,
+        logs: str | os.PathLike[str] | None = None,
+        log_bytes: int = 4 * 2**20,
+        commands: Mapping[str, Command] | None = None,
         tags: Mapping[str, str] | None = None,
         join_timeout_s: float = 10.0,
         stop_timeout_s: float = 5.0,
@@ -95,17 +103,23 @@ class Worker(Commands):
             module=module,
             key_file=key_file,
             insecure_plaintext=insecure_plaintext,
+            logs=logs,
+            log_bytes=log_bytes,
+            commands=commands or {},
             tags=tags or {},
             join_timeout_s=join_timeout_s,
             stop_timeout_s=stop_timeout_s,
         )
         self._registry = Registry()
+        for kind, command in self.config.commands.items():
+            self._registry.register(kind, command)
         self._lock = threading.Lock()
         self._stage = _Stage.NEW
         self._peer: PeerThread | None = None
         self._host: InstanceHost | None = None
         self._control: ControlServer | None = None
         self._storage: Storage | MemoryStorage | None = None
+        self._logs: Logs | None = None
 
     @classmethod
     def from_config(cls, config: WorkerConfig) -> Self:
@@ -114,22 +128,25 @@ class Worker(Commands):
 
     # --- before the start -------------------------------------------------------------------------
 
-    def register(self, kind: str, function: OperatorFunction, *, isolation: str = IN_WORKER) -> None:
-        """Run operators of `kind` by `function`: `async def f(ctx)` as a task, `def f(ctx)` in a thread.
+    def register(
+        self, kind: str, what: OperatorFunction | Command, *, isolation: str = IN_WORKER, loop: str = TRIO
+    ) -> None:
+        """Run operators of `kind` by `what`: `async def f(ctx)` as a task, `def f(ctx)` in a thread, or a `Command`.
 
+        An async function runs under trio, or with `loop="asyncio"` under asyncio, whatever the application itself uses.
         With `isolation="process"` each instance is a process of its own, which can be killed: at the latest when an
         at-most-one instance must have ended. Such a function stands at the top of a module or script.
         """
         with self._lock:
             if self._stage is not _Stage.NEW:
                 raise UsageError(f"kind: {kind!r} must be registered before the worker starts")
-            self._registry.register(kind, function, isolation=isolation)
+            self._registry.register(kind, what, isolation=isolation, loop=loop)
 
-    def operator(self, kind: str, *, isolation: str = IN_WORKER) -> Callable[[F], F]:
+    def operator(self, kind: str, *, isolation: str = IN_WORKER, loop: str = TRIO) -> Callable[[F], F]:
         """Register the decorated function for `kind`; see `register`."""
 
         def decorate(function: F) -> F:
-            self.register(kind, function, isolation=isolation)
+            self.register(kind, function, isolation=isolation, loop=loop)
             return function
 
         return decorate
@@ -245,16 +262,19 @@ class Worker(Commands):
             saved=saved,
             key_file=config.key_file,
         )
+        logs = self._logs = self._start_logs(reports)
         host = InstanceHost(
             self._registry,
             worker=config.name,
             reports=reports,
             views=lambda: self._running().views,
             stop_timeout_s=config.stop_timeout_s,
+            logs=logs,
         )
         host.launch()
         self._host = host
         peer = PeerThread(settings, storage=storage, runner=host, reports=reports)
+        peer.serve = LogService(peer, self._registry, logs).answer
         peer.start()
         self._peer = peer
         # an operator must not go on under a peer that cannot say that this worker is alive, nor the other way round
@@ -264,6 +284,14 @@ class Worker(Commands):
             control = ControlServer(config.control, self, name=config.name, site=config.site)
             control.start()
             self._control = control
+
+    def _start_logs(self, reports: Reports) -> Logs | None:
+        directory = self.config.logs_directory()
+        if directory is None:
+            return None
+        logs = Logs(directory, worker=self.config.name, bytes_max=self.config.log_bytes, reports=reports)
+        logs.start()
+        return logs
 
     def _join(self) -> Reply[None]:
         peer = self._running()
@@ -302,6 +330,8 @@ class Worker(Commands):
             log.warning("an operator goes on although it was asked to stop worker=%s", self.config.name)
         if self._control is not None:
             self._control.stop()
+        if self._logs is not None:
+            self._logs.stop(LOGS_STOP_S)
         if self._storage is not None:
             self._storage.close()
 

@@ -14,6 +14,7 @@ from swimstream.errors import UsageError
 from swimstream.model.identity import Address, check_name
 from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX
 from swimstream.model.talk import check_tags
+from swimstream.runners.command import Command
 from swimstream.runtime.binding import is_loopback
 from swimstream.runtime.udp import is_literal
 from swimstream.tables import read_toml, structure
@@ -60,6 +61,17 @@ def _to_path(value: str | os.PathLike[str] | None) -> Path | None:
     return None if value is None else Path(value)
 
 
+def _to_commands(value: object) -> Mapping[str, Command]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"commands: expected a table of commands by kind, got {value!r}")
+    made = {}
+    for kind in value:
+        check_name("commands", kind)
+        given = value[kind]
+        made[kind] = given if isinstance(given, Command) else structure(given, Command, where=f"commands.{kind}")
+    return made
+
+
 @attrs.frozen(kw_only=True)
 class WorkerConfig:
     """Everything that a worker can be told. Every fault is a `UsageError` that names the field."""
@@ -94,6 +106,13 @@ class WorkerConfig:
     packet, all of them open. A change of the keys of the running cluster is written here. Needs the extra `crypto`."""
     insecure_plaintext: bool = attrs.field(default=False)
     """Whether to listen, without encryption or authentication, where other machines can reach."""
+    logs: Path | None = attrs.field(default=None, converter=_to_path)
+    """Where the output of processes and commands is kept, in a directory named after the worker. None: `logs` in the
+    `state_dir`; without one nothing is kept, and the output goes where the worker's own goes."""
+    log_bytes: int = attrs.field(default=4 * 2**20, validator=_check_count(4_096, 2**40))
+    """How much of the output of each instance is kept, in four files; the oldest goes first."""
+    commands: Mapping[str, Command] = attrs.field(factory=dict, converter=_to_commands)
+    """Commands that run operators, by kind."""
     tags: Mapping[str, str] = attrs.field(factory=dict)
     """What the worker says of itself, for others to see and to be asked by; `Worker.set_tags` changes it. Keys are
     names, values texts of at most 512 B; at most 64 of them, and 4,096 B together."""
@@ -135,6 +154,11 @@ class WorkerConfig:
             config,
             state_dir=None if config.state_dir is None else base / config.state_dir,
             control=None if config.control is None else base / config.control,
+            logs=None if config.logs is None else base / config.logs,
+            commands={
+                kind: command if command.cwd is None else attrs.evolve(command, cwd=base / command.cwd)
+                for kind, command in config.commands.items()
+            },
         )
 
     def keys(self) -> tuple[bytes, ...]:
@@ -153,6 +177,12 @@ class WorkerConfig:
         if len(set(keys)) < len(keys):
             raise UsageError("key_file: expected each key once")
         return keys
+
+    def logs_directory(self) -> Path | None:
+        """Return where output is kept, None if it is not."""
+        if self.logs is not None:
+            return self.logs / self.name
+        return None if self.state_dir is None else self.state_dir / "logs"
 
     def bind_address(self) -> Address:
         """Return `bind`, parsed."""

@@ -25,6 +25,7 @@ ROOMS = [
     "runtime",
     "runners",
     "worker_config",
+    "log_pages",
     "commands",
     "worker",
     "cli",

@@ -31,6 +31,7 @@ if TYPE_CHECKING or HAS_CLICK:
         "send": ("swimstream.cli.talk", "send", "Send the application of one worker something."),
         "query": ("swimstream.cli.talk", "query", "Ask every application something, and show who answers what."),
         "ping": ("swimstream.cli.talk", "ping", "Ask every worker for a sign of life."),
+        "logs": ("swimstream.cli.logs", "logs", "Show what an instance printed, wherever it runs."),
         "remove": ("swimstream.cli.inspect", "remove", "Forget a dead worker that will not come back."),
         "keys": ("swimstream.cli.keys", "keys", "See and change the keys of a running cluster."),
         "keygen": ("swimstream.cli.keygen", "keygen", "Make a secret key for a cluster."),

@@ -36,6 +36,8 @@ from swimstream.model.changes import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from swimstream.model.identity import InstanceId
 
 SHOWN_MAX = 3
@@ -64,7 +66,7 @@ def describe(entry: Entry) -> Decision:
         case SubmitJob(job=job):
             what = f"accept job {job.name}"
         case Assign() as made:
-            what = f"assign {made.instance} to {made.run}"
+            what = f"{_assign(made.instance)}{made.run}"
             reason, evidence = made.reason, made.evidence
         case Evict() as gone:
             what = f"evict {gone.run}"
@@ -100,6 +102,17 @@ def _describe_for_cluster(
             what = f"council put in the place of one that is lost: {_names(change.council)}"
             lost = tuple(f"declared lost: {name}" for name in change.lost)
             return what, f"declared by a person at {change.asked_by}", lost
+
+
+def assigned_to(decisions: Iterable[Decision], instance: InstanceId) -> tuple[str, ...]:
+    """Return the names of the workers that `instance` was given to, oldest first, as far as the history reaches."""
+    words = _assign(instance)
+    given = [each.what.removeprefix(words) for each in decisions if each.what.startswith(words)]
+    return tuple(text.rpartition("@")[0] or text for text in given)
+
+
+def _assign(instance: InstanceId) -> str:
+    return f"assign {instance} to "
 
 
 def _describe_directive(

@@ -5,6 +5,7 @@ Both sides are our own code of one version, so what cannot be read is a bug. A m
 | worker → process | |
 |---|---|
 | `start, {…}` | run this function as this instance; the first message |
+| `run, {…}` | likewise this command, to its supervisor |
 | `cancel` | stop |
 | `answer, number, address or None` | of a question |
 | `refused, number, is_usage, text` | likewise |
@@ -14,7 +15,7 @@ Both sides are our own code of one version, so what cannot be read is a bug. A m
 | `running` | the function is about to be called |
 | `report, progress, checkpoint, endpoint` | None: as before |
 | `ask, number, what, instance, other than` | what: `now`, `located`, `finished` |
-| `returned` or `failed, cause` | the last message |
+| `returned`, `failed, cause`, or of a command `exited, status` | the last message; a negative status is a signal |
 """
 
 from __future__ import annotations

@@ -23,6 +23,11 @@ or `{"ok": false, "error": "..."}`; any number of requests on one connection, an
                 "patience_s": 5}, all but the topic may be left out; answers: worker, payload (hex), text (if it is);
                 silent, away: names
     ping        request {"verb": "ping", "names": ["w2"], "patience_s": 5}; like query; each worker answers by itself
+    logs        request {"verb": "logs", "instance": "job/op[0]", "worker": "", "start": null, "tail": 100,
+                "patience_s": 5}, all but the instance may be left out; worker (who keeps it), former: names of workers
+                that had it before, finished, epoch (of the newest execution there), running, data (hex, at most
+                48 KiB), text (the same), start (position of its first byte), next (`start` of the next request), end,
+                begun (where the newest execution begins)
     remove      request {"verb": "remove", "name": "w9"}, a dead member; nothing; it counts as one that has left
     council     cluster_id, cluster (in hexadecimal digits), leader, term, index, last_index, seats_wanted, majority,
                 isolation_s, able (a majority answered); seats: name, site, state, has_memory, is_older (of a version

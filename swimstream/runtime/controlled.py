@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from swimstream.model.council import CouncilReport
-    from swimstream.model.identity import Address
+    from swimstream.model.identity import Address, InstanceId
     from swimstream.model.job import JobSpec
     from swimstream.model.keys import KeysReport
+    from swimstream.model.logs import LogPage
     from swimstream.model.talk import QueryResult
     from swimstream.runtime.replies import Reply
     from swimstream.runtime.subscriptions import Subscription
@@ -58,6 +59,17 @@ class Controlled(Protocol):
 
     def ping(self, *, names: Iterable[str] = (), patience_s: float = 5.0) -> Reply[QueryResult]:
         """Ask others for a sign of life."""
+
+    def logs(
+        self,
+        instance: InstanceId | str,
+        *,
+        worker: str = "",
+        start: int | None = None,
+        tail: int = 100,
+        patience_s: float = 5.0,
+    ) -> Reply[LogPage]:
+        """Show what an instance printed."""
 
     def remove(self, name: str) -> Reply[None]:
         """Have a dead member taken for one that has left."""

@@ -19,7 +19,7 @@ from swimstream.config import NodeConfig
 from swimstream.core.effects import Saved
 from swimstream.core.node import Node
 from swimstream.errors import DeliveryFailed, JoinFailed, SwimstreamError, UsageError, WorkerStopped
-from swimstream.events import ForeignCluster, IsolationChanged, NameConflict, Superseded
+from swimstream.events import ForeignCluster, IsolationChanged, NameConflict, QueryReceived, Superseded
 from swimstream.model.identity import Address, Run
 from swimstream.model.talk import Send
 from swimstream.runtime import clock
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from swimstream.events import Event
     from swimstream.model.changes import Command
     from swimstream.model.job import JobSpec
-    from swimstream.model.talk import AnswerTo, Ask, QueryResult, Say, SetTags
+    from swimstream.model.talk import AnswerTo, Ask, QueryResult, Question, Say, SetTags
     from swimstream.runtime.faces import Durable, InstanceRunner
     from swimstream.runtime.reports import Reports
 
@@ -103,6 +103,8 @@ class PeerThread:
         """Where others reach the peer; final after `start`."""
         self.views = Views(View(run=Run(settings.node.name, settings.boot)))
         self.subscriptions = Subscriptions()
+        self.serve: Callable[[Question], None] = _nobody
+        """Given the questions that the driver's side of the library answers (peer's thread)."""
         self._worries = Worries(settings.node.name)
         self.ended: Reply[None] = Reply()
         """Settled when the peer has ended: fails with the cause unless it was asked to."""
@@ -188,6 +190,9 @@ class PeerThread:
 
     def told(self, event: Event) -> None:
         """Publish `event`; being superseded ends the peer."""
+        if isinstance(event, QueryReceived) and event.question.topic.startswith("_"):
+            self.serve(event.question)
+            return
         self.subscriptions.publish(event)
         if isinstance(event, Superseded):
             log.error("a later run of this worker's name has taken over by=%s address=%s", event.by, event.address)
@@ -318,6 +323,10 @@ class PeerThread:
             self._queries.clear()
         for fail in waiting:
             fail(error)
+
+
+def _nobody(_question: Question) -> None:
+    """Leave the question unanswered."""
 
 
 def _advertised(settings: PeerSettings, bound: Address) -> Address:

@@ -13,9 +13,10 @@ import pytest
 from swimstream.errors import UsageError
 from swimstream.events import LeaderChanged
 from swimstream.model.council import CouncilReport, CouncilSeat, SeatStanding
-from swimstream.model.identity import Address, Run
+from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.keys import KeysReport
+from swimstream.model.logs import KeptOutput, LogPage
 from swimstream.model.member import MemberState
 from swimstream.model.plan import Plan
 from swimstream.model.talk import QueryResult
@@ -108,6 +109,21 @@ class FakeWorker:
     def ping(self, *, names: Iterable[str] = (), patience_s: float = 5.0) -> Reply[QueryResult]:
         self.said.append(("ping", names, patience_s))
         return self._result()
+
+    def logs(
+        self,
+        instance: InstanceId | str,
+        *,
+        worker: str = "",
+        start: int | None = None,
+        tail: int = 100,
+        patience_s: float = 5.0,
+    ) -> Reply[LogPage]:
+        self.said.append(("logs", instance, worker, start, tail, patience_s))
+        kept = KeptOutput(start=10, data=b"one\xff\n", end=20, begun=4, epoch=7, is_running=True)
+        reply: Reply[LogPage] = Reply()
+        reply.succeed(LogPage(instance=InstanceId("j", "o", 0), worker="w2", kept=kept, former=("w1",)))
+        return reply
 
     def remove(self, name: str) -> Reply[None]:
         self.said.append(("remove", name))
