@@ -27,6 +27,7 @@ ROOMS = [
     "worker_config",
     "commands",
     "worker",
+    "peer",
     "cli",
 ]
 # These do not know each other: the node joins them.
