@@ -201,7 +201,8 @@ def test_a_snapshot_holds_every_section(path: Path) -> None:
     with ControlClient(path) as client:
         snapshot = client.ask("snapshot")
     assert set(snapshot) == {
-        "ok", "worker", "attach", "members", "jobs", "operators", "authority", "leader", "decisions", "counters", "tags",
+        "ok", "worker", "attach", "members", "jobs", "operators", "authority", "leader", "decisions", "counters",
+        "tags",
     }  # fmt: skip
     assert [row["state"] for row in snapshot["operators"]] == ["pending", "pending"]
 
