@@ -23,7 +23,7 @@ from swimstream.runners.attached import AttachedRunner
 from swimstream.runtime import clock
 from swimstream.runtime.attaching import limits
 from swimstream.runtime.control import PROTOCOL, ControlServer
-from swimstream.runtime.replies import Reply
+from swimstream.runtime.replies import Found, Reply
 from swimstream.runtime.reports import Reports
 from swimstream.runtime.storage import MemoryStorage, Storage
 from swimstream.runtime.thread import PeerSettings, PeerThread
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+VIEW_S = 1.0
 TICK_S = 0.5
 """How often an attached process should tick, so that it does not count its fences shorter than they are."""
 
@@ -141,6 +142,8 @@ class Peer(Commands):
                 self._ended.fail(error)
             raise
         self._join(peer)
+        with trio.move_on_after(VIEW_S):  # so that who asks next finds this worker in what is known
+            await peer.views.when(lambda view: Found(None) if view.members else None)
         told: JsonTable = {
             "worker": {"name": self.run.name, "boot": self.run.boot, "address": str(peer.address)},
             "protocol": PROTOCOL,

@@ -21,6 +21,7 @@ import trio
 from swimstream.errors import WorkerStopped
 from swimstream.model.status import InstanceState
 from swimstream.runners.neighbours import SeenNeighbours
+from swimstream.runners.process import FENCED
 from swimstream.runtime import clock
 from swimstream.runtime.attached_fields import Said, copy_in, instance_in, wait_in
 from swimstream.runtime.control_lines import Over
@@ -147,9 +148,11 @@ class AttachedRunner:
         self._cancel(running)
 
     def _begin(self, effect: StartInstance) -> None:
-        neighbours = SeenNeighbours(self._views())
-        copy = self._copies[effect.instance] = _Copy(effect, neighbours)
         self._report(effect.instance, effect.epoch, InstanceState.STARTING)
+        if effect.fence_at is not None and effect.fence_at <= clock.now():
+            self._report(effect.instance, effect.epoch, InstanceState.STOPPED, FENCED)
+            return
+        copy = self._copies[effect.instance] = _Copy(effect, SeenNeighbours(self._views()))
         self._attachment.put(lambda: _start_order(copy))
 
     def _stop(self, instance: InstanceId, epoch: int) -> None:

@@ -37,9 +37,8 @@ class AttachedProcess:
         self._is_dead = False
 
     @classmethod
-    def at(cls, connection: trio.SocketStream) -> Self:
+    def of(cls, sock: socket.socket | trio.socket.SocketType) -> Self:
         """Return who has connected: known on Linux, through a Unix socket, in a namespace that can see it."""
-        sock = connection.socket
         if sys.platform != "linux" or sock.family != socket.AF_UNIX:
             return cls(None)
         return cls(_pidfd_of(sock))
@@ -79,7 +78,7 @@ class AttachedProcess:
             self._pidfd = None
 
 
-def _pidfd_of(sock: trio.socket.SocketType) -> int | None:
+def _pidfd_of(sock: socket.socket | trio.socket.SocketType) -> int | None:
     with suppress(OSError):
         return sock.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
     if sys.platform == "linux":
@@ -94,7 +93,7 @@ def _pidfd_of(sock: trio.socket.SocketType) -> int | None:
     return None
 
 
-def _is_open(sock: trio.socket.SocketType) -> bool:
+def _is_open(sock: socket.socket | trio.socket.SocketType) -> bool:
     with socket.socket(fileno=os.dup(sock.fileno())) as same:
         try:
             return bool(same.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))

@@ -228,7 +228,7 @@ class ControlServer:
             raise UsageError("verb: a process can attach to 'swimstream peer' only; this worker runs its own operators")
         if self._attachment is not None:
             raise UsageError("verb: another process is attached already")
-        attachment = Attachment(connection, lines, AttachedProcess.at(connection), self._answer)
+        attachment = Attachment(connection, lines, AttachedProcess.of(connection.socket), self._answer)
         self._attachment = attachment
         try:
             await attachment.run(self._desk, request)
