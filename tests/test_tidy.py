@@ -28,6 +28,7 @@ ROOMS = [
     "log_pages",
     "commands",
     "worker",
+    "peer",
     "cli",
 ]
 # These do not know each other: the node joins them.

@@ -20,6 +20,7 @@ if TYPE_CHECKING or HAS_CLICK:
     COMMANDS = {
         "demo": ("swimstream.cli.demo", "demo", "Run a real job on real processes, kill some, check the result."),
         "worker": ("swimstream.cli.worker", "worker", "Run a worker for your own module of operators."),
+        "peer": ("swimstream.cli.peer", "peer", "Be the peer of a process in another language that attaches."),
         "members": ("swimstream.cli.inspect", "members", "Show who is alive, as a running worker sees it."),
         "operators": ("swimstream.cli.inspect", "operators", "Show what runs where and how far it has come."),
         "leader": ("swimstream.cli.inspect", "leader", "Show who leads, since which term."),

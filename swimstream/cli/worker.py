@@ -74,7 +74,7 @@ def worker(
     """Run a worker until SIGTERM or SIGINT; then stop its operators, say goodbye and exit."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if lifeline_fd is not None:
-        _watch_lifeline(lifeline_fd)
+        watch_lifeline(lifeline_fd)
     try:
         made = _build(config_path, name=name, bind=bind, control=control, logs=logs, commands=commands)
         _run(made, announce=announce)
@@ -133,7 +133,7 @@ def _load(module: str) -> Iterator[tuple[OperatorFunction, Mark]]:
 
 
 def _run(made: Worker, *, announce: bool) -> None:
-    with _Endings() as endings:
+    with Endings() as endings:
         made.start()
         made.stopped().on_settled(endings, endings.end)
         if announce:
@@ -145,7 +145,7 @@ def _run(made: Worker, *, announce: bool) -> None:
         made.stop()
 
 
-class _Endings:
+class Endings:
     """SIGTERM and SIGINT, whichever thread they come to. Main thread only, but for `end`.
 
     Python runs handlers on the main thread, and one that waits for a lock is not woken by a signal that the kernel
@@ -183,7 +183,8 @@ def _no_more_than_wake(_number: int, _frame: FrameType | None) -> None:
     """Handle a signal: without a handler of Python's no byte is written."""
 
 
-def _watch_lifeline(descriptor: int) -> None:
+def watch_lifeline(descriptor: int) -> None:
+    """End this process at once when the pipe reaches its end."""
     try:
         os.fstat(descriptor)
     except OSError:

@@ -21,8 +21,9 @@ from swimstream.model.member import MemberState
 from swimstream.model.plan import Plan
 from swimstream.model.talk import QueryResult
 from swimstream.runtime import control
-from swimstream.runtime.control import LINE_BYTES_MAX, ControlServer
+from swimstream.runtime.control import ControlServer
 from swimstream.runtime.control_client import ControlClient
+from swimstream.runtime.control_lines import LINE_BYTES_MAX
 from swimstream.runtime.replies import Reply
 from swimstream.runtime.subscriptions import Subscription, Subscriptions
 from swimstream.runtime.view import View
@@ -216,7 +217,8 @@ def test_a_snapshot_holds_every_section(path: Path) -> None:
     with ControlClient(path) as client:
         snapshot = client.ask("snapshot")
     assert set(snapshot) == {
-        "ok", "worker", "members", "jobs", "operators", "authority", "leader", "decisions", "counters", "tags",
+        "ok", "worker", "attach", "members", "jobs", "operators", "authority", "leader", "decisions", "counters",
+        "tags",
     }  # fmt: skip
     assert [row["state"] for row in snapshot["operators"]] == ["pending", "pending"]
 
