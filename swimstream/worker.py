@@ -24,18 +24,20 @@ import attrs
 
 from swimstream.commands import Commands
 from swimstream.config import PRESETS
-from swimstream.core.boots import boot_above
+from swimstream.core.effects import Saved
 from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerStopped
 from swimstream.runners.host import InstanceHost
 from swimstream.runners.registry import IN_WORKER, F, OperatorFunction, Registry
 from swimstream.runtime import clock
 from swimstream.runtime.control import ControlServer
+from swimstream.runtime.peer_process import PeerProcess
 from swimstream.runtime.replies import Reply
 from swimstream.runtime.reports import Reports
-from swimstream.runtime.storage import MemoryStorage, Storage
-from swimstream.runtime.thread import PeerSettings, PeerThread
+from swimstream.runtime.storage import MemoryStorage, Storage, open_storage
+from swimstream.runtime.thread import PeerSettings, PeerThread, with_memory
+from swimstream.runtime.ticks import LOOKS, FreezeWatch, Ticks
 from swimstream.runtime.waking import call_in_thread, in_event_loop, within
-from swimstream.worker_config import WorkerConfig
+from swimstream.worker_config import PROCESS, THREAD, WorkerConfig
 
 if TYPE_CHECKING:
     import os
@@ -76,6 +78,8 @@ class Worker(Commands):
         key_file: str | os.PathLike[str] | None = None,
         insecure_plaintext: bool = False,
         tags: Mapping[str, str] | None = None,
+        isolation: str = THREAD,
+        frozen_after_s: float = 1.0,
         join_timeout_s: float = 10.0,
         stop_timeout_s: float = 5.0,
     ) -> None:
@@ -96,6 +100,8 @@ class Worker(Commands):
             key_file=key_file,
             insecure_plaintext=insecure_plaintext,
             tags=tags or {},
+            isolation=isolation,
+            frozen_after_s=frozen_after_s,
             join_timeout_s=join_timeout_s,
             stop_timeout_s=stop_timeout_s,
         )
@@ -232,29 +238,21 @@ class Worker(Commands):
 
     def _start_threads(self) -> None:
         config = self.config
-        now_ms = clock.calendar_ms()
-        storage = MemoryStorage(now_ms) if config.state_dir is None else Storage.open(config.state_dir, boot=now_ms)
-        self._storage = storage
-        saved = storage.load()
         reports = Reports()
-        settings = PeerSettings(
-            bind=config.bind_address(),
-            advertise=config.advertise_address(),
-            node=config.node_config(self._registry.kinds),
-            boot=boot_above(saved, name=config.name, now_ms=now_ms),
-            saved=saved,
-            key_file=config.key_file,
-        )
+        ticks = Ticks.shared() if config.isolation == PROCESS else Ticks()
         host = InstanceHost(
             self._registry,
             worker=config.name,
             reports=reports,
             views=lambda: self._running().views,
             stop_timeout_s=config.stop_timeout_s,
+            ticks=ticks,
+            tick_s=config.frozen_after_s / LOOKS,
+            on_process=lambda start, pid: self._running().operator_started(start, pid),
         )
         host.launch()
         self._host = host
-        peer = PeerThread(settings, storage=storage, runner=host, reports=reports)
+        peer = self._build_peer(host, reports, ticks)
         peer.start()
         self._peer = peer
         # an operator must not go on under a peer that cannot say that this worker is alive, nor the other way round
@@ -264,6 +262,34 @@ class Worker(Commands):
             control = ControlServer(config.control, self, name=config.name, site=config.site)
             control.start()
             self._control = control
+
+    def _build_peer(self, host: InstanceHost, reports: Reports, ticks: Ticks) -> PeerThread:
+        config, kinds_apart = self.config, self._registry.kinds_apart
+        now_ms = clock.calendar_ms()
+        settings = PeerSettings(
+            bind=config.bind_address(),
+            advertise=config.advertise_address(),
+            node=config.node_config(self._registry.kinds),
+            boot=now_ms,
+            saved=Saved(voter=now_ms),
+            key_file=config.key_file,
+        )
+        if config.isolation == PROCESS:
+            return PeerProcess(
+                settings,
+                state_dir=config.state_dir,
+                runner=host,
+                reports=reports,
+                ticks=ticks,
+                frozen_after_s=config.frozen_after_s,
+                kinds_apart=kinds_apart,
+            )
+        storage = self._storage = open_storage(config.state_dir, now_ms=now_ms)
+        freezes = FreezeWatch(
+            ticks, reports, frozen_after_s=config.frozen_after_s, shares_fate=True, kinds_apart=kinds_apart
+        )
+        settings = with_memory(settings, storage)
+        return PeerThread(settings, storage=storage, runner=host, reports=reports, freezes=freezes)
 
     def _join(self) -> Reply[None]:
         peer = self._running()

@@ -20,7 +20,7 @@ import click
 from swimstream.errors import SwimstreamError, UsageError
 from swimstream.runners.registry import marked
 from swimstream.worker import Worker
-from swimstream.worker_config import WorkerConfig
+from swimstream.worker_config import PEER_ISOLATIONS, PROCESS, WorkerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,11 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
 @click.option("--name", help="Name of the worker, instead of the file's.")
 @click.option("--bind", help="host:port to listen at, instead of the file's.")
 @click.option("--control", type=click.Path(path_type=Path), help="Path of the control socket, instead of the file's.")
+@click.option(
+    "--isolation",
+    type=click.Choice(PEER_ISOLATIONS),
+    help="Where the peer runs, instead of the file's; 'process' if neither says.",
+)
 @click.option("--announce", is_flag=True, help="Print one line of JSON once the worker has joined.")
 @click.option(
     "--lifeline-fd",
@@ -57,6 +62,7 @@ def worker(
     name: str | None,
     bind: str | None,
     control: Path | None,
+    isolation: str | None,
     announce: bool,
     lifeline_fd: int | None,
 ) -> None:
@@ -65,7 +71,7 @@ def worker(
     if lifeline_fd is not None:
         _watch_lifeline(lifeline_fd)
     try:
-        made = _build(config_path, name=name, bind=bind, control=control)
+        made = _build(config_path, name=name, bind=bind, control=control, isolation=isolation)
         _run(made, announce=announce)
     except UsageError as error:
         click.echo(f"swimstream worker: {error}", err=True)
@@ -75,19 +81,22 @@ def worker(
         sys.exit(1)
 
 
-def _build(config_path: Path, *, name: str | None, bind: str | None, control: Path | None) -> Worker:
-    config = WorkerConfig.from_toml(config_path)
+def _build(
+    config_path: Path, *, name: str | None, bind: str | None, control: Path | None, isolation: str | None
+) -> Worker:
+    config = WorkerConfig.from_toml(config_path, defaults={"isolation": PROCESS})
     config = attrs.evolve(
         config,
         name=config.name if name is None else name,
         bind=config.bind if bind is None else bind,
         control=config.control if control is None else control.absolute(),
+        isolation=config.isolation if isolation is None else isolation,
     )
     made = Worker.from_config(config)
     if config.module:
         sys.path.insert(0, str(config_path.absolute().parent))
-        for kind, function, isolation in _load(config.module):
-            made.register(kind, function, isolation=isolation)
+        for kind, function, place in _load(config.module):
+            made.register(kind, function, isolation=place)
     return made
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from swimstream.runners.neighbours import Neighbours
     from swimstream.runners.registry import Registered, Registry
     from swimstream.runtime.reports import Reports
+    from swimstream.runtime.ticks import Ticks
     from swimstream.runtime.view import Views
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,10 @@ FENCE_LOOK_S = 0.25
 """How often a fence is looked at: the loop's own clock may stop while the machine sleeps, the fence's does not."""
 CLOSE_MULT = 1 + 2 * KILL_AFTER_MULT
 """So many times the grace until every process has been killed and its end was seen."""
+
+
+def _nobody(_start: StartInstance, _pid: int) -> None:
+    """Do nothing: nobody wants to know."""
 
 
 class _Copy:
@@ -68,17 +73,24 @@ class InstanceHost:
         reports: Reports,
         views: Callable[[], Views],
         stop_timeout_s: float = 5.0,
+        ticks: Ticks | None = None,
+        tick_s: float = 0.25,
+        on_process: Callable[[StartInstance, int], None] = _nobody,
     ) -> None:
         """Prepare; nothing runs before `launch`. `views` is asked for when an instance starts.
 
         An instance in a process of its own gets SIGTERM `stop_timeout_s` after it was asked to stop, SIGKILL a quarter
-        of that later.
+        of that later. The loop counts a tick each `tick_s`, so that others see whether it turns. `on_process` is told
+        the number of each process of an instance, on the host's thread, before anybody could have reaped it.
         """
         self._registry = registry
         self._worker = worker
         self._reports = reports
         self._views = views
         self._stop_timeout_s = stop_timeout_s
+        self._ticks = ticks
+        self._tick_s = tick_s
+        self._on_process = on_process
         self._thread = TrioThread(f"swimstream-operators-{worker}", self._main)
         self._wanted: dict[InstanceId, StartInstance] = {}
         self._running: dict[InstanceId, _Copy] = {}
@@ -126,7 +138,11 @@ class InstanceHost:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             started()
-            await trio.sleep_forever()
+            if self._ticks is None:
+                await trio.sleep_forever()
+            while True:
+                self._ticks.tick()
+                await trio.sleep(self._tick_s)
 
     def _end_soon(self) -> None:
         self._left_behind = sum(1 for copy in self._running.values() if copy.child is None)
@@ -239,6 +255,7 @@ class InstanceHost:
         if registered.place is not None:
             grace_s = self._stop_timeout_s
             copy.child = Child(effect, registered.place, copy.context, neighbours, grace_s=grace_s)
+            self._on_process(effect, copy.child.pid)
             return await copy.child.run(copy.scope, on_running=report_running)
         report_running()
         if is_async(registered.function):

@@ -52,6 +52,11 @@ class Registry:
         """Return every kind, sorted."""
         return tuple(sorted(self._registered))
 
+    @property
+    def kinds_apart(self) -> frozenset[str]:
+        """Return the kinds whose instances are processes of their own."""
+        return frozenset(kind for kind, each in self._registered.items() if each.place is not None)
+
     def register(self, kind: str, function: OperatorFunction, *, isolation: str = IN_WORKER) -> None:
         """Run operators of `kind` by `function`, in the worker or in a process of its own.
 

@@ -374,5 +374,7 @@ class Driver:
             "streams_timed_out": streams.timed_out,
             "reports_coalesced": self._reports.coalesced,
             "fences_missed": self._reports.fences_missed,
+            "freezes": self._reports.freezes,
+            "frozen_us_max": int(self._reports.frozen_s_max * 1e6),
             "lateness_us_max": int(self._late_s_max * 1e6),
         }

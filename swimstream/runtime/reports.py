@@ -52,6 +52,10 @@ class Reports:
         """How many reports were merged into an earlier one."""
         self.fences_missed = 0
         """How many at-most-one instances went on past their deadline, because they run where nothing can kill them."""
+        self.freezes = 0
+        """How many times the operators' loop has stood still for longer than `frozen_after_s`."""
+        self.frozen_s_max = 0.0
+        """For how long it did at most, in seconds, as far as the peer saw it."""
 
     def put(self, report: Report) -> None:
         """Hand over `report`, merged into the last one of that epoch unless the state has changed."""
