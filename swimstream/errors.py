@@ -17,10 +17,6 @@ class UsageError(SwimstreamError, ValueError):
     """The caller asked for something impossible; the message names the field and what was expected."""
 
 
-class InUse(UsageError):
-    """Another process holds what was asked for: a port, a state directory. It may let go of it."""
-
-
 class WireError(SwimstreamError):
     """Bytes from the network that are not what they claim to be. Raised only by functions ending in `_untrusted`."""
 

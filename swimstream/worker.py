@@ -60,6 +60,11 @@ class _Stage(enum.Enum):
 class Worker(Commands):
     """A member of a cluster that runs operators. Starts once; every method may be called from any thread."""
 
+    _peer: PeerThread | None = None
+    _host: InstanceHost | None = None
+    _control: ControlServer | None = None
+    _storage: Storage | MemoryStorage | None = None
+
     def __init__(
         self,
         *,
@@ -108,10 +113,6 @@ class Worker(Commands):
         self._registry = Registry()
         self._lock = threading.Lock()
         self._stage = _Stage.NEW
-        self._peer: PeerThread | None = None
-        self._host: InstanceHost | None = None
-        self._control: ControlServer | None = None
-        self._storage: Storage | MemoryStorage | None = None
 
     @classmethod
     def from_config(cls, config: WorkerConfig) -> Self:

@@ -10,7 +10,7 @@ import socket
 
 import attrs
 
-from swimstream.errors import InUse, UsageError
+from swimstream.errors import UsageError
 from swimstream.model.identity import Address
 
 TRIES_MAX = 64
@@ -87,8 +87,7 @@ def _bind(address: Address, kind: socket.SocketKind) -> socket.socket:
             sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        refusal = InUse if error.errno == errno.EADDRINUSE else UsageError
-        raise refusal(f"bind: {_why(address, kind, error)}") from None
+        raise UsageError(f"bind: {_why(address, kind, error)}") from error
     return sock
 
 

@@ -10,6 +10,7 @@ or a supervisor ends a whole group: its worker gets them too, and says goodbye t
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from swimstream.errors import InUse, SwimstreamError
+from swimstream.errors import SwimstreamError, UsageError
 from swimstream.runtime import clock, last_words
 from swimstream.runtime.peer_link import (
     CHUNK_BYTES,
@@ -335,8 +336,10 @@ def _start(begin: Begin, ticks: Ticks, worker: WorkerEnd) -> tuple[HostedPeer, S
     while True:
         try:
             return _try_start(begin, ticks, worker)
-        except InUse:
-            if clock.now() >= until:
+        except UsageError as error:
+            cause = error.__cause__
+            is_held = isinstance(cause, OSError) and cause.errno in (errno.EADDRINUSE, errno.EWOULDBLOCK)
+            if not is_held or clock.now() >= until:
                 raise
         time.sleep(AGAIN_S)
 
@@ -349,7 +352,8 @@ def _try_start(begin: Begin, ticks: Ticks, worker: WorkerEnd) -> tuple[HostedPee
         peer.start()
     except Exception as error:  # noqa: BLE001  # it goes on, without its wrapping
         storage.close()
-        raise innermost(error) from None
+        only = innermost(error)
+        raise only from only.__cause__
     return peer, storage
 
 

@@ -17,7 +17,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from swimstream.errors import InUse, StorageError
+from swimstream.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ class StateLock:
     def __init__(self, state_dir: Path) -> None:
         """Take the directory; create it if there is none.
 
-        Raise `InUse`, a `UsageError`, if another process holds it, `StorageError` if it cannot be used.
+        Raise `UsageError` if another process holds it, `StorageError` if it cannot be used.
         """
         try:
             state_dir.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ class StateLock:
         except OSError as error:
             os.close(self._descriptor)
             if isinstance(error, BlockingIOError):
-                raise InUse(
+                raise UsageError(
                     f"state_dir: expected a directory of this worker's own, but a running worker holds {state_dir}"
                 ) from error
             raise StorageError(f"state_dir: expected a file system with locks, {state_dir}: {error}") from error
