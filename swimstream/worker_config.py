@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import attrs
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from typing import Self
 
 SEEDS_MAX = 64
+THREAD = "thread"
+"""The peer runs on a thread of the worker's process."""
+PROCESS = "process"
+"""The peer runs in a small process of its own, which outlives the worker by its last words."""
+PEER_ISOLATIONS = (THREAD, PROCESS)
+FROZEN_AFTER_S_MIN = 0.1
+NO_DEFAULTS: Mapping[str, object] = MappingProxyType({})
 SOCKET_PATH_BYTES_MAX = 100
 
 
@@ -116,6 +124,12 @@ class WorkerConfig:
     tags: Mapping[str, str] = attrs.field(factory=dict)
     """What the worker says of itself, for others to see and to be asked by; `Worker.set_tags` changes it. Keys are
     names, values texts of at most 512 B; at most 64 of them, and 4,096 B together."""
+    isolation: str = attrs.field(default=THREAD, validator=_check_text)
+    """Where the peer runs, which speaks for this worker: `thread` of the worker's process, or `process` of its own.
+    Such a peer goes on whatever operators do with the interpreter, and tells the others at once when the worker
+    crashes."""
+    frozen_after_s: float = attrs.field(default=1.0, validator=_check_seconds)
+    """The instances in the worker are FROZEN when its operators' loop has not turned for so long; at least 0.1 s."""
     join_timeout_s: float = attrs.field(default=10.0, validator=_check_seconds)
     """How long the start waits for a seed to answer before it goes on trying in the background."""
     stop_timeout_s: float = attrs.field(default=5.0, validator=_check_seconds)
@@ -127,6 +141,10 @@ class WorkerConfig:
         self.timing_values()
         self.seed_addresses()
         self.advertise_address()
+        if self.isolation not in PEER_ISOLATIONS:
+            raise UsageError(f"isolation: expected one of {', '.join(PEER_ISOLATIONS)}, got {self.isolation!r}")
+        if self.frozen_after_s < FROZEN_AFTER_S_MIN:
+            raise UsageError(f"frozen_after_s: expected {FROZEN_AFTER_S_MIN} to 3600 s, got {self.frozen_after_s!r}")
         if not isinstance(self.insecure_plaintext, bool):
             raise UsageError(f"insecure_plaintext: expected true or false, got {self.insecure_plaintext!r}")
         host = self.bind_address().host
@@ -141,11 +159,14 @@ class WorkerConfig:
             raise UsageError(f"control: expected a path of at most {SOCKET_PATH_BYTES_MAX} bytes, got {self.control}")
 
     @classmethod
-    def from_toml(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a TOML file with the fields as keys. Paths in it are relative to the file's own directory."""
+    def from_toml(cls, path: str | os.PathLike[str], *, defaults: Mapping[str, object] = NO_DEFAULTS) -> Self:
+        """Read a TOML file with the fields as keys. Paths in it are relative to the file's own directory.
+
+        `defaults` holds for fields that the file does not name.
+        """
         file = Path(path)
         base = file.absolute().parent
-        table = dict(read_toml(file))
+        table = {**defaults, **read_toml(file)}
         key_file = table.get("key_file")
         if isinstance(key_file, str):
             table["key_file"] = str(base / key_file)  # at once, because it is read while the config is built

@@ -21,7 +21,7 @@ from swimstream.errors import SwimstreamError, UsageError
 from swimstream.runners.command import Command
 from swimstream.runners.registry import marked
 from swimstream.worker import Worker
-from swimstream.worker_config import WorkerConfig
+from swimstream.worker_config import PEER_ISOLATIONS, PROCESS, WorkerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +54,11 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
     metavar="KIND=LINE",
     help="Run operators of KIND by a command, in words and quotes as in a shell but without one; may be repeated.",
 )
+@click.option(
+    "--isolation",
+    type=click.Choice(PEER_ISOLATIONS),
+    help="Where the peer runs, instead of the file's; 'process' if neither says.",
+)
 @click.option("--announce", is_flag=True, help="Print one line of JSON once the worker has joined.")
 @click.option(
     "--lifeline-fd",
@@ -68,6 +73,7 @@ def worker(
     control: Path | None,
     logs: Path | None,
     commands: tuple[str, ...],
+    isolation: str | None,
     announce: bool,
     lifeline_fd: int | None,
 ) -> None:
@@ -76,7 +82,15 @@ def worker(
     if lifeline_fd is not None:
         watch_lifeline(lifeline_fd)
     try:
-        made = _build(config_path, name=name, bind=bind, control=control, logs=logs, commands=commands)
+        made = _build(
+            config_path,
+            name=name,
+            bind=bind,
+            control=control,
+            logs=logs,
+            commands=commands,
+            isolation=isolation,
+        )
         _run(made, announce=announce)
     except UsageError as error:
         click.echo(f"swimstream worker: {error}", err=True)
@@ -94,8 +108,9 @@ def _build(
     control: Path | None,
     logs: Path | None,
     commands: tuple[str, ...],
+    isolation: str | None,
 ) -> Worker:
-    config = WorkerConfig.from_toml(config_path)
+    config = WorkerConfig.from_toml(config_path, defaults={"isolation": PROCESS})
     config = attrs.evolve(
         config,
         name=config.name if name is None else name,
@@ -103,6 +118,7 @@ def _build(
         control=config.control if control is None else control.absolute(),
         logs=config.logs if logs is None else logs.absolute(),
         commands={**config.commands, **dict(map(_command, commands))},
+        isolation=config.isolation if isolation is None else isolation,
     )
     made = Worker.from_config(config)
     if config.module:

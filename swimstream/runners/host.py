@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from swimstream.runners.neighbours import Neighbours
     from swimstream.runners.registry import Registered, Registry
     from swimstream.runtime.reports import Reports
+    from swimstream.runtime.ticks import Ticks
     from swimstream.runtime.view import Views
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,10 @@ FENCE_LOOK_S = 0.25
 UNENDED = "did not stop when asked, and nothing can end it in the worker"
 CLOSE_MULT = 1 + 2 * KILL_AFTER_MULT
 """So many times the grace until every process has been killed and its end was seen."""
+
+
+def _nobody(_start: StartInstance, _pid: int) -> None:
+    """Do nothing: nobody wants to know."""
 
 
 class _Copy:
@@ -79,13 +84,17 @@ class InstanceHost:
         views: Callable[[], Views],
         stop_timeout_s: float = 5.0,
         logs: Logs | None = None,
+        ticks: Ticks | None = None,
+        tick_s: float = 0.25,
+        on_process: Callable[[StartInstance, int], None] = _nobody,
     ) -> None:
         """Prepare; nothing runs before `launch`. `views` is asked for when an instance starts.
 
         What processes print is kept in `logs`; None: it goes where the worker's own output goes.
 
         An instance in a process of its own gets SIGTERM `stop_timeout_s` after it was asked to stop, SIGKILL a quarter
-        of that later.
+        of that later. The loop counts a tick each `tick_s`, so that others see whether it turns. `on_process` is told
+        the number of each process of an instance, on the host's thread, before anybody could have reaped it.
         """
         self._registry = registry
         self._worker = worker
@@ -93,6 +102,9 @@ class InstanceHost:
         self._views = views
         self._stop_timeout_s = stop_timeout_s
         self._logs = logs
+        self._ticks = ticks
+        self._tick_s = tick_s
+        self._on_process = on_process
         self._thread = TrioThread(f"swimstream-operators-{worker}", self._main)
         self._wanted: dict[InstanceId, StartInstance] = {}
         self._running: dict[InstanceId, _Copy] = {}
@@ -142,9 +154,17 @@ class InstanceHost:
             self._nursery = nursery
             started()
             try:
-                await trio.sleep_forever()
+                await self._turn()
             finally:
                 self._asyncio.end()
+
+    async def _turn(self) -> None:
+        """Show that the loop turns, for as long as it does."""
+        if self._ticks is None:
+            await trio.sleep_forever()
+        while True:
+            self._ticks.tick()
+            await trio.sleep(self._tick_s)
 
     def _end_soon(self) -> None:
         self._left_behind = sum(1 for copy in self._running.values() if copy.child is None)
@@ -292,6 +312,7 @@ class InstanceHost:
         with Output(self._logs, effect.instance, effect.epoch) as output:
             grace_s = self._stop_timeout_s
             copy.child = Child(effect, registered, copy.context, neighbours, grace_s=grace_s, output=output.writing)
+            self._on_process(effect, copy.child.pid)
             output.given()
             ending = await copy.child.run(copy.scope, on_running=report_running)
             output.how = ending.cause or ending.state.name.lower()

@@ -70,6 +70,11 @@ class Registry:
         """Return every kind, sorted."""
         return tuple(sorted(self._registered))
 
+    @property
+    def kinds_apart(self) -> frozenset[str]:
+        """Return the kinds whose instances are processes of their own."""
+        return frozenset(kind for kind, each in self._registered.items() if not isinstance(each, InWorker))
+
     def register(
         self, kind: str, what: OperatorFunction | Command, *, isolation: str = IN_WORKER, loop: str = TRIO
     ) -> None:

@@ -370,5 +370,7 @@ class Driver:
             "log_bytes_refused": self._reports.log_bytes_refused,
             "logs_forgotten": self._reports.logs_forgotten,
             "log_questions_dropped": self._reports.log_questions_dropped,
+            "freezes": self._reports.freezes,
+            "frozen_us_max": int(self._reports.frozen_s_max * 1e6),
             "lateness_us_max": int(self._late_s_max * 1e6),
         }

@@ -49,6 +49,10 @@ class Reports:
         """Questions for output that came faster than they were answered."""
         self.stops_missed = 0
         """How many instances went on although they were asked to stop twice, for the same reason."""
+        self.freezes = 0
+        """How many times the operators' loop has stood still for longer than `frozen_after_s`."""
+        self.frozen_s_max = 0.0
+        """For how long it did at most, in seconds, as far as the peer saw it."""
 
     def put(self, report: Report) -> None:
         """Hand over `report`, merged into the last one of that epoch unless the state has changed."""

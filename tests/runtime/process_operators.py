@@ -87,6 +87,11 @@ def leaves_a_child(ctx: OperatorContext) -> None:
     left.returncode = 0  # so that Popen does not warn of it
 
 
+def has_a_child(ctx: OperatorContext) -> None:
+    leaves_a_child(ctx)
+    ctx.wait_cancelled(LONG_S)
+
+
 async def asks(ctx: OperatorContext) -> None:
     assert ctx.locate_now(NEIGHBOUR) is None
     ctx.checkpoint(b"asked")

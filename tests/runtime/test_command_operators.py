@@ -21,7 +21,7 @@ from swimstream.runners.command import Command
 from swimstream.runners.registry import Registry
 from swimstream.runtime import clock
 from tests.runtime.stage import WAIT_S, Stage, start
-from tests.runtime.test_process import STARTED_S, wait_for_end
+from tests.runtime.test_process import LATE_S, SOON_S, wait_for_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,29 +151,42 @@ def test_it_dies_with_its_supervisor_that_the_kernel_kills(stage: Stage) -> None
 
 
 def test_one_that_is_not_renewed_is_killed_by_its_deadline_and_says_so(stage: Stage) -> None:
-    stage.run(sh("sleep 1000"), fence_at=clock.now() + 1.5)
+    stage.run(sh("sleep 1000"), fence_at=clock.now() + LATE_S)
+    stage.until(InstanceState.RUNNING)
+    stage.fence(clock.now() + SOON_S)
     assert stage.until(InstanceState.STOPPED).cause == "fenced: authority ended"
     assert InstanceState.STOPPING not in stage.states()
 
 
-def test_one_that_is_renewed_lives_past_its_first_deadline(stage: Stage) -> None:
-    first = clock.now() + STARTED_S
-    wait = f"while time.clock_gettime(time.CLOCK_BOOTTIME) < {first + 0.2}: time.sleep(0.01)"
-    stage.run(python("say(checkpoint='up')\n" + wait), fence_at=first)
-    stage.renew(first + 1_000)
+def test_one_that_is_renewed_lives_past_its_first_deadline(stage: Stage, tmp_path: Path) -> None:
+    told = tmp_path / "deadline"
+    text = (
+        f"path = {str(told)!r}\nsay(checkpoint='up')\n"
+        "while not os.path.exists(path): time.sleep(0.01)\n"
+        "while time.clock_gettime(time.CLOCK_BOOTTIME) < float(open(path).read()): time.sleep(0.01)"
+    )
+    stage.run(python(text), fence_at=clock.now() + LATE_S)
+    stage.until_checkpoint()
+    first = clock.now() + SOON_S
+    stage.fence(first)
+    stage.renew(first + LATE_S)
+    written = tmp_path / "written"
+    written.write_text(repr(first + 0.2))
+    written.rename(told)
     stage.until(InstanceState.FINISHED)
 
 
 def test_one_that_stands_still_with_its_supervisor_dies_without_another_step(stage: Stage, tmp_path: Path) -> None:
     file = tmp_path / "stamps"
-    fence_at = clock.now() + STARTED_S
     text = (
         f"file = os.open({str(file)!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)\n"
         "def stamp(): os.write(file, f'{time.clock_gettime(time.CLOCK_BOOTTIME)!r}\\n'.encode())\n"
         "stamp()\nsay(checkpoint=str(os.getpid()))\nwhile True: stamp()"
     )
-    stage.run(python(text), fence_at=fence_at)
+    stage.run(python(text), fence_at=clock.now() + LATE_S)
     pid = int(stage.until_checkpoint())
+    fence_at = clock.now() + SOON_S
+    stage.fence(fence_at)
     os.killpg(os.getsid(pid), signal.SIGSTOP)  # and never SIGCONT
     wait_for_end(pid)
     assert stage.until(InstanceState.STOPPED).cause == "fenced: authority ended"
@@ -185,9 +198,11 @@ def test_what_it_has_started_dies_before_the_deadline_though_the_worker_stands_s
 ) -> None:
     """While the worker is held up, and long before the kernel's timer: only the supervisor can have killed it."""
     monkeypatch.setattr(process, "EARLY_S", 1_000.0)
-    fence_at = clock.now() + 1_000.0 + STARTED_S
-    stage.run(sh("""sleep 1000 & echo "{\\"checkpoint\\": \\"$!\\"}" >&3; wait"""), fence_at=fence_at)
+    stage.run(
+        sh("""sleep 1000 & echo "{\\"checkpoint\\": \\"$!\\"}" >&3; wait"""), fence_at=clock.now() + 1_000.0 + LATE_S
+    )
     pid = int(stage.until_checkpoint())
+    stage.fence(clock.now() + 1_000.0 + SOON_S)
     ended = threading.Event()
 
     def stand_still() -> None:
