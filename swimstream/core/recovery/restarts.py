@@ -149,9 +149,10 @@ def _delay_s(instance: InstanceId, strategy: RestartStrategy, failures: int) -> 
     if strategy.strategy != EXPONENTIAL_DELAY:
         return strategy.delay_s
     delay_s, delay_s_max = strategy.delay_s, strategy.delay_max_s
-    if delay_s and (failures - 1) * math.log(strategy.multiplier) < math.log(delay_s_max / delay_s):
-        delay_s_max = delay_s * strategy.multiplier ** (failures - 1)
-    return min(delay_s_max, strategy.delay_max_s) * (1 + strategy.jitter * _share(f"{instance} {failures}"))
+    if delay_s:  # by logarithms, since the power itself may be beyond all floats
+        grown = math.log(delay_s) + (failures - 1) * math.log(strategy.multiplier)
+        delay_s = math.exp(min(grown, math.log(delay_s_max)))
+    return min(delay_s, delay_s_max) * (1 + strategy.jitter * _share(f"{instance} {failures}"))
 
 
 def _share(what: str) -> float:
