@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from typing import TypedDict
 
 import attrs
 from hypothesis import strategies as st
@@ -265,22 +266,38 @@ restarts = st.one_of(
 )
 
 
-def wishes(*, inputs: tuple[str, ...], is_pinned: bool) -> st.SearchStrategy[dict[str, object]]:
-    """Return what an operator with these inputs may ask for beyond its guarantee."""
-    return st.fixed_dictionaries(
-        {},
-        optional={
-            "blocking": st.lists(st.sampled_from(inputs), unique=True).map(tuple) if inputs else st.just(()),
-            "restart": restarts,
-            "failover": st.sampled_from(SCOPES),
-            "labels": st.dictionaries(names, texts(bytes_max=8), max_size=2),
-            "anti_affinity": st.sampled_from(ANTI_AFFINITIES),
-            "slots": st.integers(1, SLOTS_MAX),
-            "stall_after_s": st.floats(0, STALL_AFTER_S_MAX),
-            "standby": st.just(0) if is_pinned else st.integers(0, STANDBY_MAX),
-            "on_conflict": st.sampled_from(CONFLICTS),
-        },
-    )
+class Wishes(TypedDict, total=False):
+    """What an operator may ask for beyond its guarantee."""
+
+    blocking: tuple[str, ...]
+    restart: RestartStrategy
+    failover: str
+    labels: dict[str, str]
+    anti_affinity: str
+    slots: int
+    stall_after_s: float
+    standby: int
+    on_conflict: str
+
+
+@st.composite
+def wishes(draw: st.DrawFn, *, inputs: tuple[str, ...], is_pinned: bool) -> Wishes:
+    """Draw some of them for an operator with these inputs."""
+    if draw(booleans):
+        return {}
+    found: Wishes = {
+        "restart": draw(restarts),
+        "failover": draw(st.sampled_from(SCOPES)),
+        "anti_affinity": draw(st.sampled_from(ANTI_AFFINITIES)),
+        "slots": draw(st.integers(1, SLOTS_MAX)),
+        "stall_after_s": draw(st.floats(0, STALL_AFTER_S_MAX)),
+        "on_conflict": draw(st.sampled_from(CONFLICTS)),
+        "labels": draw(st.dictionaries(names, texts(bytes_max=8), max_size=2)),
+        "standby": 0 if is_pinned else draw(st.integers(0, STANDBY_MAX)),
+    }
+    if inputs:
+        found["blocking"] = tuple(draw(st.lists(st.sampled_from(inputs), unique=True)))
+    return found
 
 
 @st.composite
@@ -639,6 +656,8 @@ GROWN: dict[type[Message], tuple[int, int]] = {
     Append: (8, 13),
     AppendReply: (6, 7),
     AuthorityReply: (5, 8),
+    StatusUpdate: (14, 18),
+    ProposeReply: (3, 4),
 }
 """Items at least and at most of the messages whose last fields are left out where they hold nothing.
 
