@@ -58,8 +58,8 @@ def directed_change_item(change: Directed) -> list[object]:
         case Pardon():
             return [ChangeKind.PARDON, *_place(change.instance), change.asked_by]
         case Blame(run=run):
-            told = (_places(change.instances), change.reason, int(change.proof))
-            return [ChangeKind.BLAME, run.name, run.boot, *told]
+            blamed = _places(change.instances)
+            return [ChangeKind.BLAME, run.name, run.boot, blamed, change.reason, int(change.proof)]
         case SetWorkerMode():
             mode = (change.name, change.mode, change.level, change.boot)
             return [ChangeKind.SET_WORKER_MODE, *mode, change.reason, change.asked_by]
