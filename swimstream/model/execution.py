@@ -224,7 +224,7 @@ class ExecutionDraft:
             case SetPolicy():
                 directives.rebalance_moves = change.rebalance_moves
             case Blame():
-                directives.add_blame(change)
+                directives.judge(change, self._index, assigned=self._assignments)
             case SetWorkerMode():
                 directives.set_mode(change, self._index)
             case SetStandbys(instance=instance):

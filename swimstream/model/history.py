@@ -20,6 +20,7 @@ from swimstream.model.changes import (
     Hold,
     Noop,
     Pardon,
+    Proof,
     Quarantine,
     RecoverCouncil,
     Release,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from swimstream.model.identity import InstanceId
 
 SHOWN_MAX = 3
+RAN_WELL = "it has run well for long"
 
 
 @attrs.frozen(kw_only=True)
@@ -140,11 +142,11 @@ def _describe_directive(
         case Quarantine():
             return f"quarantine {change.instance}", change.reason, change.evidence
         case Pardon():
-            return f"pardon {change.instance}", f"asked for at {change.asked_by}", ()
-        case Blame(instances=instances):
-            return f"blame for the crash of {change.run}: {_some(instances)}", change.reason, ()
+            return f"pardon {change.instance}", f"asked for at {change.asked_by}" if change.asked_by else RAN_WELL, ()
+        case Blame():
+            return _describe_blame(change), change.reason, ()
         case SetWorkerMode(name=name):
-            what = f"{name}: {change.mode}" if change.mode else f"{name} is given instances again"
+            what = f"{name}: {change.mode}" if change.mode else f"{name} is given instances as usual"
             return what, change.reason, (f"asked for at {change.asked_by}",) if change.asked_by else ()
         case DeclareDead():
             return f"declare {change.run} dead", f"declared by a person at {change.asked_by}", ()
@@ -155,6 +157,17 @@ def _describe_directive(
         case SetStandbys():
             runs = ", ".join(map(str, change.runs)) or "nobody"
             return f"keep {change.instance} warm on {runs}", change.reason, ()
+
+
+def _describe_blame(change: Blame) -> str:
+    some = _some(change.instances) or "nobody"
+    match change.proof:
+        case Proof.NONE:
+            return f"note who ran on {change.run}: {some}"
+        case Proof.ENDED:
+            return f"blame for the end of {change.run}: {some}"
+        case Proof.CRASHED:
+            return f"blame for the crash of {change.run}: {some}"
 
 
 def _some(instances: tuple[InstanceId, ...]) -> str:

@@ -157,6 +157,10 @@ class JobSpec:
             region = region.union(*(pair for pair in tied if pair & region))
         return tuple(spec.name for spec in self.operators if spec.name in region)
 
+    def instances_of(self, name: str) -> tuple[InstanceId, ...]:
+        """Return all instances of one operator."""
+        return self._instances_of([self.operator(name)])
+
     def instances(self) -> Iterator[InstanceId]:
         """Yield every instance, in the order of the operators."""
         yield from self._instances_of(self.operators)
