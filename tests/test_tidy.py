@@ -25,6 +25,8 @@ ROOMS = [
     "runtime",
     "runners",
     "worker_config",
+    "job_commands",
+    "placing_commands",
     "commands",
     "worker",
     "cli",

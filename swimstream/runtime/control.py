@@ -32,6 +32,21 @@ or `{"ok": false, "error": "..."}`; any number of requests on one connection, an
     council-recover   request {"verb": "council-recover", "cluster": hex}; nothing, once this worker leads
     keys        request {"verb": "keys", "change": "list"}; or "install" with "key": base64; or "use" or "remove" with
                 "key": id and "force": false; complete, keys: worker → ids; refused: worker → why; silent, away: names
+    jobs        jobs: name, state, version, counts (state → number), why (the first that does not run as it should),
+                operators (names), finished
+    job         request {"verb": "job", "name": "j"}; job: as above, and instances: instance, state, worker, epoch,
+                progress, why
+    update      request {"verb": "update", "job": {...}, "base": 3}, base may be left out; job, version
+    scale       request {"verb": "scale", "job": "j", "operator": "o", "parallelism": 4}; nothing
+    cancel      request {"verb": "cancel", "job": "j"}; nothing, once it is decided
+    restart     request {"verb": "restart", "target": "j/o[0]"}, or "j/o", or "j"; nothing, once it is decided
+    pardon      request {"verb": "pardon", "instance": "j/o[0]"}; nothing
+    cordon, uncordon, drain    request {"verb": "drain", "name": "w2", "reason": "text"}, the reason may be left out;
+                nothing, once it is decided
+    drained     request {"verb": "drained", "name": "w2", "patience_s": 5}; left: the instances that w2 has still,
+                after so long at most (600 s)
+    assert-dead request {"verb": "assert-dead", "name": "w2"}; nothing: somebody's word that w2 is dead
+    rebalance   request {"verb": "rebalance", "moves": 2}; nothing; 0: off
     leave       nothing; answered once the others have been told; the worker then ends
     watch       a line {"ok": true, "event": "snapshot", ...}, then a line for each event, `event` being member,
                 instance, leader, isolation, decision, superseded, foreign_cluster, forgotten, name_conflict, tags,
@@ -54,6 +69,7 @@ from swimstream.errors import SwimstreamError, UsageError
 from swimstream.job_file import job_from_table
 from swimstream.runtime import clock
 from swimstream.runtime.control_council import COUNCIL
+from swimstream.runtime.control_jobs import JOBS
 from swimstream.runtime.control_json import (
     Json,
     JsonTable,
@@ -84,7 +100,7 @@ LINE_BYTES_MAX = 1024 * 1024
 WRITE_S = 30.0
 SUBMIT_S = 60.0
 LAST_ANSWER_S = 0.5
-VERBS = {**TALK, **COUNCIL}
+VERBS = {**TALK, **COUNCIL, **JOBS}
 
 
 class ControlServer:

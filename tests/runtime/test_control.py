@@ -25,6 +25,7 @@ from swimstream.runtime.control_client import ControlClient
 from swimstream.runtime.replies import Reply
 from swimstream.runtime.subscriptions import Subscription, Subscriptions
 from swimstream.runtime.view import View
+from tests.runtime.fake_jobs import FakeJobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -58,14 +59,14 @@ COUNCIL = CouncilReport(
 )
 
 
-class FakeWorker:
+class FakeWorker(FakeJobs):
     """What the control port sees of a worker."""
 
     def __init__(self) -> None:
         self.address = Address("127.0.0.1", 7946)
         self.hub = Subscriptions()
         self.submitted: list[JobSpec] = []
-        self.said: list[tuple[object, ...]] = []
+        super().__init__()
         self.council_report = COUNCIL
 
     def view(self) -> View:
