@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from swimstream.core.recovery.recovery import pending
+from swimstream.core.recovery.pending import pending
 from swimstream.model.identity import InstanceId
 from swimstream.model.status import InstanceState
 

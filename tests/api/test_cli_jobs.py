@@ -28,6 +28,7 @@ kind = "k"
 labels = { disk = "ssd" }
 restart = { strategy = "none" }
 """
+WHY = ["no", "live", "worker", "runs", "kind", "'k'"]
 
 
 @pytest.fixture
@@ -73,8 +74,8 @@ def test_a_job_is_shown_with_its_instances(control: str) -> None:
         ["instances", "2", "pending"],
         [],
         ["INSTANCE", "STATE", "WORKER", "EPOCH", "PROGRESS", "WHY"],
-        ["job/count[0]", "pending", "0", *["no", "live", "worker", "runs", "kind", "'k'"]],
-        ["job/count[1]", "pending", "0", *["no", "live", "worker", "runs", "kind", "'k'"]],
+        ["job/count[0]", "pending", "0", *WHY],
+        ["job/count[1]", "pending", "0", *WHY],
     ]
 
 
