@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, TypeVar
 from swimstream.core import council_service
 from swimstream.core.keys import ask_item, report_of
 from swimstream.errors import UsageError
+from swimstream.job_commands import JobCommands
 from swimstream.log_pages import logs_of
 from swimstream.model.changes import COUNCIL_SIZES
 from swimstream.model.council import COUNCIL_TOPIC
 from swimstream.model.identity import check_name
-from swimstream.model.job_faults import check_job
 from swimstream.model.keys import KEYS_TOPIC, KeyChange, KeysReport
 from swimstream.model.talk import PING_TOPIC, AnswerTo, Ask, Say, Send, SetTags, check_topic
-from swimstream.runtime.replies import Found, Reply
+from swimstream.placing_commands import PlacingCommands
+from swimstream.runtime.replies import Reply
 from swimstream.wire.keyring import parse_key, parse_key_id
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from swimstream.model.council import CouncilReport
     from swimstream.model.identity import Address, InstanceId, Run
-    from swimstream.model.job import JobSpec
     from swimstream.model.logs import LogPage
     from swimstream.model.member import Member
     from swimstream.model.plan import Plan, PlanMark
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Commands(abc.ABC):
+class Commands(JobCommands, PlacingCommands):
     """The views and commands of a worker. Every method may be called from any thread, once the worker has started."""
 
     @abc.abstractmethod
@@ -101,20 +101,6 @@ class Commands(abc.ABC):
     def is_isolated(self) -> bool:
         """Return whether this worker can not prove that a quorum stands: what runs at most once does not run here."""
         return self.view().is_isolated
-
-    # --- commands ---------------------------------------------------------------------------------
-
-    def submit(self, job: JobSpec) -> Reply[None]:
-        """Have `job` executed; settled once it is in the plan. `UsageError` if it is malformed or refused."""
-        return self._running().submit(check_job(job))
-
-    def finished(self, job: str) -> Reply[None]:
-        """Return a reply that is settled once every instance of the job of that name has finished."""
-
-        def look(view: View) -> Found[None] | None:
-            return Found(None) if job in view.plan.jobs and view.plan.is_finished(job) else None
-
-        return self._running().views.when(look)
 
     # --- what applications say to each other ------------------------------------------------------
 

@@ -26,6 +26,8 @@ ROOMS = [
     "runners",
     "worker_config",
     "log_pages",
+    "job_commands",
+    "placing_commands",
     "commands",
     "worker",
     "peer",

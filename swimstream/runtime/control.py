@@ -38,6 +38,21 @@ integer `id` of a request comes back with its answer::
     council-recover   request {"verb": "council-recover", "cluster": hex}; nothing, once this worker leads
     keys        request {"verb": "keys", "change": "list"}; or "install" with "key": base64; or "use" or "remove" with
                 "key": id and "force": false; complete, keys: worker → ids; refused: worker → why; silent, away: names
+    jobs        jobs: name, state, version, counts (state → number), why (the first that does not run as it should),
+                operators (names), finished
+    job         request {"verb": "job", "name": "j"}; job: as above, and instances: instance, state, worker, epoch,
+                progress, why
+    update      request {"verb": "update", "job": {...}, "base": 3}, base may be left out; job, version
+    scale       request {"verb": "scale", "job": "j", "operator": "o", "parallelism": 4}; nothing
+    cancel      request {"verb": "cancel", "job": "j"}; nothing, once it is decided
+    restart     request {"verb": "restart", "target": "j/o[0]"}, or "j/o", or "j"; nothing, once it is decided
+    pardon      request {"verb": "pardon", "instance": "j/o[0]"}; nothing
+    cordon, uncordon, drain    request {"verb": "drain", "name": "w2", "reason": "text"}, the reason may be left out;
+                nothing, once it is decided
+    drained     request {"verb": "drained", "name": "w2", "patience_s": 5}; left: the instances that w2 has still,
+                after so long at most (600 s)
+    assert-dead request {"verb": "assert-dead", "name": "w2"}; nothing: somebody's word that w2 is dead
+    rebalance   request {"verb": "rebalance", "moves": 2}; nothing; 0: off
     leave       nothing; answered once the others have been told; the worker then ends
     watch       a line {"ok": true, "event": "snapshot", ...}, then a line for each event, `event` being member,
                 instance, leader, isolation, decision, superseded, foreign_cluster, forgotten, name_conflict, tags,
@@ -64,6 +79,7 @@ from swimstream.runtime import clock
 from swimstream.runtime.attached_process import AttachedProcess
 from swimstream.runtime.attaching import Attachment
 from swimstream.runtime.control_council import COUNCIL
+from swimstream.runtime.control_jobs import JOBS
 from swimstream.runtime.control_json import (
     JsonTable,
     authority_json,
@@ -106,7 +122,7 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 SUBMIT_S = 60.0
 LAST_ANSWER_S = 0.5
-VERBS = {**TALK, **COUNCIL}
+VERBS = {**TALK, **COUNCIL, **JOBS}
 
 
 class ControlServer:

@@ -97,3 +97,36 @@ class Controlled(Protocol):
 
     def remove_key(self, key_id: str, *, force: bool = False, patience_s: float = 5.0) -> Reply[KeysReport]:
         """Have a key removed everywhere."""
+
+    def update(self, job: JobSpec, *, base: int | None = None) -> Reply[None]:
+        """Have a new version of a job executed."""
+
+    def scale(self, job: str, operator: str, parallelism: int) -> Reply[None]:
+        """Have an operator executed in so many instances."""
+
+    def cancel(self, job: str) -> Reply[None]:
+        """Have nothing of a job executed any more."""
+
+    def restart(self, target: str) -> Reply[None]:
+        """Have instances restarted."""
+
+    def pardon(self, instance: str) -> Reply[None]:
+        """Have an instance in quarantine executed again."""
+
+    def cordon(self, name: str, *, reason: str = "") -> Reply[None]:
+        """Have a worker given nothing new."""
+
+    def uncordon(self, name: str, *, reason: str = "") -> Reply[None]:
+        """Have a worker given instances again."""
+
+    def drain(self, name: str, *, reason: str = "") -> Reply[None]:
+        """Have what a worker has moved elsewhere."""
+
+    def drained(self, name: str) -> Reply[None]:
+        """Wait until nothing is assigned to a worker."""
+
+    def declare_dead(self, name: str) -> Reply[None]:
+        """Give one's word that a worker is dead."""
+
+    def set_rebalancing(self, moves: int) -> Reply[None]:
+        """Have so many instances moved at a time to who joins."""

@@ -27,6 +27,7 @@ from swimstream.runtime.control_lines import LINE_BYTES_MAX
 from swimstream.runtime.replies import Reply
 from swimstream.runtime.subscriptions import Subscription, Subscriptions
 from swimstream.runtime.view import View
+from tests.runtime.fake_jobs import FakeJobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -60,14 +61,14 @@ COUNCIL = CouncilReport(
 )
 
 
-class FakeWorker:
+class FakeWorker(FakeJobs):
     """What the control port sees of a worker."""
 
     def __init__(self) -> None:
         self.address = Address("127.0.0.1", 7946)
         self.hub = Subscriptions()
         self.submitted: list[JobSpec] = []
-        self.said: list[tuple[object, ...]] = []
+        super().__init__()
         self.council_report = COUNCIL
 
     def view(self) -> View:
