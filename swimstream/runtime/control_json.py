@@ -117,7 +117,8 @@ def operators_json(view: View) -> list[Json]:
     this assignment, `revoked` that of its revocation; 0 if there is none.
     """
     jobs = view.plan.jobs
-    waiting = pending(view.plan, {member.run.name: member for member in view.members})
+    members = {member.run.name: member for member in view.members}
+    waiting = pending(view.plan, members, tags=view.tags, coordinates=view.coordinates)
     gone = {member.run: member.state.name.lower() for member in view.members if member.state.is_gone}
     return [
         _operator_json(view, instance, jobs[name], waiting.get(instance, ""), gone)

@@ -15,11 +15,10 @@ only after the leader itself has waited for it, so a new leader starts all such 
 
 from __future__ import annotations
 
-from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from swimstream.core.recovery.placement import place
+from swimstream.core.recovery.placement import NOTHING, NOWHERE, Places, places_in
 from swimstream.core.recovery.waiting import FOREVER, Wait, Waits
 from swimstream.core.recovery.workers import review_workers, waits_for_worker
 from swimstream.model.changes import Assign, Change, Conclude, Revoke, SetAuthority
@@ -31,8 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from swimstream.core.recovery.situation import Patience, Situation
+    from swimstream.core.recovery.suitability import Tags
     from swimstream.core.recovery.workers import Workers
-    from swimstream.model.identity import InstanceId, Run
+    from swimstream.model.coordinate import Coordinate
+    from swimstream.model.identity import InstanceId
     from swimstream.model.member import Member
     from swimstream.model.plan import Assignment, Plan
 
@@ -72,46 +73,44 @@ class Recovery:
             changes.append(self._authority)  # rule 7: the same for everybody, so it belongs in the plan
         workers = review_workers(situation, self._waits, self._patience)
         changes += workers.changes
-        load = Counter(
-            held.run for held in plan.assignments.values() if not held.finished and held.run not in workers.evicted
-        )
+        places = places_in(situation, gone=workers.evicted)
         for name in sorted(plan.jobs):
             for instance in plan.jobs[name].instances():
-                changes += self._decide_instance(situation, instance, workers, load)
+                changes += self._decide_instance(situation, instance, workers, places)
         return changes
 
     def _decide_instance(
-        self, situation: Situation, instance: InstanceId, workers: Workers, load: Counter[Run]
+        self, situation: Situation, instance: InstanceId, workers: Workers, places: Places
     ) -> list[Change]:
         held = situation.plan.assignments.get(instance)
         if held is None:
-            return self._assign(situation, instance, load, reason="the job was accepted")
+            return self._assign(situation, instance, places, reason="the job was accepted")
         if held.finished:
             return []
         if situation.state_of(held) is InstanceState.FINISHED:
             return [Conclude(instance=instance, epoch=held.epoch)]
         name = held.run.name
         if held.run in workers.evicted:
-            return self._move(situation, held, workers, load, reason=f"{name}: {workers.evicted[held.run]}")
+            return self._move(situation, held, workers, places, reason=f"{name}: {workers.evicted[held.run]}")
         if situation.plan.is_evicted(held.run):
-            return self._move(situation, held, workers, load, reason=f"{name} was evicted")
+            return self._move(situation, held, workers, places, reason=f"{name} was evicted")
         if held.run in workers.away:
             gone = workers.away[held.run]
             if waits_for_worker(held, gone, situation, self._waits):
                 return []
-            return self._move(situation, held, workers, load, reason=f"{name}: {gone.why}")
+            return self._move(situation, held, workers, places, reason=f"{name}: {gone.why}")
         if held.revoked:
-            return self._move(situation, held, workers, load, reason=NOT_TAKEN_UP, elsewhere=True)
-        return self._mend(situation, held, workers, load)
+            return self._move(situation, held, workers, places, reason=NOT_TAKEN_UP, elsewhere=True)
+        return self._mend(situation, held, workers, places)
 
-    def _mend(self, situation: Situation, held: Assignment, workers: Workers, load: Counter[Run]) -> list[Change]:
+    def _mend(self, situation: Situation, held: Assignment, workers: Workers, places: Places) -> list[Change]:
         """Decide about an instance whose worker lives."""
         match situation.state_of(held):
             case None:
                 if not self._waits.has_waited(f"offer {held.epoch} {held.instance}", self._patience.accept_s):
                     return []
                 if situation.spec_of(held.instance).instances != AT_MOST_ONE:
-                    return self._move(situation, held, workers, load, reason=NOT_TAKEN_UP, elsewhere=True)
+                    return self._move(situation, held, workers, places, reason=NOT_TAKEN_UP, elsewhere=True)
                 if not situation.may_hold():
                     return []
                 # rule 12: it may have been taken up, unheard; so it is taken back and waited for like any other
@@ -123,7 +122,7 @@ class Recovery:
                 failed = state is InstanceState.FAILED
                 cause = situation.statuses[held.instance].cause
                 reason = f"failed: {cause}" if failed else "was stopped by its worker"
-                return self._move(situation, held, workers, load, reason=reason, failed=True, elsewhere=not failed)
+                return self._move(situation, held, workers, places, reason=reason, failed=True, elsewhere=not failed)
             case _:  # an isolated instance too has been taken up: its worker starts it again by itself
                 return []
 
@@ -132,7 +131,7 @@ class Recovery:
         situation: Situation,
         held: Assignment,
         workers: Workers,
-        load: Counter[Run],
+        places: Places,
         *,
         reason: str,
         failed: bool = False,
@@ -144,33 +143,33 @@ class Recovery:
             until = FOREVER if held.run in workers.released else situation.stopped_at(held)
             if self._waits.leave_alone(held.instance, until, MAY_STILL_ACT):
                 return []
-        load[held.run] -= 1
-        avoid = held.run if elsewhere else None
-        changes = self._assign(situation, held.instance, load, reason=reason, held=held, failed=failed, avoid=avoid)
-        load[held.run] += 0 if changes else 1  # what nobody takes keeps its place where it is
+        places.free(held.instance, held.run)
+        changes = self._assign(
+            situation, held.instance, places, reason=reason, held=held, failed=failed, elsewhere=elsewhere
+        )
+        if not changes:
+            places.take(held.instance, held.run)  # what nobody takes keeps its place where it is
         return changes
 
     def _assign(
         self,
         situation: Situation,
         instance: InstanceId,
-        load: Counter[Run],
+        places: Places,
         *,
         reason: str,
         held: Assignment | None = None,
         failed: bool = False,
-        avoid: Run | None = None,
+        elsewhere: bool = False,
     ) -> list[Change]:
         """Place an instance; no room means that it stays pending until something changes."""
         spec = situation.spec_of(instance)
         if spec.instances == AT_MOST_ONE and not situation.plan.isolation_ms:
             return []
-        home = held.run.name if held is not None and spec.instances == PINNED else ""
-        members = [situation.members[name] for name in sorted(situation.members)]
-        placement = place(spec, members, load, plan=situation.plan, avoid=avoid, home=home)
+        placement = places.choose(instance, at=held.run if held is not None else None, elsewhere=elsewhere)
         if placement.run is None:
             return []
-        load[placement.run] += 1
+        places.take(instance, placement.run)
         status = situation.statuses.get(instance)
         known = status.checkpoint if status is not None else b""
         return [
@@ -180,20 +179,26 @@ class Recovery:
                 failures=min((held.failures if held is not None else 0) + failed, FAILURES_MAX),
                 resume_from=known or (held.resume_from if held is not None else b""),
                 reason=reason,
-                evidence=(placement.why,),
+                evidence=placement.evidence,
             )
         ]
 
 
 def pending(
-    plan: Plan, members: Mapping[str, Member], *, waits: Mapping[InstanceId, Wait] = NO_WAITS, now: float = 0.0
+    plan: Plan,
+    members: Mapping[str, Member],
+    *,
+    tags: Tags = NOTHING,
+    coordinates: Mapping[str, Coordinate] = NOWHERE,
+    waits: Mapping[InstanceId, Wait] = NO_WAITS,
+    now: float = 0.0,
 ) -> dict[InstanceId, str]:
     """Return the instances that belong nowhere at present, or wait for their worker, and why.
 
     `waits` is what the leader has left alone (`Recovery.waits`), on the clock of `now`; anybody else does not know
     for how long it still does.
     """
-    load = Counter(held.run for held in plan.assignments.values() if not held.finished)
+    places = Places(plan, members.values(), tags=tags, coordinates=coordinates)
     reasons = {}
     for name in sorted(plan.jobs):
         for instance in plan.jobs[name].instances():
@@ -203,18 +208,18 @@ def pending(
                 left = f" ({wait.until - now:.1f} s left)" if wait.until < FOREVER else ""
                 reasons[instance] = wait.why + left
             elif held is None:
-                reasons[instance] = _why_unassigned(plan, members, instance, load)
+                reasons[instance] = _why_unassigned(plan, members, instance, places)
             elif not held.finished and (plan.is_evicted(held.run) or held.revoked or _is_away(plan, members, held)):
-                reasons[instance] = _why_not_moved(plan, members, held, load)
+                reasons[instance] = _why_not_moved(plan, held, places)
     return reasons
 
 
-def _why_unassigned(plan: Plan, members: Mapping[str, Member], instance: InstanceId, load: Counter[Run]) -> str:
+def _why_unassigned(plan: Plan, members: Mapping[str, Member], instance: InstanceId, places: Places) -> str:
     spec = plan.jobs[instance.job].operator(instance.operator)
     older = too_old(members.values())
     if spec.instances == AT_MOST_ONE and not plan.isolation_ms and older:
         return f"no guarantee can be kept while {', '.join(sorted(older))} is of an older version"
-    placement = place(spec, members.values(), load, plan=plan)
+    placement = places.choose(instance)
     return placement.why if placement.run is None else WAITS_FOR_LEADER
 
 
@@ -224,14 +229,14 @@ def _is_away(plan: Plan, members: Mapping[str, Member], held: Assignment) -> boo
     return held.run in plan.stops and (member is None or member.run != held.run or member.state.is_gone)
 
 
-def _why_not_moved(plan: Plan, members: Mapping[str, Member], held: Assignment, load: Counter[Run]) -> str:
+def _why_not_moved(plan: Plan, held: Assignment, places: Places) -> str:
     spec = plan.jobs[held.instance.job].operator(held.instance.operator)
     is_gone = plan.is_evicted(held.run)
     if not is_gone and spec.instances == PINNED:
         return f"pinned to {held.run.name}, which is away"
     if not is_gone and not held.revoked and spec.hold_for_s:
         return f"held: its worker is away, moves after hold_for ({spec.hold_for_s:.0f} s)"
-    placement = place(spec, members.values(), load, plan=plan, home=held.run.name)
+    placement = places.choose(held.instance, at=held.run)
     if placement.run is None:
         return placement.why
     return f"{MAY_STILL_ACT}, or {WAITS_FOR_LEADER}" if spec.instances == AT_MOST_ONE else WAITS_FOR_LEADER

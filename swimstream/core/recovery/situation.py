@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.model.coordinate import Coordinate
 from swimstream.model.identity import InstanceId
 from swimstream.model.member import Member, too_old
 from swimstream.model.plan import Assignment, Plan
@@ -26,6 +27,10 @@ class Situation:
     stopped_at: Callable[[Assignment], float]
     """When the wait for a stopped assignment is over, on the clock of `now`; infinity while nothing stops it."""
     now: float
+    tags: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
+    """What each worker says of itself, by name."""
+    coordinates: Mapping[str, Coordinate] = attrs.field(factory=dict)
+    """Where each worker stands in the network, by name, as far as it is known."""
 
     def spec_of(self, instance: InstanceId) -> OperatorSpec:
         """Return the operator that `instance` is one of."""
