@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from swimstream.core.recovery.recovery import pending
+from swimstream.core.recovery.pending import pending
 from swimstream.events import (
     BroadcastReceived,
     Decided,

@@ -63,8 +63,12 @@ class Places:
         coordinates: Mapping[str, Coordinate] = NOWHERE,
         gone: Collection[Run] = (),
         suspects: Collection[InstanceId] = (),
+        at_rest: Collection[InstanceId] = (),
     ) -> None:
-        """Count what each run holds. `gone` are evicted by this very decision; `suspects` are placed apart."""
+        """Count what each run holds, but not those `at_rest`. `gone` are evicted by this very decision.
+
+        `suspects` are placed apart.
+        """
         self._plan = plan
         self._tags = tags
         self._members = sorted((each for each in members if each.run not in gone), key=lambda each: each.run.name)
@@ -80,7 +84,7 @@ class Places:
         self._pools: dict[object, Pool] = {}
         self._freed: list[str] = []
         for held in plan.assignments.values():
-            if not held.finished and held.run not in gone:
+            if not held.finished and held.run not in gone and held.instance not in at_rest:
                 self._count(held.instance, held.run, 1)
 
     # --- what is held -----------------------------------------------------------------------------
@@ -351,6 +355,7 @@ class Places:
 def places_in(situation: Situation, *, gone: Collection[Run] = ()) -> Places:
     """Return the table for one decision; those who are to blame for some crash, as it may be, are placed apart."""
     plan = situation.plan
+    quarantined = ((each, plan.assignments.get(each)) for each in plan.directives.quarantined)
     return Places(
         plan,
         situation.members.values(),
@@ -358,4 +363,5 @@ def places_in(situation: Situation, *, gone: Collection[Run] = ()) -> Places:
         coordinates=situation.coordinates,
         gone=gone,
         suspects=plan.directives.blame.keys(),
+        at_rest={each for each, held in quarantined if held is not None and situation.has_ended(held)},
     )

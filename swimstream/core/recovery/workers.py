@@ -18,7 +18,7 @@ import attrs
 
 from swimstream.model.changes import EVIDENCE_ITEMS_MAX, Evict, Hold, Release
 from swimstream.model.identity import Run
-from swimstream.model.job import AT_MOST_ONE, PINNED
+from swimstream.model.job import PINNED
 from swimstream.model.member import Member, MemberState
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def review_workers(situation: Situation, waits: Waits, patience: Patience) -> Wo
 def waits_for_worker(held: Assignment, gone: Gone, situation: Situation, waits: Waits) -> bool:
     """Return whether an instance is left with a run that is gone but may come back, and note it if so."""
     spec = situation.spec_of(held.instance)
-    if situation.has_ended(held):  # nothing is left there that could go on
+    if spec is None or held.revoked or situation.has_ended(held):  # nothing is left there that could go on
         return False
     if spec.instances == PINNED:
         return waits.leave_alone(held.instance, float("inf"), f"pinned to {held.run.name}, which is away")
@@ -89,7 +89,7 @@ def _review_present(
     if member is None or member.run != run:
         return
     if member.state is MemberState.SUSPECT:
-        if any(situation.spec_of(held.instance).instances == AT_MOST_ONE for held in hosted):
+        if any(situation.is_at_most_one(held.instance) for held in hosted):
             _hold(found, situation, run, reason="suspected", member=member)
     elif run in situation.plan.stops and situation.may_hold():
         found.released.add(run)

@@ -16,8 +16,9 @@ from swimstream.core.recovery.situation import Patience, Situation
 from swimstream.model.changes import Assign, Change, Entry, SetAuthority, SubmitJob
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import AT_LEAST_ONE, JobSpec, OperatorSpec
-from swimstream.model.member import SPEAKS_GUARANTEES, Member, MemberState, Profile
-from swimstream.model.status import InstanceState, InstanceStatus
+from swimstream.model.member import SPEAKS, SPEAKS_GUARANTEES, Member, MemberState, Profile
+from swimstream.model.restart import USUAL_RESTART, RestartStrategy
+from swimstream.model.status import ErrorClass, InstanceState, InstanceStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,6 +62,11 @@ def newer(name: str, **others: Unpack[MemberParts]) -> Member:
     return member(name, speaks=SPEAKS_GUARANTEES, **others)
 
 
+def newest(name: str, **others: Unpack[MemberParts]) -> Member:
+    """Return a member of this version, which knows directives too."""
+    return member(name, speaks=SPEAKS, **others)
+
+
 def job(
     name: str = "job",
     *,
@@ -69,6 +75,7 @@ def job(
     prefer_site: str = "",
     instances: str = AT_LEAST_ONE,
     hold_for_s: float = 0.0,
+    restart: RestartStrategy = USUAL_RESTART,
 ) -> JobSpec:
     operator = OperatorSpec(
         name="op",
@@ -77,6 +84,7 @@ def job(
         prefer_site=prefer_site,
         instances=instances,
         hold_for_s=hold_for_s,
+        restart=restart,
     )
     return JobSpec(name=name, operators=(operator,))
 
@@ -153,6 +161,7 @@ class Scene:
         epoch: int | None = None,
         checkpoint: bytes = b"",
         cause: str = "",
+        error: ErrorClass = ErrorClass.RETRYABLE,
     ) -> None:
         """Let the worker that holds the instance say how it fares."""
         which = which or instance()
@@ -167,6 +176,7 @@ class Scene:
             since_ms=0,
             checkpoint=checkpoint,
             cause=cause,
+            error=error,
         )
 
     def where(self, which: InstanceId | None = None) -> str:
