@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.core.recovery.pending import pending
+from swimstream.core.recovery.placement import NOTHING
 from swimstream.model.identity import InstanceId
 from swimstream.model.status import InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from swimstream.core.recovery.placement import Tags
     from swimstream.model.assignment import Assignment
     from swimstream.model.identity import Run
     from swimstream.model.job import JobSpec
@@ -93,11 +95,15 @@ class JobStatus:
 
 
 def job_statuses(
-    plan: Plan, statuses: Mapping[InstanceId, InstanceStatus], members: Iterable[Member]
+    plan: Plan,
+    statuses: Mapping[InstanceId, InstanceStatus],
+    members: Iterable[Member],
+    *,
+    tags: Tags = NOTHING,
 ) -> dict[str, JobStatus]:
-    """Return the status of every job of the plan, by name, sorted."""
+    """Return the status of every job of the plan, by name, sorted. `tags` are those of the workers."""
     by_name = {member.run.name: member for member in members}
-    waiting = pending(plan, by_name)
+    waiting = pending(plan, by_name, tags=tags)
     retired = [each for each in sorted(plan.assignments) if plan.spec_of(each) is None]
     found = {}
     for name in sorted(plan.jobs):

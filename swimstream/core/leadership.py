@@ -57,6 +57,8 @@ class Leadership:
             statuses=rooms.statuses.by_instance(),
             stopped_at=rooms.council.guard.stopped_at,
             now=now,
+            tags=rooms.conversation.tagging.table.all(),
+            coordinates=rooms.detector.coordinates.by_name(rooms.membership.run.name),
         )
         changes = self._recovery.decide(situation)
         if not changes:

@@ -117,6 +117,11 @@ class Directives:
         held = self.modes.get(name)
         return held.mode if held is not None else NORMAL
 
+    def mode_of_run(self, run: Run) -> str:
+        """Return the mode of a run: that of its name, unless it is an earlier or later run that leaves."""
+        held = self.modes.get(run.name)
+        return held.mode if held is not None and held.boot in (0, run.boot) else NORMAL
+
 
 NO_DIRECTIVES = Directives()
 

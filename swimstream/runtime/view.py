@@ -56,7 +56,7 @@ class View:
     @functools.cached_property
     def jobs(self) -> Mapping[str, JobStatus]:
         """Map the name of every job to how it stands, sorted; worked out when first asked for."""
-        return job_statuses(self.plan, self.status_by_instance, self.members)
+        return job_statuses(self.plan, self.status_by_instance, self.members, tags=self.tags)
 
     def rtt_s(self, name: str, *, to: str | None = None) -> float | None:
         """Return the estimated round trip between two workers in seconds, None while one of them is not placed yet.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from swimstream.core.recovery.placement import place
+from swimstream.core.recovery.placement import NOTHING, NOWHERE, Places
 from swimstream.core.recovery.waiting import FOREVER, MAY_STILL_ACT
 from swimstream.model.identity import InstanceId
 from swimstream.model.job import AT_MOST_ONE, PINNED
@@ -15,8 +14,9 @@ from swimstream.model.member import too_old
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from swimstream.core.recovery.suitability import Tags
     from swimstream.core.recovery.waiting import Wait
-    from swimstream.model.identity import Run
+    from swimstream.model.coordinate import Coordinate
     from swimstream.model.member import Member
     from swimstream.model.plan import Assignment, Plan
 
@@ -25,14 +25,20 @@ NO_WAITS: Mapping[InstanceId, Wait] = MappingProxyType({})
 
 
 def pending(
-    plan: Plan, members: Mapping[str, Member], *, waits: Mapping[InstanceId, Wait] = NO_WAITS, now: float = 0.0
+    plan: Plan,
+    members: Mapping[str, Member],
+    *,
+    tags: Tags = NOTHING,
+    coordinates: Mapping[str, Coordinate] = NOWHERE,
+    waits: Mapping[InstanceId, Wait] = NO_WAITS,
+    now: float = 0.0,
 ) -> dict[InstanceId, str]:
     """Return the instances that belong nowhere at present, or wait for their worker, and why.
 
     `waits` is what the leader has left alone (`Recovery.waits`), on the clock of `now`; anybody else does not know
     for how long it still does.
     """
-    load = Counter(held.run for held in plan.assignments.values() if not held.finished)
+    places = Places(plan, members.values(), tags=tags, coordinates=coordinates)
     reasons = {}
     for name in sorted(plan.jobs):
         is_cancelled = name in plan.directives.cancelled
@@ -49,13 +55,13 @@ def pending(
                 left = f" ({wait.until - now:.1f} s left)" if wait.until < FOREVER else ""
                 reasons[instance] = wait.why + left
             elif held is None:
-                reasons[instance] = _why_unassigned(plan, members, instance, load)
+                reasons[instance] = _why_unassigned(plan, members, instance, places)
             elif not held.finished and (plan.is_evicted(held.run) or held.revoked or _is_away(plan, members, held)):
-                reasons[instance] = _why_not_moved(plan, members, held, load)
+                reasons[instance] = _why_not_moved(plan, held, places)
     return reasons
 
 
-def _why_unassigned(plan: Plan, members: Mapping[str, Member], instance: InstanceId, load: Counter[Run]) -> str:
+def _why_unassigned(plan: Plan, members: Mapping[str, Member], instance: InstanceId, places: Places) -> str:
     spec = plan.jobs[instance.job].operator(instance.operator)
     older = too_old(members.values())
     if spec.instances == AT_MOST_ONE and not plan.isolation_ms and older:
@@ -63,7 +69,7 @@ def _why_unassigned(plan: Plan, members: Mapping[str, Member], instance: Instanc
     blocked = why_blocked(plan, instance)
     if blocked:
         return blocked
-    placement = place(spec, members.values(), load, plan=plan)
+    placement = places.choose(instance)
     return placement.why if placement.run is None else WAITS_FOR_LEADER
 
 
@@ -73,7 +79,7 @@ def _is_away(plan: Plan, members: Mapping[str, Member], held: Assignment) -> boo
     return held.run in plan.stops and (member is None or member.run != held.run or member.state.is_gone)
 
 
-def _why_not_moved(plan: Plan, members: Mapping[str, Member], held: Assignment, load: Counter[Run]) -> str:
+def _why_not_moved(plan: Plan, held: Assignment, places: Places) -> str:
     spec = plan.jobs[held.instance.job].operator(held.instance.operator)
     is_gone = plan.is_evicted(held.run)
     if not is_gone and spec.instances == PINNED:
@@ -83,7 +89,7 @@ def _why_not_moved(plan: Plan, members: Mapping[str, Member], held: Assignment, 
     blocked = why_blocked(plan, held.instance)
     if blocked:
         return blocked
-    placement = place(spec, members.values(), load, plan=plan, home=held.run.name)
+    placement = places.choose(held.instance, at=held.run)
     if placement.run is None:
         return placement.why
     return f"{MAY_STILL_ACT}, or {WAITS_FOR_LEADER}" if spec.instances == AT_MOST_ONE else WAITS_FOR_LEADER

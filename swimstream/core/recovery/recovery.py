@@ -20,26 +20,34 @@ only after the leader itself has waited for it, so a new leader starts all such 
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from swimstream.core.recovery.pending import why_blocked
-from swimstream.core.recovery.placement import place
+from swimstream.core.recovery.placement import places_in
 from swimstream.core.recovery.restarts import judge_end, note_running
 from swimstream.core.recovery.waiting import FOREVER, MAY_STILL_ACT, Waits
 from swimstream.core.recovery.workers import review_workers, waits_for_worker
-from swimstream.model.changes import Assign, Change, Conclude, Forget, Quarantine, Revoke, SetAuthority
-from swimstream.model.job import AT_MOST_ONE, PINNED
+from swimstream.model.changes import (
+    EVIDENCE_ITEMS_MAX,
+    Assign,
+    Change,
+    Conclude,
+    Forget,
+    Quarantine,
+    Revoke,
+    SetAuthority,
+)
+from swimstream.model.job import AT_MOST_ONE
 from swimstream.model.status import InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from swimstream.core.recovery.placement import Placement
+    from swimstream.core.recovery.placement import Places
     from swimstream.core.recovery.situation import Patience, Situation
     from swimstream.core.recovery.waiting import Wait
     from swimstream.core.recovery.workers import Workers
-    from swimstream.model.identity import InstanceId, Run
+    from swimstream.model.identity import InstanceId
     from swimstream.model.job import OperatorSpec
     from swimstream.model.plan import Assignment, Plan
 
@@ -76,44 +84,40 @@ class Recovery:
             changes.append(self._authority)  # rule 7: the same for everybody, so it belongs in the plan
         workers = review_workers(situation, self._waits, self._patience)
         changes += workers.changes
-        load = Counter(
-            held.run
-            for held in plan.assignments.values()
-            if not held.finished and held.run not in workers.evicted and not _is_at_rest(situation, held)
-        )
+        places = places_in(situation, gone=workers.evicted)
         for name in sorted(plan.jobs):
             if name not in plan.directives.cancelled:
                 for instance in plan.jobs[name].instances():
-                    changes += self._decide_instance(situation, instance, workers, load)
+                    changes += self._decide_instance(situation, instance, workers, places)
         return changes + self._forget_leftovers(situation, workers)
 
     def _decide_instance(
-        self, situation: Situation, instance: InstanceId, workers: Workers, load: Counter[Run]
+        self, situation: Situation, instance: InstanceId, workers: Workers, places: Places
     ) -> list[Change]:
         held = situation.plan.assignments.get(instance)
         if held is None:
-            return self._assign(situation, instance, load, reason="the job was accepted")
+            return self._assign(situation, instance, places, reason="the job was accepted")
         if held.finished or instance in situation.plan.directives.quarantined:
             return []
         if situation.state_of(held) is InstanceState.FINISHED and not held.stale and not held.revoked:
             return [Conclude(instance=instance, epoch=held.epoch)]
         name = held.run.name
         if held.run in workers.evicted:
-            return self._move(situation, held, workers, load, reason=f"{name}: {workers.evicted[held.run]}")
+            return self._move(situation, held, workers, places, reason=f"{name}: {workers.evicted[held.run]}")
         if situation.plan.is_evicted(held.run):
             how = "declared dead by a person" if situation.plan.is_asserted_dead(held.run) else "evicted"
-            return self._move(situation, held, workers, load, reason=f"{name} was {how}")
+            return self._move(situation, held, workers, places, reason=f"{name} was {how}")
         if held.run in workers.away:
             gone = workers.away[held.run]
             if waits_for_worker(held, gone, situation, self._waits):
                 return []
-            return self._move(situation, held, workers, load, reason=f"{name}: {gone.why}")
+            return self._move(situation, held, workers, places, reason=f"{name}: {gone.why}")
         if held.revoked:
             reason = _why_decided(situation.plan, held.revoked)
-            return self._move(situation, held, workers, load, reason=reason, elsewhere=not held.stale)
+            return self._move(situation, held, workers, places, reason=reason, elsewhere=not held.stale)
         if held.stale:
-            return self._renew(situation, held, workers, load)
-        return self._mend(situation, held, workers, load)
+            return self._renew(situation, held, workers, places)
+        return self._mend(situation, held, workers, places)
 
     def _forget_leftovers(self, situation: Situation, workers: Workers) -> list[Change]:
         """Forget what belongs to no job any more, or to a cancelled one, once its copy has ended."""
@@ -130,36 +134,36 @@ class Recovery:
                 changes.append(Forget(instance=instance, epoch=held.epoch, reason=reason))
         return changes
 
-    def _renew(self, situation: Situation, held: Assignment, workers: Workers, load: Counter[Run]) -> list[Change]:
+    def _renew(self, situation: Situation, held: Assignment, workers: Workers, places: Places) -> list[Change]:
         """Execute an instance anew whose copy is out of date; of an at-most-one one that copy ends first."""
         reason = _why_decided(situation.plan, held.stale)
         if situation.is_at_most_one(held.instance) and not situation.has_ended(held):
             if not situation.may_hold():
                 return []
             return [Revoke(instance=held.instance, epoch=held.epoch, reason=reason)]
-        return self._move(situation, held, workers, load, reason=reason)
+        return self._move(situation, held, workers, places, reason=reason)
 
-    def _mend(self, situation: Situation, held: Assignment, workers: Workers, load: Counter[Run]) -> list[Change]:
+    def _mend(self, situation: Situation, held: Assignment, workers: Workers, places: Places) -> list[Change]:
         """Decide about an instance whose worker lives."""
         match situation.state_of(held):
             case None:
                 if not self._waits.has_waited(f"offer {held.epoch} {held.instance}", self._patience.accept_s):
                     return []
                 if not situation.is_at_most_one(held.instance):
-                    return self._move(situation, held, workers, load, reason=NOT_TAKEN_UP, elsewhere=True)
+                    return self._move(situation, held, workers, places, reason=NOT_TAKEN_UP, elsewhere=True)
                 if not situation.may_hold():
                     return []
                 # rule 12: it may have been taken up, unheard; so it is taken back and waited for like any other
                 return [Revoke(instance=held.instance, epoch=held.epoch, reason=NOT_TAKEN_UP)]
             case InstanceState.FAILED | InstanceState.STOPPED:
-                return self._restart(situation, held, workers, load)
+                return self._restart(situation, held, workers, places)
             case InstanceState.RUNNING if held.failures:
                 note_running(held, self._waits)
                 return []
             case _:  # an isolated instance too has been taken up: its worker starts it again by itself
                 return []
 
-    def _restart(self, situation: Situation, held: Assignment, workers: Workers, load: Counter[Run]) -> list[Change]:
+    def _restart(self, situation: Situation, held: Assignment, workers: Workers, places: Places) -> list[Change]:
         """Execute an instance again that has ended by itself, when it is time; or give up."""
         spec = situation.spec_of(held.instance)
         assert spec is not None, "what was taken from its job is not executed again"
@@ -176,7 +180,7 @@ class Recovery:
             situation,
             held,
             workers,
-            load,
+            places,
             reason=verdict.reason,
             evidence=verdict.evidence,
             failures=verdict.failures,
@@ -196,7 +200,7 @@ class Recovery:
         situation: Situation,
         held: Assignment,
         workers: Workers,
-        load: Counter[Run],
+        places: Places,
         *,
         reason: str,
         evidence: tuple[str, ...] = (),
@@ -206,25 +210,26 @@ class Recovery:
         """Give an instance to another run, or to the same one anew, once nobody acts on its assignment any more."""
         if situation.is_at_most_one(held.instance) and self._must_wait(situation, held, workers):
             return []
-        load[held.run] -= 1
+        places.free(held.instance, held.run)
         changes = self._assign(
             situation,
             held.instance,
-            load,
+            places,
             reason=reason,
             evidence=evidence,
             held=held,
             failures=failures,
             elsewhere=elsewhere,
         )
-        load[held.run] += 0 if changes else 1  # what nobody takes keeps its place where it is
+        if not changes:
+            places.take(held.instance, held.run)  # what nobody takes keeps its place where it is
         return changes
 
     def _assign(
         self,
         situation: Situation,
         instance: InstanceId,
-        load: Counter[Run],
+        places: Places,
         *,
         reason: str,
         evidence: tuple[str, ...] = (),
@@ -239,10 +244,11 @@ class Recovery:
             situation.plan, instance, spec
         ):
             return []
-        placement = _choose(situation, spec, load, held=held, elsewhere=elsewhere)
+        at = held.run if held is not None else None
+        placement = places.choose(instance, at=at, stay=not elsewhere, elsewhere=elsewhere)
         if placement.run is None:
             return []
-        load[placement.run] += 1
+        places.take(instance, placement.run)
         status = situation.statuses.get(instance)
         known = status.checkpoint if status is not None else b""
         if failures is None:
@@ -254,7 +260,7 @@ class Recovery:
                 failures=failures,
                 resume_from=known or (held.resume_from if held is not None else b""),
                 reason=reason,
-                evidence=(placement.why, *evidence),
+                evidence=(*placement.evidence, *evidence)[:EVIDENCE_ITEMS_MAX],
             )
         ]
 
@@ -265,29 +271,6 @@ class Recovery:
         if key not in self._unfinished:
             self._unfinished[key] = why_blocked(plan, instance)
         return bool(self._unfinished[key])
-
-
-def _choose(
-    situation: Situation, spec: OperatorSpec, load: Counter[Run], *, held: Assignment | None, elsewhere: bool
-) -> Placement:
-    """Return where to execute an instance: where it was if it may be there, or `elsewhere` if anybody else takes it."""
-    plan = situation.plan
-    if held is None:
-        return place(spec, situation.members_sorted, load, plan=plan)
-    home = held.run.name if spec.instances == PINNED else ""
-    if elsewhere:
-        return place(spec, situation.members_sorted, load, plan=plan, avoid=held.run, home=home)
-    member = situation.members.get(held.run.name)
-    if member is not None and member.run == held.run:
-        here = place(spec, (member,), load, plan=plan, home=home)
-        if here.run is not None:
-            return here
-    return place(spec, situation.members_sorted, load, plan=plan, home=home)
-
-
-def _is_at_rest(situation: Situation, held: Assignment) -> bool:
-    """Return whether an instance is in quarantine and takes no room any more."""
-    return held.instance in situation.plan.directives.quarantined and situation.has_ended(held)
 
 
 def _why_decided(plan: Plan, index: int) -> str:

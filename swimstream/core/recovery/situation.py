@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.model.coordinate import Coordinate
 from swimstream.model.identity import InstanceId
 from swimstream.model.job import AT_MOST_ONE
 from swimstream.model.member import SPEAKS_DIRECTIVES, Member, too_old
@@ -28,6 +29,10 @@ class Situation:
     stopped_at: Callable[[Assignment], float]
     """When the wait for a stopped assignment is over, on the clock of `now`; infinity while nothing stops it."""
     now: float
+    tags: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
+    """What each worker says of itself, by name."""
+    coordinates: Mapping[str, Coordinate] = attrs.field(factory=dict)
+    """Where each worker stands in the network, by name, as far as it is known."""
 
     @functools.cached_property
     def members_sorted(self) -> tuple[Member, ...]:

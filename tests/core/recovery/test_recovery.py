@@ -38,7 +38,7 @@ def test_every_instance_of_an_accepted_job_is_assigned() -> None:
 
 def test_an_assignment_says_why_and_with_what_evidence() -> None:
     made = the_assign(Scene(member("a"), jobs=[job()]).decide())
-    assert (made.reason, made.evidence) == ("the job was accepted", ("site default, 0 of 64 instances held",))
+    assert (made.reason, made.evidence) == ("the job was accepted", ("site default, 0 of 64 slots held",))
     assert (made.failures, made.resume_from) == (0, b"")
 
 
