@@ -63,6 +63,13 @@ class _Stage(enum.Enum):
 class Worker(Commands):
     """A member of a cluster that runs operators. Starts once; every method may be called from any thread."""
 
+    _stage = _Stage.NEW
+    _peer: PeerThread | None = None
+    _host: InstanceHost | None = None
+    _control: ControlServer | None = None
+    _storage: Storage | MemoryStorage | None = None
+    _logs: Logs | None = None
+
     def __init__(
         self,
         *,
@@ -110,16 +117,10 @@ class Worker(Commands):
             join_timeout_s=join_timeout_s,
             stop_timeout_s=stop_timeout_s,
         )
+        self._lock = threading.Lock()
         self._registry = Registry()
         for kind, command in self.config.commands.items():
             self._registry.register(kind, command)
-        self._lock = threading.Lock()
-        self._stage = _Stage.NEW
-        self._peer: PeerThread | None = None
-        self._host: InstanceHost | None = None
-        self._control: ControlServer | None = None
-        self._storage: Storage | MemoryStorage | None = None
-        self._logs: Logs | None = None
 
     @classmethod
     def from_config(cls, config: WorkerConfig) -> Self:
