@@ -118,9 +118,7 @@ class Worker(Commands):
             stop_timeout_s=stop_timeout_s,
         )
         self._lock = threading.Lock()
-        self._registry = Registry()
-        for kind, command in self.config.commands.items():
-            self._registry.register(kind, command)
+        self._registry = Registry.of(self.config.commands)
 
     @classmethod
     def from_config(cls, config: WorkerConfig) -> Self:

@@ -75,7 +75,8 @@ class Child:
         """Start the process; blocks for some milliseconds. Raise `OSError` if the system refuses.
 
         What it prints goes to the descriptor `output`, which stays the caller's; None: where the worker's own goes.
-        Raise `UsageError` for a command that cannot be filled in. It must be started by the very thread that is to outlive it: PR_SET_PDEATHSIG means that thread's death.
+        Raise `UsageError` for a command that cannot be filled in. To be called by the very thread that is to outlive
+        it: PR_SET_PDEATHSIG means that thread's death.
         """
         self._context = context
         self._neighbours = neighbours
