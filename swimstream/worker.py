@@ -65,6 +65,7 @@ class _Stage(enum.Enum):
 class Worker(Commands):
     """A member of a cluster that runs operators. Starts once; every method may be called from any thread."""
 
+    _stage = _Stage.NEW
     _peer: PeerThread | None = None
     _host: InstanceHost | None = None
     _control: ControlServer | None = None
@@ -122,11 +123,8 @@ class Worker(Commands):
             join_timeout_s=join_timeout_s,
             stop_timeout_s=stop_timeout_s,
         )
-        self._registry = Registry()
-        for kind, command in self.config.commands.items():
-            self._registry.register(kind, command)
         self._lock = threading.Lock()
-        self._stage = _Stage.NEW
+        self._registry = Registry.of(self.config.commands)
 
     @classmethod
     def from_config(cls, config: WorkerConfig) -> Self:
