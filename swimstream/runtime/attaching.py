@@ -14,7 +14,7 @@ from __future__ import annotations
 import collections
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import attrs
 import trio
@@ -34,9 +34,6 @@ from swimstream.runtime.control_lines import (
 )
 from swimstream.runtime.control_talk import Request
 
-if TYPE_CHECKING:
-    from swimstream.runtime.control_json import Json
-
 log = logging.getLogger(__name__)
 
 REQUESTS_MAX = 1_024
@@ -45,6 +42,10 @@ OUTBOX_MAX = 8_192
 READ_AHEAD_MAX = 1_024
 """Nothing more is read while so many lines wait to be written."""
 LAST_LINES_S = 2.0
+READS = frozenset(("hello", "members", "operators", "leader", "decisions", "counters", "tags", "snapshot"))
+"""Verbs whose answers grow with the cluster."""
+READS_MAX = 2
+"""So many of such answers are held in memory; the next one is made when one has been written."""
 
 
 class Guest(Protocol):
@@ -90,6 +91,7 @@ class Attachment:
     answer_other: Callable[[Request], Awaitable[JsonTable]]
     """How the port answers what is not for the runner."""
     _outbox: collections.deque[Callable[[], JsonTable | None]] = attrs.field(factory=collections.deque, init=False)
+    _reads: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(READS_MAX), init=False)
     _wake: trio.Event = attrs.field(factory=trio.Event, init=False)
     _room: trio.Event = attrs.field(factory=trio.Event, init=False)
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
@@ -224,26 +226,45 @@ class Attachment:
         nursery.start_soon(self._answer_later, request, guest)
 
     async def _answer_later(self, request: Request, guest: Guest) -> None:
+        verb = request.get("verb")
         try:
-            match request.get("verb"):
-                case "locate":
-                    answer = {"ok": True} | await guest.locate(request)
-                case "finished":
-                    answer = {"ok": True} | await guest.finished(request)
-                case _:
-                    answer = await self.answer_other(request)
-        except SwimstreamError as error:
-            answer = refusal(error)
+            if isinstance(verb, str) and verb in READS:
+                async with self._reads:
+                    await self._say_and_wait(await self._answer(request, guest), request)
+            else:
+                self._say(await self._answer(request, guest), request)
         finally:
             self._under_way -= 1
-        self._say(answer, request)
-        if request.get("verb") == "leave":
+        if verb == "leave":
             self._goodbyes -= 1
             self._end_if_due()
 
+    async def _answer(self, request: Request, guest: Guest) -> JsonTable:
+        try:
+            match request.get("verb"):
+                case "locate":
+                    return {"ok": True} | await guest.locate(request)
+                case "finished":
+                    return {"ok": True} | await guest.finished(request)
+                case _:
+                    return await self.answer_other(request)
+        except SwimstreamError as error:
+            return refusal(error)
+
     def _say(self, answer: JsonTable, request: Request) -> None:
-        whole: dict[str, Json] = with_id(answer, request)
+        whole = with_id(answer, request)
         self.put(lambda: whole)
+
+    async def _say_and_wait(self, answer: JsonTable, request: Request) -> None:
+        """Return when the line has been written."""
+        written = trio.Event()
+        self._say(answer, request)
+
+        def note() -> None:
+            written.set()
+
+        self.put(note)
+        await written.wait()
 
 
 def limits() -> JsonTable:
