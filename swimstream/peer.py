@@ -160,9 +160,9 @@ class Peer(Commands):
         }
         return runner, told
 
-    async def depart(self, *, is_asked: bool) -> None:
-        """The process has gone: leave, and end with a fault unless it had said so."""
-        if not is_asked and self._standing != "ending":
+    def depart(self) -> None:
+        """The process has gone: leave, and end with a fault unless somebody has asked for that."""
+        if self._standing != "ending":
             log.error("the attached process is gone, leaving worker=%s", self.config.name)
             self._ended_by = WorkerStopped("the attached process is gone")
         self.leave()

@@ -77,8 +77,8 @@ class Desk(Protocol):
     async def attach(self, wish: Wish, attachment: Attachment) -> tuple[Guest, JsonTable]:
         """Let a process be the worker; return its runner, and what it is told. Raise `UsageError` if it may not."""
 
-    async def depart(self, *, is_asked: bool) -> None:
-        """The process has gone; leave. `is_asked`: it had said so."""
+    def depart(self) -> None:
+        """The process has gone: leave, if that has not begun."""
 
 
 @attrs.define
@@ -98,10 +98,8 @@ class Attachment:
     _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token, init=False)
     _under_way: int = attrs.field(default=0, init=False)
     _is_over: bool = attrs.field(default=False, init=False)
-    _says_goodbye: bool = attrs.field(default=False, init=False)
-    """Whether the process has asked to leave, so that its end is no fault."""
     _goodbyes: int = attrs.field(default=0, init=False)
-    """How many such requests are under way."""
+    """How many requests to leave are under way."""
     _end_reason: str = attrs.field(default="", init=False)
 
     # --- what the runner may do -------------------------------------------------------------------
@@ -154,7 +152,7 @@ class Attachment:
             with trio.CancelScope(shield=True):
                 await trio.aclose_forcefully(self.connection)
         await guest.lost()
-        await desk.depart(is_asked=self._says_goodbye)
+        desk.depart()
 
     async def _watch_process(self) -> None:
         """A connection that a child of the process has inherited stays open when the process dies."""
@@ -221,7 +219,6 @@ class Attachment:
             raise UsageError(f"id: expected at most {REQUESTS_MAX} requests that wait for an answer")
         self._under_way += 1
         if request.get("verb") == "leave":
-            self._says_goodbye = True
             self._goodbyes += 1
         nursery.start_soon(self._answer_later, request, guest)
 
