@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from swimstream.simulator.clock import Action, Clock
 
 
-class NodeHost:
+class NodeHost(ABC):
     """One process. Whoever derives from it says what an effect does, and may say when an input waits."""
 
     def __init__(self, node: Node, clock: Clock, *, name: str, address: Address) -> None:
@@ -72,5 +73,6 @@ class NodeHost:
             self.node.fire_timers(now=self._clock.now)
         self.settle()
 
+    @abstractmethod
     def _carry_out(self, effect: Effect) -> None:
-        raise NotImplementedError
+        """Do what the node asks for."""

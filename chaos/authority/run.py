@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import multiprocessing
 import os
 import platform
@@ -19,14 +18,13 @@ import click
 from chaos.authority.figures import Outcomes, fresh_table, judge, load_table, recovery_table, stop_table
 from chaos.authority.plot import draw
 from chaos.authority.trials import Freshness, Outcome, Trial, full_trials, quick_trials
+from chaos.orderly import end_orderly_on, is_ok, leave_signals_to_parent, plain
 from chaos.papers.show import claims_table
 from chaos.peers.peer import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
-    from chaos.peers.figures import Target
 
 DOCS = ROOT / "docs/authority"
 SHORT_ONES_PER_LINE = 50
@@ -36,7 +34,7 @@ def run_all(trials: Sequence[Trial], *, processes: int) -> Outcomes:
     """Make all trials; what comes out does not depend on which process was faster."""
     began_at = time.monotonic()
     found: dict[int, Outcome] = {}
-    with multiprocessing.get_context("spawn").Pool(processes, initializer=_prepare_process) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, initializer=leave_signals_to_parent) as pool:
         for index, outcome in pool.imap_unordered(_run, enumerate(trials), chunksize=1):
             found[index] = outcome
             if isinstance(outcome, Freshness) or len(found) % SHORT_ONES_PER_LINE == 0:
@@ -48,15 +46,10 @@ def run_all(trials: Sequence[Trial], *, processes: int) -> Outcomes:
     return outcomes
 
 
-def is_ok(targets: Sequence[Target]) -> bool:
-    """Return whether there is a verdict and nothing was missed."""
-    return bool(targets) and all(target.met is True for target in targets)
-
-
 def report(outcomes: Outcomes, *, seed: int) -> object:
     """Return everything as JSON's types; ages as they are spread, since there are many."""
     targets = judge(outcomes)
-    return _plain(
+    return plain(
         {
             "ok": is_ok(targets),
             "seed": seed,
@@ -85,32 +78,9 @@ def tables(outcomes: Outcomes) -> dict[str, str]:
     }
 
 
-def _plain(value: object) -> object:
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return {str(key): _plain(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_plain(each) for each in value]
-        case _:
-            return value
-
-
 def _run(numbered: tuple[int, Trial]) -> tuple[int, Outcome]:
     index, trial = numbered
     return index, trial.run()
-
-
-def _prepare_process() -> None:
-    """Leave signals to the parent, which ends its processes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _end_orderly(number: int, _: FrameType | None) -> None:
-    """Turn a signal into an exit, so that the pool ends its processes."""
-    sys.exit(128 + number)
 
 
 @click.command()
@@ -124,7 +94,7 @@ def main(*, quick: bool, seed: int, processes: int, json_path: Path, docs: bool)
 
     Exit status: 0 only if all that is promised was kept.
     """
-    signal.signal(signal.SIGTERM, _end_orderly)
+    end_orderly_on(signal.SIGTERM)
     outcomes = run_all(quick_trials(seed) if quick else full_trials(seed), processes=processes)
     json_path.parent.mkdir(parents=True, exist_ok=True)
     json_path.write_text(json.dumps(report(outcomes, seed=seed), indent=1) + "\n")

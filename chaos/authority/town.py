@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from chaos.host import NodeHost
+from chaos.settlement import BOOT, EXPECT_NEVER, Settlement, claim_of
 from swimstream.config import LAN, LOCAL, WAN, NodeConfig
 from swimstream.core.effects import (
     CloseStream,
@@ -30,27 +31,20 @@ from swimstream.core.node import Node
 from swimstream.model.changes import Assign, Change, Entry, Found, Seat, SetAuthority, SubmitJob
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, JobSpec, OperatorSpec
-from swimstream.model.member import SPEAKS, Profile
 from swimstream.model.plan import Plan
 from swimstream.model.status import InstanceState
-from swimstream.simulator.clock import Clock
-from swimstream.simulator.network import Links, Network
-from swimstream.simulator.streams import Streams
-from swimstream.wire.messages import Alive
+from swimstream.simulator.network import Links
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from swimstream.config import Timing
     from swimstream.core.effects import Effect
 
-BOOT = 1
-PORT = 7946
 KIND = "work"
 JOB = "job"
 ONCE, LEAST = "once", "least"
 SEATS = 5
-EXPECT_NEVER = 10_000
 STOP_S = 0.01
 """An instance that is asked to stop has ended so long after."""
 PACES: dict[str, tuple[Timing, Links]] = {
@@ -177,19 +171,16 @@ class Host(NodeHost):
         self._input(lambda: self.node.report(instance, epoch, now=self._clock.now, state=state))
 
 
-class Town:
-    """`hosts` by name, in order; the first `SEATS` have a seat. `started` and `ended` grow in order of time."""
+class Town(Settlement[Host]):
+    """Everybody; the first `SEATS` have a seat. `started` and `ended` grow in order of time."""
 
     def __init__(self, *, workers: int, pace: str, seed: str, operators: Iterable[str] = (ONCE,)) -> None:
         """Build a town in which everybody runs one instance of each operator."""
         self.timing, links = PACES[pace]
-        self.clock = Clock()
-        self.network = Network(links, clock=self.clock, rng=Random(f"{seed}/network"))
-        self.streams = Streams(self.network, clock=self.clock)
+        super().__init__(links, seed=seed, look_every_s=0.1)
         self.started: list[Started] = []
         self.ended: list[Ended] = []
-        self.hosts: dict[str, Host] = {}
-        claims = [_claim(number) for number in range(workers)]
+        claims = [claim_of(f"w{number:04}", number, kinds=(KIND,)) for number in range(workers)]
         plan = _plan([claim.run for claim in claims], self.timing, tuple(operators))
         for claim in claims:
             name, address = claim.run.name, claim.profile.address
@@ -197,35 +188,17 @@ class Town:
             saved = Saved(voter=BOOT, plan=plan, vote=VoteRecord(plan.term, ""))
             node = Node(config, boot=BOOT, saved=saved, rng=Random(f"{seed}/{name}"), now=self.clock.now)
             self.hosts[name] = Host(node, self, name=name, address=address)
-        for host in self.hosts.values():
-            self._introduce(host, claims)
+        self._introduce_all(claims)
 
     @property
     def council(self) -> list[Host]:
         """Return those that have a seat."""
         return list(self.hosts.values())[:SEATS]
 
-    def live(self) -> list[Host]:
-        """Return who has not crashed."""
-        return [host for host in self.hosts.values() if not host.is_ended]
-
     def leader(self) -> Host | None:
         """Return who leads the newest term."""
         leading = [host for host in self.live() if host.node.is_leader]
         return max(leading, key=lambda host: host.node.mark.term, default=None)
-
-    def run_for(self, seconds: float) -> None:
-        """Let virtual time pass."""
-        self.clock.run_until(self.clock.now + seconds)
-
-    def run_until(self, holds: Callable[[], bool], *, limit_s: float, step_s: float = 0.1) -> bool:
-        """Let time pass until `holds`, looking every `step_s`; return whether it came to that within `limit_s`."""
-        limit = self.clock.now + limit_s
-        while not holds():
-            if self.clock.now >= limit:
-                return False
-            self.clock.run_until(min(limit, self.clock.now + step_s))
-        return True
 
     def all_run(self) -> bool:
         """Return whether every instance of the plan runs somewhere."""
@@ -240,28 +213,10 @@ class Town:
         self.network.cut(pairs)
         return pairs
 
-    def _introduce(self, host: Host, claims: list[Alive]) -> None:
-        """Make `host` a member of a town that has long known each other."""
-        host.node.join(1, now=self.clock.now)
-        rooms = host.node._rooms  # noqa: SLF001  # a thousand that join by themselves cost more than the experiment
-        for claim in claims:
-            rooms.membership.hear_alive(claim, self.clock.now)
-            rooms.membership.gossip.discard(f"m/{claim.run.name}")
-            rooms.detector._acquainted[claim.run.name] = BOOT  # noqa: SLF001  # likewise
-        self.network.listen(host)
-        host.settle()
-
 
 def instance_at(operator: str, number: int) -> InstanceId:
     """Return the instance that worker `number` begins with."""
     return InstanceId(JOB, operator, number)
-
-
-def _claim(number: int) -> Alive:
-    """Return what a member says of itself."""
-    address = Address(f"10.0.{number // 250}.{number % 250 + 1}", PORT)
-    profile = Profile(address=address, kinds=(KIND,), expect=EXPECT_NEVER, voter=BOOT, speaks=SPEAKS)
-    return Alive(run=Run(f"w{number:04}", BOOT), incarnation=0, profile=profile)
 
 
 def _plan(runs: list[Run], timing: Timing, operators: tuple[str, ...]) -> Plan:

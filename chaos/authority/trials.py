@@ -115,15 +115,7 @@ class RecoveryTrial:
 
     def run(self) -> Recovery:
         """Return what came of it."""
-        town = Town(
-            workers=self.workers,
-            pace=self.pace,
-            seed=f"{self.seed}/recovery/{self.victim}",
-            operators=(ONCE, LEAST),
-        )
-        rng = Random(f"{self.seed}/recovery/{self.pace}/{self.victim}")
-        settled(town)
-        town.run_for(REST_S + town.timing.isolation_timeout_s * rng.random())
+        town, rng = _at_any_moment(self, "recovery", self.victim, operators=(ONCE, LEAST))
         leader = town.leader()
         assert leader is not None, "a settled town has a leader"
         ordinary = [host for host in town.live() if host is not leader]
@@ -174,10 +166,7 @@ class StopTrial:
 
     def run(self) -> Stop:
         """Return what came of it."""
-        town = Town(workers=self.workers, pace=self.pace, seed=f"{self.seed}/stop/{self.cut_s}")
-        rng = Random(f"{self.seed}/stop/{self.pace}/{self.cut_s}")
-        settled(town)
-        town.run_for(REST_S + town.timing.isolation_timeout_s * rng.random())
+        town, rng = _at_any_moment(self, "stop", f"{self.cut_s}", operators=(ONCE,))
         leader = town.leader()
         victim = rng.choice([host for host in town.live() if host is not leader])
         instance = instance_at(ONCE, list(town.hosts).index(victim.name))
@@ -223,6 +212,17 @@ def settled(town: Town) -> None:
     """Let a town elect, and start what its plan says. Raise `NotStartedError`."""
     if not town.run_until(lambda: town.leader() is not None and town.all_run(), limit_s=START_S_MAX):
         raise NotStartedError(f"{len(town.hosts)} workers: not everything runs after {START_S_MAX:.0f} s")
+
+
+def _at_any_moment(
+    trial: RecoveryTrial | StopTrial, story: str, variant: str, *, operators: tuple[str, ...]
+) -> tuple[Town, Random]:
+    """Return a town that runs what its plan says, at a moment of L that was drawn, and whence to draw the rest."""
+    town = Town(workers=trial.workers, pace=trial.pace, seed=f"{trial.seed}/{story}/{variant}", operators=operators)
+    rng = Random(f"{trial.seed}/{story}/{trial.pace}/{variant}")
+    settled(town)
+    town.run_for(REST_S + town.timing.isolation_timeout_s * rng.random())
+    return town, rng
 
 
 def _asked(town: Town) -> int:

@@ -1,40 +1,31 @@
 """One worker of the cluster whose leaders are killed: it reports what it learns, and submits jobs as it is told.
 
-Reports (see `chaos.crew`), each with `at` on CLOCK_BOOTTIME: `ready` (address), `member` (name, state), `leader` (name,
-term), `decided` (term, what), `answered` (job: a submission is in the plan here), `rtt` (all round trips known here).
+Reports: those of `chaos.reporter`, `answered` (job: a submission is in the plan here), `refused` (job, error), `rtt`
+(all round trips known here).
 Orders: `submit JOB`, `load S` (a small job every S seconds from now on; 0: no more), `rtt`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chaos.crew import now
 from chaos.peers.node import die_with_parent
+from chaos.reporter import report, report_all
 from swimstream import Worker
 from swimstream.errors import SwimstreamError
-from swimstream.events import Decided, LeaderChanged, MemberChanged
 from swimstream.model.job import JobSpec, OperatorSpec
 
 if TYPE_CHECKING:
     from swimstream import OperatorContext
-    from swimstream.events import Event
 
 BUSY, SHORT = "busy", "short"
 TICK_S = 0.05
 SUBMIT_S_MAX = 60.0
-
-
-def report(kind: str, **fields: object) -> None:
-    """Write one line at once; any thread. One write call, so that lines of two threads do not mix."""
-    line = json.dumps({"kind": kind, "at": now(), **fields}) + "\n"
-    os.write(sys.stdout.fileno(), line.encode())
 
 
 def busy(ctx: OperatorContext) -> None:
@@ -58,19 +49,6 @@ def small_job(name: str) -> JobSpec:
 def busy_job(instances: int) -> JobSpec:
     """Return the job that makes progress as long as the cluster lives."""
     return JobSpec(name="progress", operators=(OperatorSpec(name="all", kind=BUSY, parallelism=instances),))
-
-
-def describe(event: Event) -> dict[str, object] | None:
-    """Return what is reported of an event, without the time; None: nothing."""
-    match event:
-        case MemberChanged(member=member):
-            return {"kind": "member", "name": member.run.name, "state": member.state.name.lower()}
-        case LeaderChanged(name=name, term=term):
-            return {"kind": "leader", "name": name, "term": term}
-        case Decided(decision=decision):
-            return {"kind": "decided", "term": decision.term, "what": decision.what}
-        case _:
-            return None
 
 
 class Orders:
@@ -151,17 +129,7 @@ def main() -> None:
     worker.register(BUSY, busy)
     worker.register(SHORT, short)
     worker.start()
-    events = worker.events(queued_max=100_000)
-    report("ready", address=str(worker.address))
-    for member in worker.members():
-        report("member", name=member.run.name, state=member.state.name.lower())
-    mark = worker.mark()
-    report("leader", name=mark.leader, term=mark.term)
-    Orders(worker, worker.run.boot).start()
-    for event in events:
-        line = describe(event) if not hasattr(event, "count") else None
-        if line is not None:
-            report(str(line.pop("kind")), **line)
+    report_all(worker, start_orders=Orders(worker, worker.run.boot).start)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import tempfile
 import time
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import attrs
 import click
@@ -20,11 +19,9 @@ from chaos.council.cluster import Cluster, Kill
 from chaos.council.figures import figures, judge, table
 from chaos.council.plot import draw
 from chaos.crew import CrewError
+from chaos.orderly import end_orderly_on
 from chaos.papers.show import claims_table
 from swimstream.config import PRESETS
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 KILLS_PER_CLUSTER = 10
 """A cluster holds so many jobs and no more, and the load submits some all the time."""
@@ -97,11 +94,6 @@ def document(outcome: Outcome, *, wanted: int, conditions: dict[str, object]) ->
     }
 
 
-def _end_orderly(number: int, _: FrameType | None) -> None:
-    """Turn a signal into an exit, so that every process is ended."""
-    sys.exit(128 + number)
-
-
 @click.command()
 @click.option("--kills", default=50, show_default=True, type=click.IntRange(1, 1_000))
 @click.option("--workers", default=5, show_default=True, type=click.IntRange(3, 16))
@@ -111,7 +103,7 @@ def _end_orderly(number: int, _: FrameType | None) -> None:
 @click.option("--plot", "plot_path", type=click.Path(path_type=Path), help="Write an SVG there; needs matplotlib.")
 def main(*, kills: int, workers: int, preset: str, seed: int, json_path: Path, plot_path: Path | None) -> None:
     """Kill leaders of real clusters under load. Exit status: 0 only if the medians are within their bound."""
-    signal.signal(signal.SIGTERM, _end_orderly)
+    end_orderly_on(signal.SIGTERM)
     outcome = Outcome()
     before = os.getloadavg()
     try:

@@ -19,11 +19,11 @@ import click
 from chaos.fence.alone import try_alone
 from chaos.fence.cluster import try_cluster
 from chaos.fence.processes import TrialError
+from chaos.orderly import end_orderly_on
 from swimstream.runners.fence import is_kernel_enforced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import FrameType
 
     from chaos.fence.judge import Trial, Verdict
 
@@ -46,11 +46,6 @@ def report(alone: Verdict | None, cluster: Verdict | None, trials: Sequence[Tria
     }
 
 
-def _end_orderly(number: int, _: FrameType | None) -> None:
-    """Turn a signal into an exit, so that every process is continued and ended on the way."""
-    sys.exit(128 + number)
-
-
 def _speaker() -> Callable[[str], None]:
     began_at = time.monotonic()
     return lambda text: click.echo(f"{time.monotonic() - began_at:7.1f} s  {text}")
@@ -64,8 +59,7 @@ def _speaker() -> Callable[[str], None]:
 @click.option("--keep", "kept", type=click.Path(path_type=Path, file_okay=False), help="Leave logs and stamps here.")
 def main(*, trials: int, alone_trials: int, isolation_s: float, json_path: Path, kept: Path | None) -> None:
     """Pause at-most-one operators past their deadline and count what they write afterwards. Linux only."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end_orderly)
+    end_orderly_on(signal.SIGTERM, signal.SIGHUP)
     say, why = _speaker(), ""
     alone = cluster = None
     made: list[Trial] = []

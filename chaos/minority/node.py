@@ -1,7 +1,7 @@
 """One worker in a network namespace of its own. It waits for its cable, then joins and reports what it learns.
 
-Reports, each with `at` on CLOCK_BOOTTIME: `up` (the process is there), `ready`, and those of `chaos.council.node`:
-`member`, `leader`, `decided`. Orders: `go` (the cable is in), `submit FILE` (the job that beats into the file).
+Reports: `up` (the process is there), those of `chaos.reporter`, `answered` (the job is in the plan here). Orders: `go`
+(the cable is in), `submit FILE` (the job that beats into the file).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from chaos.council.node import describe, report
 from chaos.minority.lab import take_address
 from chaos.minority.operators import LEAST, ONCE, least, once
 from chaos.peers.node import die_with_parent
+from chaos.reporter import report, report_all
 from swimstream import Worker
 from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, JobSpec, OperatorSpec
 
@@ -69,17 +69,8 @@ def main() -> None:
     worker.register(ONCE, once)
     worker.register(LEAST, least)
     worker.start()
-    events = worker.events(queued_max=100_000)
-    report("ready", address=str(worker.address))
-    for member in worker.members():
-        report("member", name=member.run.name, state=member.state.name.lower())
-    mark = worker.mark()
-    report("leader", name=mark.leader, term=mark.term)
-    threading.Thread(target=follow, args=(worker, told.expect), name="orders", daemon=True).start()
-    for event in events:
-        line = describe(event) if not hasattr(event, "count") else None
-        if line is not None:
-            report(str(line.pop("kind")), **line)
+    orders = threading.Thread(target=follow, args=(worker, told.expect), name="orders", daemon=True)
+    report_all(worker, start_orders=orders.start)
 
 
 if __name__ == "__main__":

@@ -21,13 +21,13 @@ from chaos.minority.cluster import Cluster
 from chaos.minority.lab import LabError, enter, make_bridges
 from chaos.minority.plot import draw
 from chaos.minority.verdict import Beat, Trial, judge
+from chaos.orderly import end_orderly_on, plain
 from chaos.papers.show import claims_table
 from chaos.peers.figures import Target
 from swimstream.config import PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
 NO_VERDICT_STATUS = 2
 
@@ -89,14 +89,10 @@ def document(outcome: Outcome, *, wanted: int, conditions: dict[str, object]) ->
         "ok": outcome.is_ok(wanted=wanted),
         **conditions,
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
-        "targets": [_finite(attrs.asdict(target)) for target in outcome.targets],
-        "trials": [_finite(attrs.asdict(trial)) for trial in outcome.trials],
+        "targets": [plain(attrs.asdict(target)) for target in outcome.targets],
+        "trials": [plain(attrs.asdict(trial)) for trial in outcome.trials],
         "failures": outcome.failures,
     }
-
-
-def _finite(table: dict[str, object]) -> dict[str, object]:
-    return {key: None if value == float("inf") else value for key, value in table.items()}
 
 
 def _draw(path: Path, trial: Trial, beats: Sequence[Beat]) -> None:
@@ -104,11 +100,6 @@ def _draw(path: Path, trial: Trial, beats: Sequence[Beat]) -> None:
         draw(path, trial, beats)
     except ImportError:
         click.echo("no plot: matplotlib is missing: pip install '.[bench]'", err=True)
-
-
-def _end_orderly(number: int, _: FrameType | None) -> None:
-    """Turn a signal into an exit, so that every process is ended."""
-    sys.exit(128 + number)
 
 
 @click.command()
@@ -139,7 +130,7 @@ def main(
     except LabError as error:
         click.echo(f"not judged: {error}")
         sys.exit(NO_VERDICT_STATUS)
-    signal.signal(signal.SIGTERM, _end_orderly)
+    end_orderly_on(signal.SIGTERM)
     outcome = Outcome()
     try:
         run_all(outcome, cuts=cuts, seconds=seconds, workers=workers, preset=preset, seed=seed, plot=plot_path)

@@ -11,7 +11,7 @@ from chaos.minority.operators import LEAST, ONCE
 from chaos.peers.figures import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
 GAP_S_MAX = 1.0
 """Who beats every 20 ms and is silent for so long has stopped: a machine under load stalls for less."""
@@ -139,7 +139,10 @@ def _of(trial: Trial, beats: Iterable[Beat], operator: str, *, inside: bool = Tr
 
 def _ran_before(trial: Trial, beats: Iterable[Beat]) -> int:
     """Return how many at-most-one instances ran in the minority at the cut: without any, nothing is shown."""
-    is_recent: Callable[[Beat], bool] = lambda beat: trial.cut_at - GAP_S_MAX < beat.at <= trial.cut_at  # noqa: E731
+
+    def is_recent(beat: Beat) -> bool:
+        return trial.cut_at - GAP_S_MAX < beat.at <= trial.cut_at
+
     return len({beat.index for beat in _of(trial, beats, ONCE) if is_recent(beat)})
 
 

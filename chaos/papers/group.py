@@ -1,8 +1,8 @@
 """A group of real nodes in virtual time that has settled: everybody knows everybody, and no news is under way.
 
-Clock, network and streams are the simulator's. What the papers need besides is a member that is *blocked*: whatever
-it sends or is sent waits until the block is over, while its timers go on. (A pause, which the simulator has, stops the
-timers as well; then a node drains its mail before it judges anybody, and is harmless.)
+No cluster is founded, so that membership speaks alone. What the papers need besides is a member that is *blocked*:
+whatever it sends or is sent waits until the block is over, while its timers go on. (A pause, which the simulator has,
+stops the timers as well; then a node drains its mail before it judges anybody, and is harmless.)
 """
 
 from __future__ import annotations
@@ -16,28 +16,22 @@ from typing import TYPE_CHECKING
 import attrs
 
 from chaos.host import NodeHost
+from chaos.settlement import BOOT, EXPECT_NEVER, Settlement, claim_of
 from swimstream.config import NodeConfig
 from swimstream.core.effects import CloseStream, Notify, OpenStream, Saved, SendFrame, SendPacket
 from swimstream.core.node import Node
 from swimstream.events import MemberChanged
-from swimstream.model.identity import Address, Run
-from swimstream.model.member import SPEAKS, MemberState, Profile
-from swimstream.simulator.clock import Clock
-from swimstream.simulator.network import Links, Network
-from swimstream.simulator.streams import Streams
-from swimstream.wire.messages import Alive
+from swimstream.model.member import MemberState
+from swimstream.simulator.network import Links
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swimstream.config import Timing
     from swimstream.core.effects import Effect
+    from swimstream.model.identity import Address
     from swimstream.simulator.clock import Action
 
-BOOT = 1
-PORT = 7946
-EXPECT_NEVER = 10_000
-"""So many workers never come: no cluster is founded, so that membership speaks alone."""
 HELD_MAX = 20_000
 """What waits at a blocked member, each way; more is dropped and counted."""
 
@@ -140,8 +134,8 @@ class Agent(NodeHost):
                 pass  # answers to the join, and streams that were never opened
 
 
-class Group:
-    """`agents` by name, in order; `sightings` grows in order of time; `on_sighting` may be set."""
+class Group(Settlement[Agent]):
+    """Everybody; `sightings` grows in order of time; `on_sighting` may be set."""
 
     def __init__(
         self,
@@ -154,15 +148,12 @@ class Group:
         fit: Callable[[Node], None] | None = None,
     ) -> None:
         """Build a group; `fit` may operate on each node. Without streams there are datagrams alone, as in SWIM."""
-        self.clock = Clock()
-        self.network = Network(links or Links(), clock=self.clock, rng=Random(f"{seed}/network"))
-        self.streams = Streams(self.network, clock=self.clock)
+        super().__init__(links or Links(), seed=seed, look_every_s=0.25)
         self.datagrams_only = datagrams_only
         self.counters: Counter[str] = Counter()
         self.sightings: list[Sighting] = []
         self.on_sighting: Callable[[Sighting], None] | None = None
-        self.agents: dict[str, Agent] = {}
-        claims = [_claim(number) for number in range(nodes)]
+        claims = [claim_of(f"m{number:03}", number) for number in range(nodes)]
         for claim in claims:
             name, address = claim.run.name, claim.profile.address
             config = NodeConfig(name=name, advertise=address, expect=EXPECT_NEVER, timing=timing)
@@ -170,26 +161,8 @@ class Group:
             node = Node(config, boot=BOOT, saved=Saved(voter=BOOT), rng=rng, now=self.clock.now)
             if fit is not None:
                 fit(node)
-            self.agents[name] = Agent(node, self, name=name, address=address)
-        for agent in self.agents.values():
-            self._introduce(agent, claims)
-
-    def live(self) -> list[Agent]:
-        """Return who has not crashed."""
-        return [agent for agent in self.agents.values() if not agent.is_ended]
-
-    def run_for(self, seconds: float) -> None:
-        """Let virtual time pass."""
-        self.clock.run_until(self.clock.now + seconds)
-
-    def run_until(self, holds: Callable[[], bool], *, limit_s: float, step_s: float = 0.25) -> bool:
-        """Let time pass until `holds`, looking every `step_s`; return whether it came to that within `limit_s`."""
-        limit = self.clock.now + limit_s
-        while not holds():
-            if self.clock.now >= limit:
-                return False
-            self.clock.run_until(min(limit, self.clock.now + step_s))
-        return True
+            self.hosts[name] = Agent(node, self, name=name, address=address)
+        self._introduce_all(claims)
 
     def note(self, observer: Agent, notice: Notify) -> None:
         """Keep what a node says of a member, if it is no good news."""
@@ -199,21 +172,3 @@ class Group:
             self.sightings.append(sighting)
             if self.on_sighting is not None:
                 self.on_sighting(sighting)
-
-    def _introduce(self, agent: Agent, claims: list[Alive]) -> None:
-        """Make `agent` a member of a group that has long known each other."""
-        agent.node.join(1, now=self.clock.now)
-        rooms = agent.node._rooms  # noqa: SLF001  # a group of 128 that joins by itself costs more than an experiment
-        for claim in claims:
-            rooms.membership.hear_alive(claim, self.clock.now)
-            rooms.membership.gossip.discard(f"m/{claim.run.name}")
-            rooms.detector._acquainted[claim.run.name] = BOOT  # noqa: SLF001  # likewise
-        self.network.listen(agent)
-        agent.settle()
-
-
-def _claim(number: int) -> Alive:
-    """Return what a member says of itself."""
-    address = Address(f"10.0.{number // 250}.{number % 250 + 1}", PORT)
-    profile = Profile(address=address, expect=EXPECT_NEVER, voter=BOOT, speaks=SPEAKS)
-    return Alive(run=Run(f"m{number:03}", BOOT), incarnation=0, profile=profile)

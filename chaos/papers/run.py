@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import multiprocessing
 import os
 import platform
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
+from chaos.orderly import end_orderly_on, is_ok, leave_signals_to_parent, plain
 from chaos.papers.figures import Outcomes, judge, remarks, size_figures, survival_sizes, variant_figures
 from chaos.papers.lifeguard import Interval, Threshold
 from chaos.papers.plan import FULL, QUICK, Size, Trial, dearest_first, lifeguard_trials, swim_trials
@@ -27,7 +27,6 @@ from chaos.peers.peer import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
     from chaos.peers.figures import Target
 
@@ -53,11 +52,6 @@ def run_all(trials: Sequence[Trial], *, processes: int) -> Outcomes:
     return outcomes
 
 
-def is_ok(targets: Sequence[Target]) -> bool:
-    """Return whether everything could be judged and nothing was missed."""
-    return bool(targets) and all(target.met is True for target in targets)
-
-
 def report(size: Size, outcomes: Outcomes, targets: Sequence[Target], *, seed: int) -> dict[str, object]:
     """Return everything as JSON's types: the figures, and the outcomes that they come from."""
     document = {
@@ -74,7 +68,7 @@ def report(size: Size, outcomes: Outcomes, targets: Sequence[Target], *, seed: i
         "lifeguard": [attrs.asdict(row) for row in variant_figures(outcomes).values()],
         "outcomes": attrs.asdict(outcomes, value_serializer=lambda _, __, value: getattr(value, "value", value)),
     }
-    return {key: _finite(value) for key, value in document.items()}
+    return {key: plain(value) for key, value in document.items()}
 
 
 def write_docs(directory: Path, outcomes: Outcomes, targets: Sequence[Target], command: str) -> None:
@@ -97,8 +91,8 @@ def _run(numbered: tuple[int, Trial]) -> tuple[int, Outcome]:
 
 
 def _prepare_process() -> None:
-    """Leave Ctrl-C to the parent, which ends its processes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Make a process of the pool ready."""
+    leave_signals_to_parent()
     share_reading()
 
 
@@ -114,24 +108,6 @@ def _describe(outcome: Outcome) -> str:
             return ""
 
 
-def _finite(value: object) -> object:
-    """Return `value` with what JSON cannot say (infinite, not a number) as None."""
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return {key: _finite(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_finite(each) for each in value]
-        case _:
-            return value
-
-
-def _end_orderly(number: int, _: FrameType | None) -> None:
-    """Turn a signal into an exit, so that the pool ends its processes."""
-    sys.exit(128 + number)
-
-
 @click.command()
 @click.option("--full", is_flag=True, help="Lifeguard's whole grid: days of CPU time.")
 @click.option("--seed", default=1, show_default=True, help="Of everything.")
@@ -141,7 +117,7 @@ def _end_orderly(number: int, _: FrameType | None) -> None:
 @click.option("--docs", is_flag=True, help=f"Rewrite plots and tables in {DOCS.relative_to(ROOT)}; needs matplotlib.")
 def main(*, full: bool, seed: int, paper: str | None, processes: int, json_path: Path, docs: bool) -> None:
     """Make the experiments of the SWIM and Lifeguard papers again, on this implementation, in virtual time."""
-    signal.signal(signal.SIGTERM, _end_orderly)
+    end_orderly_on(signal.SIGTERM)
     size = FULL if full else QUICK
     trials = [
         *(swim_trials(size, seed=seed) if paper != "lifeguard" else ()),

@@ -138,7 +138,7 @@ class LossTrial:
         group = self._build()
 
         def bury(told: Sighting) -> None:
-            victim = group.agents[told.member]
+            victim = group.hosts[told.member]
             if told.state is MemberState.DEAD and not victim.is_ended:
                 group.clock.after(0.0, partial(_end, victim))
 

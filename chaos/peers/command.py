@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from chaos.orderly import end_orderly_on
 from chaos.peers.peer import PEERS, Peer, PeerMissingError, find_peer
 from chaos.peers.plot import draw, draw_sizes
 from chaos.peers.report import Outcome
@@ -23,7 +24,6 @@ from chaos.peers.traffic import Sniffer, SnifferRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
 KEY_BYTES = 32
 NODES_MAX = 128
@@ -95,11 +95,6 @@ def measure(plan: Plan, names: Sequence[str], build_dir: Path, progress: Progres
     return Outcome(plan=plan, results=found, versions=versions, left_out=left_out, packets_why=packets_why)
 
 
-def _end_orderly(number: int, _: FrameType | None) -> None:
-    """Turn a signal into an exit, so that every `with` block ends its processes."""
-    sys.exit(128 + number)
-
-
 @click.command()
 @click.option("--nodes", "sizes", multiple=True, default=(16,), show_default=True, help="Repeat for several sizes.")
 @click.option("--runs", default=5, show_default=True, type=click.IntRange(1, 1000), help="Runs of each peer and size.")
@@ -144,8 +139,7 @@ def main(
     for nodes in sizes:
         if not max(3, 2 * kills) <= nodes <= NODES_MAX:
             raise click.BadParameter(f"--nodes: expected 3 to {NODES_MAX}, and twice --kills at least, got {nodes}")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end_orderly)
+    end_orderly_on(signal.SIGTERM, signal.SIGHUP)
     plan = Plan(
         sizes=tuple(dict.fromkeys(sizes)),
         runs=runs,

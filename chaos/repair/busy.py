@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from chaos.papers.group import BOOT, Group
+from chaos.papers.group import Group
+from chaos.settlement import BOOT
 from swimstream.config import LAN
 from swimstream.core.membership.sync import CHECKS_PER_PROGRESS
 from swimstream.model.identity import InstanceId

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import multiprocessing
 import os
 import signal
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
+from chaos.orderly import end_orderly_on, is_ok, leave_signals_to_parent, plain
 from chaos.papers.show import claims_table
 from chaos.repair.busy import BusyTrial
 from chaos.repair.cost import CostTrial
@@ -25,9 +25,7 @@ from swimstream.config import LAN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
-    from chaos.peers.figures import Target
 
 Trial = CostTrial | BusyTrial | SplitTrial | ReapTrial
 HOUR_S = 3_600.0
@@ -64,22 +62,17 @@ def run_all(trials: Sequence[Trial], *, processes: int) -> Outcomes:
     """Make all trials; what comes out does not depend on which process was faster."""
     began_at = time.monotonic()
     outcomes = Outcomes()
-    with multiprocessing.get_context("spawn").Pool(processes, initializer=_prepare_process) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, initializer=leave_signals_to_parent) as pool:
         for number, outcome in enumerate(pool.imap(_run, trials, chunksize=1), start=1):
             click.echo(f"{time.monotonic() - began_at:7.1f} s  {number}/{len(trials)}  {outcome}")
             outcomes.add(outcome)
     return outcomes
 
 
-def is_ok(targets: Sequence[Target]) -> bool:
-    """Return whether there is a verdict and nothing was missed."""
-    return bool(targets) and all(target.met is True for target in targets)
-
-
 def report(outcomes: Outcomes, *, seed: int) -> object:
     """Return everything as JSON's types."""
     targets = judge(outcomes)
-    return _plain(
+    return plain(
         {
             "ok": is_ok(targets),
             "seed": seed,
@@ -94,30 +87,8 @@ def report(outcomes: Outcomes, *, seed: int) -> object:
     )
 
 
-def _plain(value: object) -> object:
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return {str(key): _plain(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_plain(each) for each in value]
-        case _:
-            return value
-
-
 def _run(trial: Trial) -> Outcome:
     return trial.run()
-
-
-def _prepare_process() -> None:
-    """Leave Ctrl-C to the parent, which ends its processes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _end_orderly(number: int, _: FrameType | None) -> None:
-    """Turn a signal into an exit, so that the pool ends its processes."""
-    sys.exit(128 + number)
 
 
 @click.command()
@@ -127,7 +98,7 @@ def _end_orderly(number: int, _: FrameType | None) -> None:
 @click.option("--json", "json_path", default=Path("build/reports/repair.json"), type=click.Path(path_type=Path))
 def main(*, quick: bool, seed: int, processes: int, json_path: Path) -> None:
     """Measure what repair costs beside full push-pull, how long partitions heal, and whether the dead stay dead."""
-    signal.signal(signal.SIGTERM, _end_orderly)
+    end_orderly_on(signal.SIGTERM)
     outcomes = run_all(quick_trials(seed) if quick else full_trials(seed), processes=processes)
     targets = judge(outcomes)
     json_path.parent.mkdir(parents=True, exist_ok=True)

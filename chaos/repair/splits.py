@@ -56,9 +56,9 @@ class SplitTrial:
     def run(self) -> Split:
         """Return how it healed."""
         group = Group(nodes=self.nodes, timing=self.timing, seed=f"{self.seed}/split/{self.cut_s:g}")
-        names = sorted(group.agents)
+        names = sorted(group.hosts)
         if self.has_seeds:
-            seeds = tuple(group.agents[name].address for name in (names[0], names[-1]))
+            seeds = tuple(group.hosts[name].address for name in (names[0], names[-1]))
             for agent in group.live():  # after the group was made: it has not joined by them
                 agent.node._config = attrs.evolve(agent.node._config, seeds=seeds)  # noqa: SLF001  # likewise
         group.run_for(CALM_S)

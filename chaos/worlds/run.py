@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
+from chaos.orderly import leave_signals_to_parent
 from chaos.worlds.figures import judge, summarise
 from chaos.worlds.outcome import Outcome, live
 from chaos.worlds.plot import draw
@@ -40,7 +41,7 @@ def sweep(worlds: Sequence[tuple[str, int, bool]], *, processes: int) -> Iterato
     if processes == 1:
         yield from map(live, worlds)
         return
-    with multiprocessing.Pool(processes, initializer=_ignore_signals) as pool:
+    with multiprocessing.Pool(processes, initializer=leave_signals_to_parent) as pool:
         yield from pool.imap_unordered(live, worlds, chunksize=4)
 
 
@@ -95,12 +96,6 @@ def collect(worlds: Sequence[tuple[str, int, bool]], *, processes: int) -> list[
     except KeyboardInterrupt:
         click.echo("interrupted: these are the figures so far", err=True)
     return sorted(outcomes, key=lambda outcome: (list(STORIES).index(outcome.story), outcome.seed))
-
-
-def _ignore_signals() -> None:
-    """Leave it to the parent to end a process of the pool: it still writes what has come."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:

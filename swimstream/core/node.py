@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.core.boots import boot_after
-from swimstream.core.council_commands import TAKES_NO_PART
+from swimstream.core.council_commands import COMMAND
 from swimstream.core.effects import Answer, BootRecord, Effect, Notify
 from swimstream.core.hosting import Hosting
 from swimstream.core.leadership import Leadership
@@ -112,8 +112,7 @@ class Node(NodeViews):
         self._rooms.founding.consider(self._rooms.membership.table.live(), now)
         for status in self._rooms.local.fire_timers(now):
             self._rooms.tell_status(status)
-        self._rooms.submissions.fire_timers(now)
-        self._rooms.commands.fire_timers(now)
+        self._rooms.requests.fire_timers(now)
         self._rooms.conversation.fire_timers(now)
         self._hosting.fire_timers(now)
         if self._leadership.review_at() <= now:
@@ -138,8 +137,7 @@ class Node(NodeViews):
             self._rooms.council.next_deadline(),
             self._rooms.founding.next_deadline(),
             self._rooms.local.next_deadline(),
-            self._rooms.submissions.next_deadline(),
-            self._rooms.commands.next_deadline(),
+            self._rooms.requests.next_deadline(),
             self._rooms.conversation.next_deadline(),
             self._leadership.review_at(),
             self._hosting.next_deadline(),
@@ -163,8 +161,6 @@ class Node(NodeViews):
         """Have `job` committed. Answered once it is in the plan here, or with why it was refused. Idempotent."""
         self._advance(now)
         self._rooms.submissions.add(request, job, now)
-        if self._is_stopped:
-            self._rooms.submissions.give_up()
         self._settle()
 
     def remove(self, request: int, name: str, *, now: float) -> None:
@@ -200,7 +196,7 @@ class Node(NodeViews):
     def _command(self, request: int, carry_out: Callable[[], None], now: float) -> None:
         self._advance(now)
         if self._is_stopped:
-            self._rooms.outbox.put(Answer(request, TAKES_NO_PART))
+            self._rooms.outbox.put(Answer(request, COMMAND.takes_no_part))
             return
         carry_out()
         self._settle()
@@ -268,8 +264,9 @@ class Node(NodeViews):
             self._settle_members()
             self._leadership.settle(self._now)
             self._rooms.submissions.settle(self._now)
-            self._rooms.commands.look()
-            if self._settle_plan():
+            is_plan_new = self._settle_plan()
+            self._rooms.requests.settle(self._now)
+            if is_plan_new:
                 continue
             self._hosting.settle(self._now)
             if not self._leaving.settle(self._now) and not self._leadership.decide(self._now):
@@ -336,7 +333,6 @@ class Node(NodeViews):
             self._begin_new_run(above=plan.evicted[self.run.name])
         self._rooms.outbox.identify(self.run, plan.cluster_id)
         self._hosting.follow_plan(self._now)
-        self._rooms.submissions.look_at(plan)
         return True
 
     def _begin_new_run(self, *, above: int) -> None:
@@ -355,8 +351,7 @@ class Node(NodeViews):
         self._leadership.end(self._now)
         self._is_stopped = True
         self._hosting.end(self._now)
-        self._rooms.submissions.give_up()
-        self._rooms.commands.give_up()
+        self._rooms.requests.give_up()
         self._rooms.conversation.give_up()
         self._leaving.answer()
 

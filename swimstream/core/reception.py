@@ -215,10 +215,9 @@ class Reception:
             case PlanEntries():
                 self._rooms.council.receive_plan_entries(message, now)
             case Propose():
-                self._rooms.submissions.receive_proposal(sender, message)
+                self._rooms.submissions.receive_proposal(sender, message, now)
             case ProposeReply():
-                self._rooms.submissions.receive_refusal(message)
-                self._rooms.commands.receive_refusal(message)
+                self._rooms.requests.receive_refusal(message)
             case CouncilRequest():
                 self._rooms.commands.receive_request(sender, message, now)
             case TimeoutNow():

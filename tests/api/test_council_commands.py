@@ -201,8 +201,8 @@ def test_a_worker_without_a_cluster_asks_nobody() -> None:
 
 def test_a_cluster_of_one_shows_its_only_seat() -> None:
     with Worker(name="w1", preset="local") as worker:
-        worker._running().views.when(lambda view: Found(None) if view.mark.leader else None).wait(20.0)
-        report = worker.council().wait(20.0)
+        worker._running().views.when(lambda view: Found(None) if view.mark.leader else None).wait(60.0)
+        report = worker.council().wait(60.0)
     (seat,) = report.seats
     assert (seat.name, seat.state, seat.can_vote, report.leader) == ("w1", MemberState.ALIVE, True, "w1")
     assert seat.standing is not None

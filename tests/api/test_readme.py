@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(script: Path) -> list[str]:
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

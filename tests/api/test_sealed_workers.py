@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from swimstream.runtime.view import View
 
+WAIT_S = 60.0
+"""Only what hangs takes so long: who is asked for keys has as much time to answer, or it would count as silent."""
 JOB = JobSpec(name="job", operators=[OperatorSpec(name="op", kind="touch")])
 
 
@@ -33,7 +35,7 @@ def touch(ctx: OperatorContext) -> None:
     ctx.progress(1)
 
 
-def worker(name: str, key: Path, *, seeds: tuple[str, ...] = (), join_timeout_s: float = 10.0) -> Worker:
+def worker(name: str, key: Path, *, seeds: tuple[str, ...] = (), join_timeout_s: float = WAIT_S) -> Worker:
     made = Worker(
         name=name,
         preset="local",
@@ -50,8 +52,8 @@ def worker(name: str, key: Path, *, seeds: tuple[str, ...] = (), join_timeout_s:
 def test_workers_with_one_key_run_a_job_together(tmp_path: Path) -> None:
     key = key_file(tmp_path / "cluster.key", 1)
     with worker("a", key) as one, worker("b", key, seeds=(str(one.address),)) as other:
-        other.submit(JOB).wait(20)
-        one.finished("job").wait(20)
+        other.submit(JOB).wait(WAIT_S)
+        one.finished("job").wait(WAIT_S)
 
 
 def test_a_worker_of_another_key_stays_outside(tmp_path: Path) -> None:
@@ -63,12 +65,12 @@ def test_a_worker_of_another_key_stays_outside(tmp_path: Path) -> None:
 def test_a_worker_in_the_middle_of_a_change_of_keys_is_understood(tmp_path: Path) -> None:
     old, both = key_file(tmp_path / "old", 1), key_file(tmp_path / "both", 1, 2)
     with worker("a", old) as one, worker("b", both, seeds=(str(one.address),)) as other:
-        other.submit(JOB).wait(20)
+        other.submit(JOB).wait(WAIT_S)
 
 
 def until(worker: Worker, condition: Callable[[View], bool]) -> None:
     """Wait until a view of the worker satisfies `condition`."""
-    worker._running().views.when(lambda view: Found(None) if condition(view) else None).wait(20)
+    worker._running().views.when(lambda view: Found(None) if condition(view) else None).wait(WAIT_S)
 
 
 def settle(workers: list[Worker]) -> None:
@@ -91,10 +93,10 @@ def test_the_key_of_a_running_cluster_is_changed_in_three_steps_and_kept_in_the_
         settle([one, two, three])
         fresh = base64.b64encode(bytes([2]) * 32).decode()
         for report, keys in (
-            (one.install_key(fresh).wait(20), (1, 2)),
-            (two.use_key(ids(2)[0]).wait(20), (2, 1)),
-            (three.remove_key(ids(1)[0]).wait(20), (2,)),
-            (one.keys().wait(20), (2,)),
+            (one.install_key(fresh, patience_s=WAIT_S).wait(WAIT_S), (1, 2)),
+            (two.use_key(ids(2)[0], patience_s=WAIT_S).wait(WAIT_S), (2, 1)),
+            (three.remove_key(ids(1)[0], patience_s=WAIT_S).wait(WAIT_S), (2,)),
+            (one.keys(patience_s=WAIT_S).wait(WAIT_S), (2,)),
         ):
             assert report.is_complete
             assert report.keys == dict.fromkeys("abc", ids(*keys))
@@ -108,10 +110,10 @@ def test_a_step_that_would_cut_somebody_off_is_refused_and_names_it(tmp_path: Pa
     with worker("a", files[0]) as one, worker("b", files[1], seeds=(str(one.address),)) as two:
         settle([one, two])
         with pytest.raises(UsageError, match=r"key: to use .* would cut off b, who may not hold it"):
-            one.use_key(ids(2)[0]).wait(20)
+            one.use_key(ids(2)[0], patience_s=WAIT_S).wait(WAIT_S)
         with pytest.raises(UsageError, match=r"key: to remove .* would cut off a, b"):
-            one.remove_key(ids(1)[0]).wait(20)
-        assert one.keys().wait(20).keys == {"a": ids(1, 2), "b": ids(1)}
+            one.remove_key(ids(1)[0], patience_s=WAIT_S).wait(WAIT_S)
+        assert one.keys(patience_s=WAIT_S).wait(WAIT_S).keys == {"a": ids(1, 2), "b": ids(1)}
 
 
 def test_who_is_away_during_a_change_of_keys_is_named(tmp_path: Path) -> None:
@@ -122,17 +124,18 @@ def test_who_is_away_during_a_change_of_keys_is_named(tmp_path: Path) -> None:
         settle([one, away])
         away.stop(leave=False)
         until(one, lambda view: any(member.state is MemberState.DEAD for member in view.members))
-        report = one.install_key(base64.b64encode(bytes([2]) * 32).decode()).wait(20)
+        fresh = base64.b64encode(bytes([2]) * 32).decode()
+        report = one.install_key(fresh, patience_s=WAIT_S).wait(WAIT_S)
         assert (report.away, report.is_complete, report.lacking(ids(2)[0])) == (("b",), False, ("b",))
         with pytest.raises(UsageError, match="would cut off b"):
-            one.use_key(ids(2)[0]).wait(20)
-        one.remove("b").wait(20)
-        assert one.use_key(ids(2)[0]).wait(20).is_complete
+            one.use_key(ids(2)[0], patience_s=WAIT_S).wait(WAIT_S)
+        one.remove("b").wait(WAIT_S)
+        assert one.use_key(ids(2)[0], patience_s=WAIT_S).wait(WAIT_S).is_complete
 
 
 def test_a_worker_without_keys_says_so_and_tells_nobody_the_new_one() -> None:
     with Worker(name="a", preset="local") as one, pytest.raises(UsageError, match="has no key_file"):
-        one.install_key(base64.b64encode(bytes([2]) * 32).decode()).wait(20)
+        one.install_key(base64.b64encode(bytes([2]) * 32).decode()).wait(WAIT_S)
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from swimstream.runtime.subscriptions import Subscription
     from swimstream.runtime.view import View
 
-WAIT_S = 30.0
+WAIT_S = 90.0
+"""Only what hangs takes so long."""
 
 
 def build(name: str, *, seeds: tuple[Worker, ...] = (), tags: Mapping[str, str] | None = None) -> Worker:
-    return Worker(name=name, preset="local", seeds=[str(each.address) for each in seeds], tags=tags)
+    addresses = [str(each.address) for each in seeds]
+    return Worker(name=name, preset="local", seeds=addresses, tags=tags, join_timeout_s=WAIT_S)
 
 
 def until_view(worker: Worker, condition: Callable[[View], bool]) -> None:

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from chaos.authority.figures import Outcomes, judge
-from chaos.authority.run import is_ok, report, tables
+from chaos.authority.run import report, tables
 from chaos.authority.town import LEAST, SEATS, Town, instance_at
 from chaos.authority.trials import (
     Freshness,
@@ -20,6 +20,7 @@ from chaos.authority.trials import (
     quick_trials,
     settled,
 )
+from chaos.orderly import is_ok
 
 RATES = {"packets_in": 1.0, "packets_out": 1.0, "bytes_in": 100.0, "bytes_out": 100.0}
 FRESH = Freshness(

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
+from chaos.orderly import is_ok
 from chaos.papers.figures import Outcomes, judge, mean, size_figures, variant_figures
 from chaos.papers.group import Group
 from chaos.papers.lifeguard import Interval, IntervalTrial, Threshold, ThresholdTrial
 from chaos.papers.plan import QUICK, Size, dearest_first, lifeguard_trials, swim_trials
 from chaos.papers.reading import SharedReader
-from chaos.papers.run import is_ok, report, run_all, write_docs
+from chaos.papers.run import report, run_all, write_docs
 from chaos.papers.swim import E_RATIO, Crashed, CrashTrial, Load, LoadTrial, LossTrial, Protocol, Survival
 from chaos.papers.variants import LIFEGUARD, LIFEGUARD_TIMING, SWIM, VARIANTS, Variant
 from chaos.peers.peer import ROOT
@@ -70,7 +71,7 @@ def test_a_group_has_settled_from_the_start() -> None:
 def test_what_a_blocked_member_sends_and_is_sent_waits_for_the_end_of_the_block() -> None:
     group = group_of()
     group.run_for(2.0)
-    agent = group.agents["m003"]
+    agent = group.hosts["m003"]
     agent.block()
     group.run_for(0.1)  # what was under way has arrived
     received = agent.node.counters()["packets_received"]
@@ -90,7 +91,7 @@ def test_what_a_blocked_member_sends_and_is_sent_waits_for_the_end_of_the_block(
 def test_the_timers_of_a_blocked_member_go_on() -> None:
     group = group_of()
     group.run_for(2.0)
-    group.agents["m003"].block()
+    group.hosts["m003"].block()
     group.run_for(5.0)
     suspected = [told for told in group.sightings if told.observer == "m003"]
     assert suspected
@@ -99,7 +100,7 @@ def test_the_timers_of_a_blocked_member_go_on() -> None:
 
 def test_who_has_crashed_neither_sends_nor_hears() -> None:
     group = group_of()
-    agent = group.agents["m003"]
+    agent = group.hosts["m003"]
     agent.crash()
     received = agent.node.counters().get("packets_received", 0)
     assert group.run_until(lambda: {told.member for told in group.sightings} == {"m003"}, limit_s=30.0)
@@ -115,9 +116,9 @@ def accusations_on_pings(variant: Variant) -> int:
     group.run_for(2.0)
     found = 0
     for agent in group.live():
-        agent.node._rooms.membership.accuse(group.agents["m003"].node.run, group.clock.now)
+        agent.node._rooms.membership.accuse(group.hosts["m003"].node.run, group.clock.now)
         agent.node._rooms.membership.gossip.discard("m/m003")
-    group.agents["m003"].block()
+    group.hosts["m003"].block()
     for _ in range(40):
         for agent in group.live():
             if agent.name != "m003" and agent.node.next_deadline() <= group.clock.now:

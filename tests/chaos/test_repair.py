@@ -7,11 +7,12 @@ import math
 import attrs
 import pytest
 
+from chaos.orderly import is_ok
 from chaos.repair.busy import Busy, BusyTrial
 from chaos.repair.cost import CostTrial
 from chaos.repair.pair import Pair
 from chaos.repair.reaping import ReapTrial
-from chaos.repair.run import full_trials, is_ok, report
+from chaos.repair.run import full_trials, report
 from chaos.repair.splits import SplitTrial
 from chaos.repair.verdict import RATIO_MAX, Outcomes, judge
 from swimstream.config import LOCAL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
-from swimstream.core import submissions
+from swimstream.core import leader_requests, submissions
 from tests.core.town import Town, job
 
 
@@ -29,8 +29,8 @@ def test_jobs_that_come_while_the_log_waits_are_proposed_together_as_soon_as_it_
     for number in range(5):
         town.node(leader).submit(100 + number, job(f"later-{number}"), now=town.now)
     town.cut = set()
-    town.run_until(lambda: "later-4" in town.node(leader).plan.jobs, limit_s=submissions.RETRY_S / 2)
-    town.run_until(lambda: len(town[leader].answers) >= 6, limit_s=submissions.RETRY_S / 2)
+    town.run_until(lambda: "later-4" in town.node(leader).plan.jobs, limit_s=leader_requests.RETRY_S / 2)
+    town.run_until(lambda: len(town[leader].answers) >= 6, limit_s=leader_requests.RETRY_S / 2)
 
 
 def test_a_job_of_the_same_name_as_one_that_waits_is_refused_at_once() -> None:
@@ -38,7 +38,7 @@ def test_a_job_of_the_same_name_as_one_that_waits_is_refused_at_once() -> None:
     held_up(town, leader, others)
     town.node(leader).submit(100, job("second"), now=town.now)
     town.node(leader).submit(101, job("second", parallelism=2), now=town.now)
-    town.run_for(submissions.RETRY_S / 10)
+    town.run_for(leader_requests.RETRY_S / 10)
     assert "another job is named 'second'" in town[leader].answers[101]
 
 
@@ -59,7 +59,7 @@ def test_a_new_leader_is_asked_at_once() -> None:
     town, leader, others = led_town()
     town.crash(leader)
     asker = others[0]
-    with patch.object(submissions, "RETRY_S", 1_000.0):
+    with patch.object(leader_requests, "RETRY_S", 1_000.0):
         town.node(asker).submit(100, job("after"), now=town.now)
         town.run_until(lambda: town[asker].answers.get(100) == "", limit_s=60.0)
 

@@ -103,19 +103,27 @@ def asks_for_ever(ctx: OperatorContext) -> None:
     reply.wait(LONG_S)
 
 
-def lives_until(ctx: OperatorContext) -> None:
-    """Return once the clock has passed `resume_from`."""
-    until = float(ctx.resume_from)
+def lives_on(ctx: OperatorContext) -> None:
+    """Return `resume_from` seconds after the neighbour was found."""
+    reply = ctx.locate(NEIGHBOUR)
     ctx.checkpoint(b"up")
+    reply.wait(LONG_S)
+    until = clock.now() + float(ctx.resume_from)
     while (left_s := until - clock.now()) > 0:
         time.sleep(left_s)
 
 
 def holds_the_interpreter(ctx: OperatorContext) -> None:
-    """Open the pipe named by `resume_from`, then sleep, both without letting go of the GIL, as native code may do."""
+    """Once the neighbour is found, open the pipe named by `resume_from` and sleep.
+
+    Both without letting go of the GIL, as native code may do.
+    """
     library = ctypes.PyDLL(None)
+    reply = ctx.locate(NEIGHBOUR)
+    ctx.checkpoint(b"up")
+    reply.wait(LONG_S)
     sys.setswitchinterval(LONG_S)
-    library.open(ctx.resume_from, os.O_WRONLY)
+    library.write(library.open(ctx.resume_from, os.O_WRONLY), b"!", 1)
     library.sleep(int(LONG_S))
 
 

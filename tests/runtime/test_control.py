@@ -178,7 +178,7 @@ def path(tmp_path: Path, worker: FakeWorker) -> Iterator[Path]:
 def raw(path: Path, data: bytes) -> list[dict[str, object]]:
     """Return the answers to `data`, sent as it is."""
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(10)
+        sock.settimeout(60)
         sock.connect(os.fspath(path))
         sock.sendall(data)
         sock.shutdown(socket.SHUT_WR)
@@ -290,7 +290,7 @@ def raw_or_nothing(path: Path) -> list[dict[str, object]]:
 
 def test_watch_gives_a_snapshot_and_then_events(path: Path, worker: FakeWorker) -> None:
     with ControlClient(path) as client:
-        lines = client.watch(timeout_s=10)
+        lines = client.watch(timeout_s=60)
         assert next(lines)["event"] == "snapshot"
         worker.hub.publish(LeaderChanged("a", 4))
         assert next(lines) == {"ok": True, "event": "leader", "name": "a", "term": 4}
@@ -300,7 +300,7 @@ def test_watch_gives_a_snapshot_and_then_events(path: Path, worker: FakeWorker) 
 
 def test_a_watcher_that_hangs_up_is_forgotten(path: Path, worker: FakeWorker) -> None:
     client = ControlClient(path)
-    next(client.watch(timeout_s=10))
+    next(client.watch(timeout_s=60))
     (reader,) = worker.hub._open
     client.close()
     assert list(reader) == [], "iteration ends once the server has closed the subscription"

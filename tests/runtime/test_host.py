@@ -120,7 +120,7 @@ def test_a_newer_epoch_starts_only_after_the_older_copy_has_ended(stage: Stage) 
     stage.until(InstanceState.RUNNING, epoch=3)
     stage.run(slow_to_stop, epoch=5)
     stage.until(InstanceState.STOPPING, epoch=3)
-    assert order == ["begin 3"]
+    assert "begin 5" not in order
     may_end.set()
     stage.until(InstanceState.RUNNING, epoch=5)
     stage.stop(5)
@@ -195,11 +195,11 @@ def test_a_neighbour_is_located_once_its_newest_epoch_serves(stage: Stage) -> No
 
     async def asking(context: OperatorContext) -> None:
         assert context.locate_now(NEIGHBOUR) is None
-        context.progress(1)
+        context.checkpoint(b"asked")
         found.append(await context.locate(NEIGHBOUR))
 
     stage.run(asking)
-    stage.until(InstanceState.RUNNING)
+    stage.until_checkpoint(b"asked")  # it is said to run before its first line
     stage.know(serving(8, 99))
     stage.until(InstanceState.FINISHED)
     assert found == [Address("127.0.0.1", 99)]
@@ -234,7 +234,7 @@ def test_a_thread_that_waits_for_a_neighbour_is_released_by_a_stop(stage: Stage)
         released.append(str(caught.value))
 
     stage.run(asking)
-    stage.until(InstanceState.RUNNING)
+    stage.until_checkpoint(b"asked")
     stage.stop(3)
     stage.until(InstanceState.STOPPED)
     assert released == ["job/count[0] has been asked to stop"]

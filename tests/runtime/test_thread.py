@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
     from swimstream.runtime.faces import Durable
 
-WAIT_S = 10.0
+WAIT_S = 60.0
+"""Only what hangs takes so long."""
 JOB = JobSpec(name="job", operators=(OperatorSpec(name="count", kind="k"),))
 INSTANCE = InstanceId("job", "count", 0)
 LOOPBACK = Address("127.0.0.1", 0)

@@ -27,7 +27,7 @@ def digest_elsewhere(seed: int, *, hash_seed: int) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=True,
     )
     return done.stdout.strip()

@@ -12,7 +12,8 @@ from swimstream.cli.demo import janitor_process
 from swimstream.cli.demo.janitor_process import started_at
 from swimstream.errors import SwimstreamError
 
-END_TIMEOUT_S = 1.0
+END_TIMEOUT_S = 5.0
+"""How long the demo waits for the janitor to end: some milliseconds, but when the machine is busy."""
 
 
 class DemoFailed(SwimstreamError):
