@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 60.0
+FROZEN = next((state for state in InstanceState if state.name == "FROZEN"), None)
+needs_frozen = pytest.mark.skipif(FROZEN is None, reason="the model has no such state yet")
 GONE = (MemberState.SUSPECT, MemberState.DEAD)
 
 
@@ -174,6 +176,30 @@ def test_a_worker_that_is_stopped_and_killed_is_told_of_as_well(scene: Scene) ->
     scene.process.send_signal(signal.SIGSTOP)
     scene.process.kill()
     scene.until(lambda view: states(view) == [InstanceState.FAILED] * 3)
+
+
+@needs_frozen
+@pytest.mark.parametrize("kind", ["inside", "apart"])
+def test_a_worker_that_holds_its_interpreter_is_frozen_and_not_dead(scene: Scene, tmp_path: Path, kind: str) -> None:
+    scene.run(kind)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with scene.witness.events() as events:
+        scene.tell(f"freeze {pipe}")
+        if kind == "inside":
+            view = scene.until(lambda view: states(view) == [FROZEN] * 3)
+            assert {each.cause.rpartition(" for ")[0] for each in view.statuses} == {"its worker's loop has not turned"}
+        else:
+            scene.until(lambda view: view.counters.get("datagrams_sent", 0) > 0)
+        scene.witness.send("w", "topic").wait(WAIT_S)
+        os.close(os.open(pipe, os.O_WRONLY))
+        view = scene.until(lambda view: states(view) == [InstanceState.RUNNING] * 3)
+        assert {each.cause for each in view.statuses} == {""}
+        news = events.drain()
+    seen = {each.member.state for each in news if isinstance(each, MemberChanged)}
+    told = {each.status.state for each in news if isinstance(each, InstanceChanged)}
+    assert not set(GONE) & seen
+    assert told == ({FROZEN, InstanceState.RUNNING} if kind == "inside" else set())
 
 
 def test_a_port_or_directory_that_a_predecessor_still_holds_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
