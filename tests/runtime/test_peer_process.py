@@ -77,9 +77,11 @@ class Scene:
         found = self.witness._running().views.when(lambda view: Found(view) if condition(view) else None)
         return found.wait(WAIT_S)
 
-    def run(self, kind: str, guarantee: str = AT_LEAST_ONE, *, parallelism: int = 3) -> View:
+    def run(self, kind: str, guarantee: str = AT_LEAST_ONE, *, parallelism: int = 3, pipe: str = "") -> View:
         """Have so many instances run on the worker, and return a view that shows it."""
-        operator = OperatorSpec(name="o", kind=kind, parallelism=parallelism, instances=guarantee)
+        operator = OperatorSpec(
+            name="o", kind=kind, parallelism=parallelism, instances=guarantee, parameters={"pipe": pipe}
+        )
         self.witness.submit(JobSpec(name="job", operators=(operator,))).wait(WAIT_S)
         return self.until(lambda view: states(view) == [InstanceState.RUNNING] * parallelism and has_said(view, kind))
 
@@ -144,6 +146,20 @@ def test_the_processes_of_operators_have_ended_before_their_failure_is_told(scen
             if isinstance(event, InstanceChanged) and event.status.state is InstanceState.FAILED:
                 left.append(is_there(int(event.status.checkpoint)))
     assert left == [False] * len(pids)
+
+
+@pytest.mark.parametrize("guarantee", [AT_LEAST_ONE, AT_MOST_ONE])
+def test_an_operator_that_outlives_its_worker_is_killed_before_its_failure_is_told(
+    scene: Scene, tmp_path: Path, guarantee: str
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    view = scene.run("clinging", guarantee, parallelism=1, pipe=str(pipe))
+    for _ in range(2):  # the second one is opened with the interpreter held, for good
+        os.close(os.open(pipe, os.O_WRONLY))
+    scene.process.kill()
+    scene.until(lambda view: states(view) == [InstanceState.FAILED])
+    assert not is_there(int(view.statuses[0].checkpoint))
 
 
 def test_what_an_operators_process_has_started_is_killed_as_well(scene: Scene) -> None:
