@@ -139,9 +139,10 @@ def clings_to_life(ctx: OperatorContext) -> None:
     library = ctypes.PyDLL(None)
     library.prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0)
     ctx.checkpoint(number(os.getpid()))
-    Path(str(ctx.parameters["pipe"])).read_bytes()  # until the checkpoint has been seen
+    pipe = str(ctx.parameters["pipe"])
+    Path(pipe).read_bytes()  # until the checkpoint has been seen
     sys.setswitchinterval(LONG_S)
-    library.open(str(ctx.parameters["pipe"]).encode(), os.O_RDONLY)
+    library.open(f"{pipe}.held".encode(), os.O_RDONLY)
     library.sleep(int(LONG_S))
 
 

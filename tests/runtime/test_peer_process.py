@@ -152,11 +152,12 @@ def test_the_processes_of_operators_have_ended_before_their_failure_is_told(scen
 def test_an_operator_that_outlives_its_worker_is_killed_before_its_failure_is_told(
     scene: Scene, tmp_path: Path, guarantee: str
 ) -> None:
-    pipe = tmp_path / "pipe"
+    pipe, held = tmp_path / "pipe", tmp_path / "pipe.held"  # the latter is opened with the interpreter held, for good
     os.mkfifo(pipe)
+    os.mkfifo(held)
     view = scene.run("clinging", guarantee, parallelism=1, pipe=str(pipe))
-    for _ in range(2):  # the second one is opened with the interpreter held, for good
-        os.close(os.open(pipe, os.O_WRONLY))
+    for each in (pipe, held):
+        os.close(os.open(each, os.O_WRONLY))
     scene.process.kill()
     scene.until(lambda view: states(view) == [InstanceState.FAILED])
     assert not is_there(int(view.statuses[0].checkpoint))
