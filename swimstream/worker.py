@@ -272,7 +272,11 @@ class Worker(Commands):
         self._host = host
         peer = self._build_peer(host, reports, ticks)
         peer.serve = LogService(peer, self._registry, logs).answer
-        peer.start()
+        try:
+            peer.start()
+        except BaseException:
+            peer.stop()  # it may have started all the same, as when a Ctrl-C comes now
+            raise
         self._peer = peer
         # an operator must not go on under a peer that cannot say that this worker is alive, nor the other way round
         peer.ended.on_settled(host, lambda: host.close(lambda: None, grace_s=config.stop_timeout_s))
