@@ -42,6 +42,11 @@ class InstanceState(enum.IntEnum):
     FROZEN = 9
 
     @property
+    def is_up(self) -> bool:
+        """Return whether it has begun and was not asked to stop: it is found where it serves, however it fares."""
+        return self in (InstanceState.RUNNING, InstanceState.STALLED, InstanceState.FROZEN)
+
+    @property
     def is_over(self) -> bool:
         """Return whether this copy of the instance has ended for good."""
         return self in (InstanceState.STOPPED, InstanceState.FINISHED, InstanceState.FAILED)

@@ -6,6 +6,7 @@ Both sides are our own code of one version, so what cannot be read is a bug. A m
 |---|---|
 | `start, {…}` | run this function as this instance; the first message |
 | `cancel` | stop |
+| `dump` | say where you stand |
 | `answer, number, address or None` | of a question |
 | `refused, number, is_usage, text` | likewise |
 
@@ -13,6 +14,8 @@ Both sides are our own code of one version, so what cannot be read is a bug. A m
 |---|---|
 | `running` | the function is about to be called |
 | `report, progress, checkpoint, endpoint` | None: as before |
+| `load, watermark, backlog, busy until, backpressured` | likewise |
+| `stack, place, text` | the answer to `dump` |
 | `ask, number, what, instance, other than` | what: `now`, `located`, `finished` |
 | `returned` or `failed, cause` | the last message |
 """

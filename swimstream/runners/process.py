@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
 import trio
@@ -24,7 +24,9 @@ from swimstream.model.identity import Address, InstanceId
 from swimstream.model.status import InstanceState
 from swimstream.runners.asked import QUESTIONS_MAX
 from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
+from swimstream.runners.stacks import Stack
 from swimstream.runtime import clock
+from swimstream.runtime.reports import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,6 +112,10 @@ class Child:
         with suppress(OSError):
             self._fence.send(UNTIL.pack(until))
         self._hear_of_fence()
+
+    def dump(self) -> None:
+        """Ask where it stands; it answers as soon as its code lets go of the GIL."""
+        self._tell("dump")
 
     def pass_fence(self) -> None:
         """Its deadline is over: kill what the kernel has not killed, namely what it has started itself."""
@@ -207,7 +213,7 @@ class Child:
     # --- what is said -----------------------------------------------------------------------------
 
     def _tell(self, *message: object) -> None:
-        # cannot be full: the process has at most so many questions under way
+        # cannot be full: the process has at most so many questions under way, and is asked for little else
         self._to_child.send_nowait(encode(*message))
 
     async def _write(self) -> None:
@@ -229,6 +235,10 @@ class Child:
                 on_running()
             case ["report", int() | None as progress, bytes() | None as checkpoint, str() | None as endpoint]:
                 self._report(progress, checkpoint, endpoint)
+            case ["load", int() | None, int() | None, float() | None, bool() | None]:
+                self._context.relay(_load(self._context, message))
+            case ["stack", str(place), str(text)]:
+                self._context.stalled(Stack(place, text))
             case ["ask", int(number), str(what), str(instance), str() | None as other_than]:
                 self._ask(number, what, InstanceId.parse(instance), _address(other_than))
             case ["returned"]:
@@ -291,6 +301,18 @@ def _pidfd(pid: int) -> int | None:
 
 def _address(text: str | None) -> Address | None:
     return None if text is None else Address.parse(text, field="address")
+
+
+def _load(context: OperatorContext, message: list[object]) -> Report:
+    _, watermark_ms, backlog, busy_until, backpressured = message
+    return Report(
+        instance=context.instance,
+        epoch=context.epoch,
+        watermark_ms=cast("int | None", watermark_ms),
+        backlog=cast("int | None", backlog),
+        busy_until=cast("float | None", busy_until),
+        backpressured=cast("bool | None", backpressured),
+    )
 
 
 def _order(start: StartInstance, place: Place, *, worker: str) -> dict[str, object]:

@@ -134,3 +134,30 @@ def stamps(ctx: OperatorContext) -> None:
     while True:
         os.write(file, f"{clock.now()!r}\n".encode())
         time.sleep(0.001)
+
+
+def tells_load(ctx: OperatorContext) -> None:
+    ctx.watermark(17)
+    ctx.backlog(5)
+    ctx.busy(LONG_S)
+    ctx.backpressured(is_waiting=True)
+    ctx.checkpoint(b"told")
+    ctx.wait_cancelled(LONG_S)
+
+
+def stuck(ctx: OperatorContext) -> None:
+    ctx.checkpoint(b"stuck")
+    _wait_in_vain(ctx)
+
+
+def _wait_in_vain(ctx: OperatorContext) -> None:
+    ctx.wait_cancelled(LONG_S)
+
+
+async def stuck_async(ctx: OperatorContext) -> None:
+    ctx.checkpoint(b"stuck")
+    await _sleep_in_vain()
+
+
+async def _sleep_in_vain() -> None:
+    await trio.sleep_forever()
