@@ -137,6 +137,14 @@ class StopInstance:
 
 
 @attrs.frozen
+class DumpStack:
+    """The copy of `instance` that runs under `epoch` is STALLED: log where it stands, and report the place as cause."""
+
+    instance: InstanceId
+    epoch: int
+
+
+@attrs.frozen
 class StoreKeys:
     """Put these keys into the worker's key file, if it has one; the first one seals."""
 
@@ -175,6 +183,7 @@ Effect = (
     | StartInstance
     | RenewFence
     | StopInstance
+    | DumpStack
     | StoreKeys
     | Answer
     | QueryAnswered

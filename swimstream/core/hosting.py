@@ -17,18 +17,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.core.council.asking import Asking
-from swimstream.core.effects import Notify, RenewFence, StartInstance, StopInstance
+from swimstream.core.effects import DumpStack, Notify, RenewFence, StartInstance, StopInstance
 from swimstream.events import IsolationChanged
 from swimstream.model.job import AT_MOST_ONE
 from swimstream.model.status import InstanceState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from random import Random
 
     from swimstream.config import Timing
     from swimstream.core.rooms import Rooms
     from swimstream.model.identity import InstanceId
-    from swimstream.model.plan import Assignment
+    from swimstream.model.plan import Assignment, Plan
 
 FOREVER = float("inf")
 START_SHARE = 0.5
@@ -69,7 +70,11 @@ class Hosting:
         return now - self._usable_at
 
     def fire_timers(self, now: float) -> None:
-        """Ask for a newer proof if that is due; what has run out is seen to in `settle`."""
+        """Say what has stalled. Ask for a newer proof if that is due; what has run out is seen to in `settle`."""
+        for status in self._rooms.local.find_stalled(now):
+            self._rooms.counters["instances_stalled"] += 1
+            self._rooms.tell_status(status)
+            self._rooms.outbox.put(DumpStack(status.instance, status.epoch))
         if self._ask_at() > now:
             return
         membership = self._rooms.membership
@@ -109,7 +114,9 @@ class Hosting:
         if self._is_leaving and fenced:
             assignments = {instance: held for instance, held in assignments.items() if instance not in fenced}
         fence_at = self._usable_at + self._isolation_s if self._may_start(now) else None
-        to_start, to_stop, news = rooms.local.follow_plan(run, assignments, now, fenced=fenced, fence_at=fence_at)
+        to_start, to_stop, news = rooms.local.follow_plan(
+            run, assignments, now, fenced=fenced, fence_at=fence_at, stall_after_s=_stall_times(plan, ours)
+        )
         for status in to_stop:
             rooms.outbox.put(StopInstance(status.instance, status.epoch))
         for status in news:
@@ -183,3 +190,9 @@ class Hosting:
         """Stop everything: this worker takes part no more."""
         self._has_ended = True
         self.follow_plan(now)
+
+
+def _stall_times(plan: Plan, instances: Iterable[InstanceId]) -> dict[InstanceId, float]:
+    """Return how long each of these may make no progress while input waits, if its job sets a bound."""
+    specs = ((instance, plan.spec_of(instance)) for instance in instances)
+    return {instance: spec.stall_after_s for instance, spec in specs if spec is not None and spec.stall_after_s}

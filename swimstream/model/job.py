@@ -14,6 +14,8 @@ PARALLELISM_MAX = 1_024
 OPERATORS_MAX = 1_024
 PARAMETERS_DEPTH_MAX = 4
 HOLD_FOR_S_MAX = 604_800.0
+STALL_AFTER_S_MIN = 0.2
+"""Below that, what an operator says would arrive too late to excuse it."""
 STALL_AFTER_S_MAX = 604_800.0
 SLOTS_MAX = 1_024
 STANDBY_MAX = 7
@@ -110,7 +112,7 @@ class OperatorSpec:
     slots: int = 1
     """How much of a worker's capacity each instance takes, 1 to 1,024."""
     stall_after_s: float = attrs.field(default=0.0, converter=_seconds)
-    """Without progress for so long while input waits it is STALLED, 0 to 604,800 s; 0: never."""
+    """Without progress for so long while input waits it is STALLED, 0.2 to 604,800 s; 0: never."""
     standby: int = 0
     """So many workers keep each instance warm, 0 to 7, to take over at once."""
     on_conflict: str = KEEP_REPLACEMENT

@@ -24,6 +24,7 @@ from swimstream.model.job import (
     SITES_MAX,
     SLOTS_MAX,
     STALL_AFTER_S_MAX,
+    STALL_AFTER_S_MIN,
     STANDBY_MAX,
     JobSpec,
     OperatorSpec,
@@ -112,8 +113,9 @@ def _life_faults(where: str, spec: OperatorSpec) -> Iterator[str]:
     if spec.standby and spec.instances == PINNED:
         yield f"{where}.standby: expected 0 for a pinned operator, which never moves"
     stall: object = spec.stall_after_s
-    if not isinstance(stall, float) or not 0 <= stall <= STALL_AFTER_S_MAX:
-        yield f"{where}.stall_after_s: expected 0 to {STALL_AFTER_S_MAX:.0f} s, got {stall!r}"
+    if not isinstance(stall, float) or not (stall == 0 or STALL_AFTER_S_MIN <= stall <= STALL_AFTER_S_MAX):
+        span = f"{STALL_AFTER_S_MIN} to {STALL_AFTER_S_MAX:.0f} s, or 0 for never"
+        yield f"{where}.stall_after_s: expected {span}, got {stall!r}"
     yield from _place_faults(where, spec)
 
 

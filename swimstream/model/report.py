@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
 from swimstream.errors import UsageError
@@ -30,6 +32,10 @@ class Report:
     error: ErrorClass | None = None
     watermark_ms: int | None = None
     backlog: int | None = None
+    busy_until: float | None = None
+    """Until then no progress is no stall, on the node's clock."""
+    backpressured: bool | None = None
+    """Whether it waits for its outputs to take on: no stall either."""
 
     def after(self, earlier: Report) -> Report:
         """Return both in one: what this one says, and else what `earlier` said of the same execution."""
@@ -42,6 +48,8 @@ class Report:
             count = getattr(self, name)
             if count is not None and not 0 <= count <= PROGRESS_MAX:
                 raise UsageError(f"{name}: expected 0 to {PROGRESS_MAX}, got {count}")
+        if self.busy_until is not None and not math.isfinite(self.busy_until):
+            raise UsageError(f"busy_until: expected a time, got {self.busy_until}")
         if self.checkpoint is not None and len(self.checkpoint) > CHECKPOINT_BYTES_MAX:
             raise UsageError(f"checkpoint: expected at most {CHECKPOINT_BYTES_MAX} B, got {len(self.checkpoint)} B")
         if self.endpoint is not None and not ENDPOINT_PATTERN.fullmatch(self.endpoint):

@@ -118,6 +118,7 @@ class Life:
             found = _place_from(order).find()
             if order["is_captured"]:
                 _speak_at_once()
+            context.whereabouts.enter()
             self._send("running")
             self._call(cast("OperatorFunction", found), context, loop=str(order["loop"]))
         # BaseException: whatever an operator raises is its failure, to be told before the process ends
@@ -166,6 +167,10 @@ class Life:
                     context.cancel()
                     with suppress(RuntimeError, trio.RunFinishedError):  # the function has just ended, and its loop
                         self._cancel_task()
+                case ["dump"]:
+                    stack = context.whereabouts.look()
+                    if stack is not None:
+                        self._send("stack", stack.place, stack.text)
                 case ["answer", int(number), str() | None as address]:
                     self._neighbours.answered(number, address)
                 case ["refused", int(number), bool(is_usage), str(text)]:
@@ -213,7 +218,12 @@ class Sender:
         """Send what waits, in order."""
         with self._flushing:
             for report in self._reports.take(now=clock.now()):
-                self._send("report", report.progress, report.checkpoint, report.endpoint)
+                load = (report.watermark_ms, report.backlog, report.busy_until, report.backpressured)
+                if any(each is not None for each in load):
+                    self._send("load", *load)
+                told = (report.progress, report.checkpoint, report.endpoint)
+                if any(each is not None for each in told):
+                    self._send("report", *told)
 
 
 def _start_from(order: dict[str, object]) -> StartInstance:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
 from swimstream.errors import UsageError, WorkerStopped
-from swimstream.model.status import CHECKPOINT_BYTES_MAX, ENDPOINT_CHARS_MAX, PROGRESS_MAX
+from swimstream.model.job import STALL_AFTER_S_MAX
+from swimstream.model.status import CHECKPOINT_BYTES_MAX, ENDPOINT_CHARS_MAX, PROGRESS_MAX, InstanceState
+from swimstream.runners.stacks import Whereabouts
+from swimstream.runtime import clock
 from swimstream.runtime.reports import Report
 
 if TYPE_CHECKING:
@@ -16,8 +20,11 @@ if TYPE_CHECKING:
     from swimstream.model.identity import Address, InstanceId
     from swimstream.model.job import Parameter
     from swimstream.runners.neighbours import Neighbours
+    from swimstream.runners.stacks import Stack
     from swimstream.runtime.replies import Reply
     from swimstream.runtime.reports import Reports
+
+log = logging.getLogger(__name__)
 
 WAITS_PER_INSTANCE_MAX = 2_048
 
@@ -42,9 +49,14 @@ class OperatorContext:
         """The newest checkpoint that any earlier execution has made known; empty at first."""
         self._reports = reports
         self._neighbours = neighbours
+        self.whereabouts = Whereabouts()
+        """Where this execution stands; the host looks there when it makes no progress."""
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
         self._progress = 0
+        self._watermark_ms = -1
+        self._load: tuple[int | None, bool] = (None, False)
+        """Backlog, and whether it waits for its outputs, as it said last."""
         self._waits: dict[object, Callable[[BaseException], None]] = {}
 
     @property
@@ -58,15 +70,59 @@ class OperatorContext:
 
     def progress(self, count: int) -> None:
         """Say how far it has come, in any unit of its own; a count below an earlier one is ignored."""
-        given: object = count  # operators are seldom type-checked
-        if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= PROGRESS_MAX:
-            raise UsageError(f"count: expected an integer from 0 to {PROGRESS_MAX}, got {given!r}")
+        _check_count("count", count)
         with self._lock:
             if count <= self._progress:
                 return
             self._progress = count
-            # under the lock: of two threads that report, the higher count must be the later report
-            self._reports.put(Report(instance=self.instance, epoch=self.epoch, progress=count))
+            self._say(Report(instance=self.instance, epoch=self.epoch, progress=count))
+
+    def watermark(self, time_ms: int) -> None:
+        """Say up to which event time it has seen everything, in ms of any calendar; an earlier one is ignored."""
+        _check_count("time_ms", time_ms)
+        with self._lock:
+            if time_ms > self._watermark_ms:
+                self._watermark_ms = time_ms
+                self._say(Report(instance=self.instance, epoch=self.epoch, watermark_ms=time_ms))
+
+    def backlog(self, count: int) -> None:
+        """Say how much input waits for it, in any unit of its own; 0: none, so that no progress is no stall.
+
+        An operator that never says so is never STALLED, whatever `stall_after_s` its job sets.
+        """
+        _check_count("count", count)
+        with self._lock:
+            if count != self._load[0]:
+                self._load = (count, self._load[1])
+                self._say(Report(instance=self.instance, epoch=self.epoch, backlog=count))
+
+    def busy(self, seconds: float) -> None:
+        """Declare a step that may take so long without progress, 0 to 604,800 s from now; 0 ends it early."""
+        given: object = seconds
+        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= STALL_AFTER_S_MAX:
+            raise UsageError(f"seconds: expected a number from 0 to {STALL_AFTER_S_MAX:.0f}, got {given!r}")
+        with self._lock:
+            self._say(Report(instance=self.instance, epoch=self.epoch, busy_until=clock.now() + given))
+
+    def backpressured(self, is_waiting: bool) -> None:  # noqa: FBT001  # the one thing that is said
+        """Say that it waits for its outputs to take on, or no longer does; until then no progress is no stall."""
+        given: object = is_waiting
+        if not isinstance(given, bool):
+            raise UsageError(f"is_waiting: expected True or False, got {given!r}")
+        with self._lock:
+            if is_waiting is not self._load[1]:
+                self._load = (self._load[0], is_waiting)
+                self._say(Report(instance=self.instance, epoch=self.epoch, backpressured=is_waiting))
+
+    def relay(self, said: Report) -> None:
+        """Pass on what this execution has said in a process of its own; the host calls it."""
+        self._reports.put(said)
+
+    def stalled(self, stack: Stack) -> None:
+        """Log where this execution stands, and make the place its cause; the host calls it."""
+        log.warning("operator makes no progress instance=%s epoch=%d\n%s", self.instance, self.epoch, stack.text)
+        cause = f"no progress: stands at {stack.place}"
+        self._reports.put(Report(instance=self.instance, epoch=self.epoch, state=InstanceState.STALLED, cause=cause))
 
     def checkpoint(self, handle: bytes) -> None:
         """Make `handle` the `resume_from` of the next execution, wherever that will be."""
@@ -130,6 +186,17 @@ class OperatorContext:
             reply.fail(WorkerStopped(f"{self.instance} has been asked to stop"))
         return reply
 
+    def _say(self, report: Report) -> None:
+        """Report under the lock: of two threads that speak, whoever is the later must be heard later."""
+        assert self._lock.locked()
+        self._reports.put(report)
+
     def _forget(self, reply: object) -> None:
         with self._lock:
             self._waits.pop(reply, None)
+
+
+def _check_count(field: str, count: int) -> None:
+    given: object = count  # operators are seldom type-checked
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= PROGRESS_MAX:
+        raise UsageError(f"{field}: expected an integer from 0 to {PROGRESS_MAX}, got {given!r}")

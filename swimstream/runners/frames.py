@@ -7,6 +7,7 @@ Both sides are our own code of one version, so what cannot be read is a bug. A m
 | `start, {…}` | run this function as this instance; the first message |
 | `run, {…}` | likewise this command, to its supervisor |
 | `cancel` | stop |
+| `dump` | say where you stand |
 | `answer, number, address or None` | of a question |
 | `refused, number, is_usage, text` | likewise |
 
@@ -14,6 +15,8 @@ Both sides are our own code of one version, so what cannot be read is a bug. A m
 |---|---|
 | `running` | the function is about to be called |
 | `report, progress, checkpoint, endpoint` | None: as before |
+| `load, watermark, backlog, busy until, backpressured` | likewise |
+| `stack, place, text` | the answer to `dump` |
 | `ask, number, what, instance, other than` | what: `now`, `located`, `finished` |
 | `returned`, `failed, cause`, or of a command `exited, status` | the last message; a negative status is a signal |
 """

@@ -34,7 +34,7 @@ from swimstream.runtime.trio_thread import TrioThread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swimstream.core.effects import RenewFence, StartInstance, StopInstance
+    from swimstream.core.effects import DumpStack, RenewFence, StartInstance, StopInstance
     from swimstream.model.identity import InstanceId
     from swimstream.runners.logs import Logs
     from swimstream.runners.neighbours import Neighbours
@@ -132,6 +132,21 @@ class InstanceHost:
     def renew(self, effect: RenewFence) -> None:
         """Let fenced instances run on until then."""
         self._thread.post(lambda: self._renew(effect.until))
+
+    def dump(self, effect: DumpStack) -> None:
+        """Log where a copy stands that makes no progress, and report it.
+
+        Looked up on the calling thread: it may be the operators' loop itself that a copy holds up.
+        """
+        copy = self._running.get(effect.instance)
+        if copy is None or copy.context.epoch != effect.epoch:
+            return
+        if copy.child is not None:
+            self._thread.post(copy.child.dump)
+            return
+        stack = copy.context.whereabouts.look()
+        if stack is not None:
+            copy.context.stalled(stack)
 
     def close(self, on_idle: Callable[[], None], *, grace_s: float) -> None:
         """Stop every instance, start no more; call `on_idle` (on some thread) when all have ended or `grace_s` is over.

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
 import trio
@@ -25,7 +25,9 @@ from swimstream.model.status import InstanceState
 from swimstream.runners.asked import QUESTIONS_MAX
 from swimstream.runners.command import Command
 from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
+from swimstream.runners.stacks import Stack
 from swimstream.runtime import clock
+from swimstream.runtime.reports import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,6 +128,10 @@ class Child:
             self._fence.send(UNTIL.pack(until))
         self._hear_of_fence()
 
+    def dump(self) -> None:
+        """Ask where it stands; it answers as soon as its code lets go of the GIL."""
+        self._tell("dump")
+
     def pass_fence(self) -> None:
         """Its deadline is over: kill what the kernel has not killed, namely what it has started itself."""
         self._signal(signal.SIGKILL)
@@ -223,7 +229,7 @@ class Child:
     # --- what is said -----------------------------------------------------------------------------
 
     def _tell(self, *message: object) -> None:
-        # cannot be full: the process has at most so many questions under way
+        # cannot be full: the process has at most so many questions under way, and is asked for little else
         self._to_child.send_nowait(encode(*message))
 
     async def _write(self) -> None:
@@ -245,6 +251,10 @@ class Child:
                 on_running()
             case ["report", int() | None as progress, bytes() | None as checkpoint, str() | None as endpoint]:
                 self._report(progress, checkpoint, endpoint)
+            case ["load", int() | None, int() | None, float() | None, bool() | None]:
+                self._context.relay(_load(self._context, message))
+            case ["stack", str(place), str(text)]:
+                self._context.stalled(Stack(place, text))
             case ["ask", int(number), str(what), str(instance), str() | None as other_than]:
                 self._ask(number, what, InstanceId.parse(instance), _address(other_than))
             case ["returned"]:
@@ -329,6 +339,18 @@ def _argv(what: InProcess | Command, start: StartInstance, channel: socket.socke
     if isinstance(what, Command):
         return [sys.executable, "-m", COMMAND_MODULE, *common, repr(EARLY_S)]
     return [sys.executable, "-m", MODULE, *common]
+
+
+def _load(context: OperatorContext, message: list[object]) -> Report:
+    _, watermark_ms, backlog, busy_until, backpressured = message
+    return Report(
+        instance=context.instance,
+        epoch=context.epoch,
+        watermark_ms=cast("int | None", watermark_ms),
+        backlog=cast("int | None", backlog),
+        busy_until=cast("float | None", busy_until),
+        backpressured=cast("bool | None", backpressured),
+    )
 
 
 def _order(start: StartInstance, what: InProcess | Command, *, worker: str, is_captured: bool) -> bytes:

@@ -17,6 +17,7 @@ async def run_in_thread(function: ThreadOperator, context: OperatorContext) -> N
     ended: Reply[None] = Reply()
 
     def run() -> None:
+        context.whereabouts.enter()
         try:
             function(context)
         except BaseException as error:  # noqa: BLE001  # even SystemExit is a failure of that operator only

@@ -18,6 +18,7 @@ import trio
 from swimstream.core.effects import (
     Answer,
     CloseStream,
+    DumpStack,
     Notify,
     OpenStream,
     Persist,
@@ -52,7 +53,7 @@ COUNTERS_INTERVAL_S = 1.0
 COUNTERS_LATE_S = 1.0
 """Unless no turn comes for so much longer."""
 
-Deed = SendPacket | OpenStream | SendFrame | CloseStream | StartInstance | RenewFence | StopInstance
+Deed = SendPacket | OpenStream | SendFrame | CloseStream | StartInstance | RenewFence | StopInstance | DumpStack
 News = Answer | QueryAnswered | Notify
 
 
@@ -292,6 +293,8 @@ class Driver:
                 self._runner.renew(effect)
             case StopInstance():
                 self._runner.stop(effect)
+            case DumpStack():
+                self._runner.dump(effect)
             case _:
                 assert_never(effect)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from swimstream.core.effects import Record, RenewFence, StartInstance, StopInstance
+    from swimstream.core.effects import DumpStack, Record, RenewFence, StartInstance, StopInstance
     from swimstream.events import Event
     from swimstream.model.talk import QueryResult
     from swimstream.runtime.view import View
@@ -38,6 +38,9 @@ class InstanceRunner(Protocol):
 
     def stop(self, effect: StopInstance) -> None:
         """Stop an instance."""
+
+    def dump(self, effect: DumpStack) -> None:
+        """Log where an instance stands that makes no progress, and report it."""
 
 
 class Audience(Protocol):

@@ -32,6 +32,7 @@ from swimstream.runtime.peer_link import (
     Frames,
     Halt,
     Logged,
+    Order,
     Refused,
     Reported,
     Started,
@@ -47,8 +48,7 @@ from swimstream.runtime.ticks import FreezeWatch, Ticks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swimstream.core.effects import RenewFence, StartInstance, StopInstance
-    from swimstream.events import Event
+    from swimstream.core.effects import DumpStack, RenewFence, StartInstance, StopInstance
     from swimstream.model.talk import QueryResult
     from swimstream.runtime.view import View
 
@@ -84,6 +84,10 @@ class RemoteRunner:
         """Stop an instance."""
         self._peer.order(effect)
 
+    def dump(self, effect: DumpStack) -> None:
+        """Have the worker say where an instance stands."""
+        self._peer.order(effect)
+
 
 class HostedPeer(PeerThread):
     """A peer that tells a worker in another process what it would tell the application in its own."""
@@ -114,7 +118,7 @@ class HostedPeer(PeerThread):
 
     # --- what the driver says: peer's thread only -------------------------------------------------
 
-    def order(self, order: StartInstance | RenewFence | StopInstance) -> None:
+    def order(self, order: Order) -> None:
         """Have the worker do something. Without a worker nothing starts, and what ran has been told of."""
         if not self._is_orphan:
             self._news.orders.add(order)

@@ -16,7 +16,7 @@ from swimstream.model.coordinate import Coordinate, distance_s
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.member import Member
 from swimstream.model.plan import Plan, PlanMark
-from swimstream.model.status import InstanceState, InstanceStatus
+from swimstream.model.status import InstanceStatus
 from swimstream.runtime.replies import Found, Reply
 
 WAITS_MAX = 4_096
@@ -72,7 +72,7 @@ class View:
         status = self.status_by_instance.get(instance)
         if assignment is None or status is None or assignment.finished:
             return None
-        if status.epoch != assignment.epoch or status.state is not InstanceState.RUNNING or not status.endpoint:
+        if status.epoch != assignment.epoch or not status.state.is_up or not status.endpoint:
             return None
         try:
             return Address.parse(status.endpoint, field="endpoint")

@@ -12,6 +12,7 @@ from swimstream.config import FRAME_BYTES_MAX, Timing
 from swimstream.core.effects import (
     Answer,
     CloseStream,
+    DumpStack,
     Effect,
     Notify,
     OpenStream,
@@ -173,7 +174,7 @@ class Orders:
                 around.clock.after(0.0, partial(self._on_answer, effect.request, effect.error))
             case Notify():
                 self._hear(effect.event)
-            case Persist() | QueryAnswered() | StoreKeys():
+            case Persist() | QueryAnswered() | StoreKeys() | DumpStack():
                 pass
             case _:
                 assert_never(effect)

@@ -9,6 +9,7 @@ from swimstream.config import LAN, NodeConfig
 from swimstream.core.effects import (
     Answer,
     CloseStream,
+    DumpStack,
     Notify,
     OpenStream,
     Persist,
@@ -203,7 +204,7 @@ class Town:
                 citizen.results[request] = result
             case Notify(event=event):
                 citizen.events.append(event)
-            case CloseStream():
+            case CloseStream() | DumpStack():
                 pass
 
     def _at(self, sender: Citizen, to: Address) -> Citizen | None:

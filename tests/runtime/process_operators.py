@@ -205,3 +205,30 @@ def prints_and_waits(ctx: OperatorContext) -> None:
     print("here")  # noqa: T201  # that is what is tested
     ctx.checkpoint(b"printed")
     ctx.wait_cancelled(LONG_S)
+
+
+def tells_load(ctx: OperatorContext) -> None:
+    ctx.watermark(17)
+    ctx.backlog(5)
+    ctx.busy(LONG_S)
+    ctx.backpressured(is_waiting=True)
+    ctx.checkpoint(b"told")
+    ctx.wait_cancelled(LONG_S)
+
+
+def stuck(ctx: OperatorContext) -> None:
+    ctx.checkpoint(b"stuck")
+    _wait_in_vain(ctx)
+
+
+def _wait_in_vain(ctx: OperatorContext) -> None:
+    ctx.wait_cancelled(LONG_S)
+
+
+async def stuck_async(ctx: OperatorContext) -> None:
+    ctx.checkpoint(b"stuck")
+    await _sleep_in_vain()
+
+
+async def _sleep_in_vain() -> None:
+    await trio.sleep_forever()

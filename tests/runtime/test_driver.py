@@ -14,6 +14,7 @@ import trio
 from swimstream.core.effects import (
     Answer,
     CloseStream,
+    DumpStack,
     Effect,
     Notify,
     OpenStream,
@@ -100,6 +101,9 @@ class Ears:
         self._hear(effect)
 
     def renew(self, effect: RenewFence) -> None:
+        self._hear(effect)
+
+    def dump(self, effect: DumpStack) -> None:
         self._hear(effect)
 
     def _hear(self, what: object) -> None:

@@ -13,6 +13,7 @@ from swimstream.config import NodeConfig
 from swimstream.core.boots import boot_above
 from swimstream.core.effects import (
     Answer,
+    DumpStack,
     Effect,
     Notify,
     Persist,
@@ -56,6 +57,7 @@ class Idle:
     def start(self, effect: StartInstance) -> None: ...
     def stop(self, effect: StopInstance) -> None: ...
     def renew(self, effect: RenewFence) -> None: ...
+    def dump(self, effect: DumpStack) -> None: ...
 
 
 class FullDisk:

@@ -16,10 +16,12 @@ fenced one.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.core.status.watchdog import FOREVER, Silence, cause_of_stall
 from swimstream.model.status import InstanceState, InstanceStatus, cut_cause
 
 if TYPE_CHECKING:
@@ -30,9 +32,9 @@ if TYPE_CHECKING:
     from swimstream.model.report import Report
 
 
-FOREVER = float("inf")
 HANDOVER_S_MAX = 300.0
 """A former copy goes on for so long at most, though its successor has not come up."""
+NEVER: Mapping[InstanceId, float] = MappingProxyType({})
 ISOLATED_CAUSE = "this worker cannot prove that a quorum stands"
 
 
@@ -42,6 +44,7 @@ class Held:
 
     status: InstanceStatus
     told_at: float
+    silence: Silence
     is_ahead: bool = False
     stop_asked: bool = False
     is_parked: bool = False
@@ -61,6 +64,13 @@ class Held:
     def may_go_on(self) -> bool:
         """Return whether a fenced copy runs here that was not told to stop: only of such a one the fence moves."""
         return self.is_fenced and not self.stop_asked
+
+    @property
+    def stalls_at(self) -> float:
+        """Return when it is STALLED unless something is heard; infinity for one that is excused, or STALLED already."""
+        if self.stop_asked or self.status.state is InstanceState.STALLED:
+            return FOREVER
+        return self.silence.stalls_at(self.status)
 
     def is_past(self, now: float) -> bool:
         """Return whether its runner has ended it by now, or is about to."""
@@ -88,10 +98,12 @@ class LocalInstances:
         *,
         fenced: Collection[InstanceId] = (),
         fence_at: float | None = None,
+        stall_after_s: Mapping[InstanceId, float] = NEVER,
     ) -> tuple[list[Assignment], list[InstanceStatus], list[InstanceStatus]]:
         """Compare with the plan; return what to start, what to stop, and the statuses that changed by it.
 
         `fenced` tells which instances are at-most-one; one of them is started only if `fence_at` says until when.
+        `stall_after_s` tells how long an instance may make no progress; one that is not in it, for ever.
         """
         to_stop, news = self._drop_lost(run, assignments, now)
         to_start = []
@@ -102,7 +114,7 @@ class LocalInstances:
             if assigned.finished:
                 continue
             if held is None or held.status.epoch < assigned.epoch:
-                held = self._held[instance] = self._take_up(assigned, now)
+                held = self._held[instance] = self._take_up(assigned, stall_after_s.get(instance, 0.0), now)
             elif held.status.state is not InstanceState.ISOLATED or assigned.revoked or fence_at is None:
                 continue
             if assigned.revoked:
@@ -172,7 +184,7 @@ class LocalInstances:
         going_on = [each for each in self._held.values() if not each.stop_asked and not each.status.state.is_over]
         return min((each.hands_over_until for each in going_on if each.hands_over_until is not None), default=FOREVER)
 
-    def _take_up(self, assigned: Assignment, now: float) -> Held:
+    def _take_up(self, assigned: Assignment, stall_after_s: float, now: float) -> Held:
         """Return the record of an epoch that is new here; its first status is told as number 1."""
         status = InstanceStatus(
             instance=assigned.instance,
@@ -183,13 +195,15 @@ class LocalInstances:
             since_ms=self._calendar_ms(now),
             checkpoint=assigned.resume_from,
         )
-        return Held(status, told_at=now)
+        return Held(status, told_at=now, silence=Silence(since=now, after_s=stall_after_s))
 
     def _enter(self, held: Held, state: InstanceState, now: float) -> InstanceStatus:
         """Put an instance that does not run into another state, and return what to tell of it."""
         cause = ISOLATED_CAUSE if state is InstanceState.ISOLATED else ""
         held.stop_asked = held.is_parked = False
-        held.status = attrs.evolve(held.status, state=state, since_ms=self._calendar_ms(now), endpoint="", cause=cause)
+        held.silence = Silence(since=now, after_s=held.silence.after_s)
+        since_ms = self._calendar_ms(now)
+        held.status = attrs.evolve(held.status, state=state, since_ms=since_ms, endpoint="", cause=cause, backlog=None)
         return self._tell(held, now)
 
     # --- at-most-one instances --------------------------------------------------------------------
@@ -240,20 +254,14 @@ class LocalInstances:
         before = held.status
         if before.state is InstanceState.ISOLATED:
             return None  # nothing runs, so this was said before it had ended
-        state = before.state if said.state is None else said.state
-        if state is InstanceState.STOPPED and held.was_isolated(now):
-            state = InstanceState.ISOLATED
-        after = attrs.evolve(
-            before,
-            state=state,
-            progress=before.progress if said.progress is None else max(said.progress, before.progress),
-            checkpoint=before.checkpoint if said.checkpoint is None else said.checkpoint,
-            endpoint=before.endpoint if said.endpoint is None else said.endpoint,
-            cause=before.cause if said.cause is None else cut_cause(said.cause),
-            error=before.error if said.error is None else said.error,
-            watermark_ms=before.watermark_ms if said.watermark_ms is None else said.watermark_ms,
-            backlog=before.backlog if said.backlog is None else said.backlog,
-        )
+        if said.state is InstanceState.STALLED and before.state is not InstanceState.STALLED:
+            return None  # the watchdog alone says so; this is where a copy stood that has gone on meanwhile
+        after = _follow(before, said)
+        if after.state is InstanceState.STOPPED and held.was_isolated(now):
+            after = attrs.evolve(after, state=InstanceState.ISOLATED)
+        held.silence = held.silence.heard(before, after, said, now)
+        if after.state is InstanceState.STALLED and held.silence.stalls_at(after) > now:
+            after = attrs.evolve(after, state=InstanceState.RUNNING, cause="")
         if after == before:
             return None
         held.is_ahead = True
@@ -266,6 +274,21 @@ class LocalInstances:
         is_urgent = (after.state, after.endpoint) != (before.state, before.endpoint)
         return self._tell(held, now) if is_urgent else None
 
+    def find_stalled(self, now: float) -> list[InstanceStatus]:
+        """Return the statuses of those that are STALLED from now on."""
+        stalled = []
+        for _, held in sorted(self._held.items()):
+            at = held.stalls_at
+            if at > now:
+                continue
+            if held.silence.was_overslept(at, now):
+                held.silence = attrs.evolve(held.silence, since=now)
+                continue
+            cause, state = cause_of_stall(held.silence, held.status), InstanceState.STALLED
+            held.status = attrs.evolve(held.status, state=state, since_ms=self._calendar_ms(now), cause=cause)
+            stalled.append(self._tell(held, now))
+        return stalled
+
     def fire_timers(self, now: float) -> list[InstanceStatus]:
         """Return the statuses whose progress is due to be told."""
         due = [
@@ -276,9 +299,11 @@ class LocalInstances:
         return [self._tell(held, now) for held in due]
 
     def next_deadline(self) -> float:
-        """Return when `fire_timers` wants to be called next."""
-        ahead = (held.told_at + self._status_interval_s for held in self._held.values() if held.is_ahead)
-        return min(min(ahead, default=FOREVER), self._handover_deadline())
+        """Return when `fire_timers`, `end_handovers` or `find_stalled` wants to be called next."""
+        held = self._held.values()
+        due = (each.told_at + self._status_interval_s for each in held if each.is_ahead)
+        stalls_at = min((each.stalls_at for each in held), default=FOREVER)
+        return min(min(due, default=FOREVER), stalls_at, self._handover_deadline())
 
     def _tell(self, held: Held, now: float) -> InstanceStatus:
         held.status = attrs.evolve(held.status, seq=held.status.seq + 1)
@@ -288,3 +313,28 @@ class LocalInstances:
 
     def _calendar_ms(self, now: float) -> int:
         return int(self._epoch_ms + now * 1_000)
+
+
+def _follow(before: InstanceStatus, said: Report) -> InstanceStatus:
+    """Return the status as it is after a report. The cause of a stall does not outlast it."""
+    state = before.state if said.state is None else said.state
+    is_past_stall = before.state is InstanceState.STALLED and state is not InstanceState.STALLED
+    cause = "" if is_past_stall else before.cause
+    return attrs.evolve(
+        before,
+        state=state,
+        progress=before.progress if said.progress is None else max(said.progress, before.progress),
+        checkpoint=before.checkpoint if said.checkpoint is None else said.checkpoint,
+        endpoint=before.endpoint if said.endpoint is None else said.endpoint,
+        cause=cause if said.cause is None else cut_cause(said.cause),
+        error=before.error if said.error is None else said.error,
+        watermark_ms=_later(before.watermark_ms, said.watermark_ms),
+        backlog=before.backlog if said.backlog is None else said.backlog,
+    )
+
+
+def _later(before: int | None, said: int | None) -> int | None:
+    """Return the later of two watermarks: none of them falls within an epoch."""
+    if before is None or said is None:
+        return before if said is None else said
+    return max(before, said)
