@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swimstream.core.effects import DumpStack, RenewFence, StartInstance, StopInstance
+    from swimstream.events import Event
     from swimstream.model.talk import QueryResult
     from swimstream.runtime.view import View
 
