@@ -77,8 +77,9 @@ class Leader:
         runs = [self.members[name].run for name in lost]
         for state in (MemberState.SUSPECT, MemberState.DEAD):
             for name in lost:
-                seen = {"state": state, "since": self.now, "accusers": tuple(sorted(self.members)[-2:])}
-                self.members[name] = attrs.evolve(self.members[name], **seen)
+                accusers = tuple(sorted(self.members)[-2:])
+                gone = attrs.evolve(self.members[name], state=state, since=self.now, accusers=accusers)
+                self.members[name] = gone
             if state is MemberState.SUSPECT and guarantee == AT_MOST_ONE:
                 self._commit([Hold(run=run, reason="suspected", evidence=()) for run in runs])
                 self.now += wait_s(AUTHORITY.isolation_ms, AUTHORITY.drift_ppm)
@@ -153,8 +154,8 @@ def main() -> None:
         idle_s = leader.review()
         costs = leader.lose(options.share, guarantee=guarantee)
         sys.stdout.write(
-            f"{guarantee}: {costs.moved} of {options.workers * options.each} instances moved in {costs.total_s:.3f} s of "
-            f"CPU (review {costs.review_s:.3f}, guard {costs.admit_s:.3f}, log and plan {costs.append_s:.3f}); "
+            f"{guarantee}: {costs.moved} of {options.workers * options.each} instances moved in {costs.total_s:.3f} s "
+            f"of CPU (review {costs.review_s:.3f}, guard {costs.admit_s:.3f}, log and plan {costs.append_s:.3f}); "
             f"a review without anything to do: {idle_s:.3f} s\n"
         )
 
