@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, assert_never, cast
 import attrs
 import trio
 
-from swimstream.model.status import InstanceState
+from swimstream.model.status import ErrorClass, InstanceState
 from swimstream.runners.async_task import run_async
 from swimstream.runners.asyncio_task import AsyncioThread
-from swimstream.runners.causes import cause_of
+from swimstream.runners.causes import cause_of, class_of
 from swimstream.runners.command import Command
 from swimstream.runners.context import OperatorContext
 from swimstream.runners.logs import Output
@@ -291,13 +291,13 @@ class InstanceHost:
         except BaseException as error:
             log.exception("operator failed instance=%s epoch=%d", instance, epoch)
             loop = registered.loop if isinstance(registered, InWorker) and is_async(registered.function) else ""
-            ending = Ending(InstanceState.FAILED, cause_of(error, loop=loop))
+            ending = Ending(InstanceState.FAILED, cause_of(error, loop=loop), class_of(error))
         finally:
             copy.watched.cancel()
             copy.pressed.cancel()
             del self._running[instance]
         state = InstanceState.STOPPED if context.cancelled else ending.state
-        self._report(instance, epoch, state, ending.cause)
+        self._report(instance, epoch, state, ending.cause, error=ending.error)
 
     async def _execute(
         self, effect: StartInstance, registered: Registered, copy: _Copy, neighbours: Neighbours
@@ -378,5 +378,13 @@ class InstanceHost:
             )
             self._cancel(copy)
 
-    def _report(self, instance: InstanceId, epoch: int, state: InstanceState, cause: str | None = None) -> None:
-        self._reports.put(Report(instance=instance, epoch=epoch, state=state, cause=cause))
+    def _report(
+        self,
+        instance: InstanceId,
+        epoch: int,
+        state: InstanceState,
+        cause: str | None = None,
+        *,
+        error: ErrorClass | None = None,
+    ) -> None:
+        self._reports.put(Report(instance=instance, epoch=epoch, state=state, cause=cause, error=error))
