@@ -84,6 +84,7 @@ class Leadership:
         return Patience(
             accept_s=timing.accept_timeout_s,
             absence_s=2 * longest_s + timing.sync_interval_s,
+            doubt_s=timing.probe_interval_s,
             suspicion_s=timing.suspicion_mult * timing.probe_interval_s,
         )
 
