@@ -113,7 +113,7 @@ def _review_present(
     if member.state is MemberState.SUSPECT:
         if any(situation.is_at_most_one(held.instance) for held in hosted):
             _hold(found, situation, run, reason="suspected", member=member)
-    elif run in situation.plan.stops and situation.may_hold():
+    elif not member.state.is_gone and run in situation.plan.stops and situation.may_hold():
         found.released.add(run)
         found.changes.append(Release(run=run, reason="alive"))
 
