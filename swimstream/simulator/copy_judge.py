@@ -107,6 +107,8 @@ class CopyJudge:
         plan = watch.view.plan
         held = plan.assignments.get(effect.instance)
         is_its_own = held is not None and (held.run, held.epoch, held.finished) == (watch.view.run, effect.epoch, False)
+        if held is not None and held.revoked:
+            return
         if is_its_own and not goes and plan.guarantee_of(effect.instance) == AT_LEAST_ONE:
             self._court.broken(
                 promises.AT_LEAST_ONE,

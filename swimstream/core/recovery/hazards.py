@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.core.recovery.blame import Poison
-from swimstream.core.recovery.brakes import Outage, Pace, outages
+from swimstream.core.recovery.brakes import Outage, Outages, Pace
 from swimstream.core.recovery.flapping import Flapping
 from swimstream.core.recovery.regions import restart_together
 from swimstream.model.changes import Blame, Proof, Quarantine
@@ -28,7 +28,7 @@ class Hazards:
 
     def __init__(self, patience: Patience) -> None:
         """Begin with no memory."""
-        self._suspicion_s = patience.suspicion_s
+        self._outages = Outages(patience.suspicion_s)
         self._poison = Poison()
         self._flapping = Flapping(patience.suspicion_s)
         self._pace = Pace()
@@ -37,8 +37,7 @@ class Hazards:
 
     def begin_review(self, situation: Situation) -> None:
         """See what has vanished together."""
-        directs = situation.may_direct()
-        self.outages = outages(situation.members.values(), suspicion_s=self._suspicion_s) if directs else {}
+        self.outages = self._outages.review(situation.members) if situation.may_direct() else {}
         self._pace.refill(situation.members, situation.now)
 
     def judge(self, situation: Situation, evicted: Iterable[Run], waits: Waits) -> list[Change]:

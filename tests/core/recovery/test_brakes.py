@@ -128,6 +128,23 @@ def test_a_site_that_comes_back_in_time_goes_on_where_it_was() -> None:
     assert {which: held.epoch for which, held in scene.plan.assignments.items()} == epochs
 
 
+def test_when_the_first_of_a_site_are_back_the_last_is_still_waited_for() -> None:
+    scene = two_sites()
+    vanish(scene, EDGE)
+    scene.now += HOLD_S * 0.5
+    assert not evicted(vanish(scene, "abc", state=MemberState.ALIVE))
+    scene.now += HOLD_S * 0.5
+    assert evicted(settle(scene)) == ["d"]
+
+
+def test_a_death_beside_a_suspicion_that_is_refuted_is_acted_on() -> None:
+    scene = Scene(*(newest(name) for name in "abc"), jobs=[job(parallelism=3)])
+    settle(scene)
+    vanish(scene, "b", state=MemberState.SUSPECT)
+    assert not evicted(vanish(scene, "a"))
+    assert evicted(vanish(scene, "b", state=MemberState.ALIVE)) == ["a"]
+
+
 def test_a_site_that_stays_away_is_given_up_and_what_it_ran_moves() -> None:
     scene = two_sites()
     vanish(scene, EDGE)
