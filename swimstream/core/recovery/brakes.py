@@ -82,7 +82,7 @@ def outages(
     members: Iterable[Member], *, suspicion_s: float, silent: tuple[MemberState, ...] = SILENT
 ) -> dict[Run, Outage]:
     """Return the dead runs that vanished together with many others. `suspicion_s`: the shortest suspicion."""
-    known = [each for each in members if each.state is not MemberState.LEFT]
+    known = list(members)
     everybody = _together(known, silent)
     by_site: dict[str, list[Member]] = {}
     for each in known:

@@ -129,6 +129,14 @@ def test_a_restart_that_a_person_asks_for_is_one_of_the_whole_scope() -> None:
     assert given_out(settle(scene)) == [COUNT, READ]
 
 
+def test_what_waits_for_its_restart_is_marked_once() -> None:
+    scene = running(dataflow())
+    scene.commit(Restart(instances=(READ, COUNT), reason="asked for", evidence=()))
+    for name in "abcd":
+        scene.put(newest(name, kinds=("other",)))
+    assert settle(scene) == []
+
+
 def test_no_scope_restarts_while_an_older_worker_lives() -> None:
     scene = running(dataflow())
     scene.put(member("z"))
