@@ -87,6 +87,7 @@ class Leadership:
             accept_s=timing.accept_timeout_s,
             absence_s=2 * longest_s + timing.sync_interval_s,
             doubt_s=timing.probe_interval_s,
+            suspicion_s=timing.suspicion_mult * timing.probe_interval_s,
         )
 
     def _authority(self) -> SetAuthority:
