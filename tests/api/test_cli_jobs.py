@@ -91,6 +91,7 @@ def test_a_job_is_json_for_programs(control: str) -> None:
         "worker": "",
         "epoch": 0,
         "progress": 0,
+        "is_outdated": False,
         "why": "no live worker runs kind 'k'",
     }
 

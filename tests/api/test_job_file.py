@@ -250,8 +250,10 @@ def test_every_field_of_an_operator_is_read(tmp_path: Path) -> None:
         ('instances = "pinned"\nstandby = 1', "standby: expected 0 for a pinned operator, which never moves"),
         (
             'instances = "at-most-one"\non_conflict = "furthest-progress"',
-            "on_conflict: expected 'keep-replacement' for an operator that is at-most-one: "
-            "no two copies of it can meet",
+            (
+                "on_conflict: expected 'keep-replacement' for an operator that is at-most-one: "
+                "no two copies of it can meet"
+            ),
         ),
         (
             'restart = { strategy = "none", attempts = 2 }',
