@@ -8,6 +8,8 @@ from swimstream.config import LAN, LOCAL, WAN, Timing
 from swimstream.core.job_status import InstanceStanding, JobState, JobStatus
 from swimstream.errors import (
     DeliveryFailed,
+    FatalError,
+    InfrastructureError,
     JobCancelled,
     JobFailed,
     JoinFailed,
@@ -69,7 +71,9 @@ __all__ = [
     "Event",
     "EventsLost",
     "Evidence",
+    "FatalError",
     "ForeignCluster",
+    "InfrastructureError",
     "InstanceChanged",
     "InstanceId",
     "InstanceStanding",
