@@ -41,7 +41,7 @@ integer `id` of a request comes back with its answer::
     jobs        jobs: name, state, version, counts (state → number), why (the first that does not run as it should),
                 operators (names), finished
     job         request {"verb": "job", "name": "j"}; job: as above, and instances: instance, state, worker, epoch,
-                progress, why
+                progress, is_outdated (runs as it was before an update or a restart), why
     update      request {"verb": "update", "job": {...}, "base": 3}, base may be left out; job, version
     scale       request {"verb": "scale", "job": "j", "operator": "o", "parallelism": 4}; nothing
     cancel      request {"verb": "cancel", "job": "j"}; nothing, once it is decided

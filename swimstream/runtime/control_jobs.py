@@ -45,6 +45,7 @@ def _standing_json(standing: InstanceStanding) -> JsonTable:
         "worker": standing.worker,
         "epoch": standing.epoch,
         "progress": standing.progress,
+        "is_outdated": standing.is_outdated,
         "why": standing.why,
     }
 
