@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from swimstream.core.recovery.rebalancing import REASON
-from swimstream.model.changes import CORDONED, DRAINING, SetPolicy, SubmitJob
+from swimstream.model.changes import CORDONED, DRAINING, NORMAL, SetPolicy, SubmitJob
 from swimstream.model.job import AT_MOST_ONE, PINNED
 from swimstream.model.member import MemberState
 from swimstream.model.status import InstanceState
-from tests.core.recovery.lively import Lively
+from tests.core.recovery.lively import Lively, pipeline
 from tests.core.recovery.situations import assigns, instance, job, newest
 
 
@@ -57,6 +57,28 @@ def test_a_small_difference_moves_nothing() -> None:
     here.commit(SetPolicy(rebalance_moves=9, asked_by="t"))
     here.settle()
     assert [len(here.on("a")), len(here.on("b"))] == [5, 4]
+
+
+def test_shares_that_differ_by_less_than_half_of_the_mean_are_left_alone() -> None:
+    here = Lively(newest("a"), newest("b"), jobs=[job(parallelism=10)])
+    here.settle()
+    here.set_mode("b", CORDONED)
+    here.commit(SubmitJob(job=job("other", parallelism=2, instances=PINNED)))
+    here.settle()
+    here.set_mode("b", NORMAL)
+    here.commit(SetPolicy(rebalance_moves=9, asked_by="t"))
+    here.settle()
+    assert [len(here.on("a")), len(here.on("b"))] == [7, 5]
+
+
+def test_who_gives_keeps_no_less_than_who_takes() -> None:
+    here = Lively(newest("a"), jobs=[pipeline("wide", parallelism=1, slots=6), job()])
+    here.settle()
+    here.put(newest("b"))
+    here.commit(SetPolicy(rebalance_moves=1, asked_by="t"))
+    here.settle()
+    assert len(here.on("b")) == 1, "one of six slots; the other one and the small one stay"
+    assert here.settle() == []
 
 
 def test_one_instance_alone_is_not_passed_to_and_fro() -> None:
