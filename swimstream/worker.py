@@ -77,6 +77,7 @@ class Worker(Commands):
         insecure_plaintext: bool = False,
         tags: Mapping[str, str] | None = None,
         join_timeout_s: float = 10.0,
+        drain_timeout_s: float = 20.0,
         stop_timeout_s: float = 5.0,
     ) -> None:
         """Build a worker that has not started; see `WorkerConfig` for each field. Raise `UsageError` for a bad one."""
@@ -97,6 +98,7 @@ class Worker(Commands):
             insecure_plaintext=insecure_plaintext,
             tags=tags or {},
             join_timeout_s=join_timeout_s,
+            drain_timeout_s=drain_timeout_s,
             stop_timeout_s=stop_timeout_s,
         )
         self._registry = Registry()
@@ -150,8 +152,9 @@ class Worker(Commands):
             raise
 
     def stop(self, *, leave: bool = True) -> None:
-        """Stop operators, say goodbye and end. `leave=False` ends at once, as a crash would look to the others.
+        """Have others take over, stop operators, say goodbye and end, as `leave` does.
 
+        `leave=False` ends at once, as a crash would look to the others.
         Raise `WorkerStopped` if the worker had ended before, by a fault or because a later run took its name.
         """
         if in_event_loop():
@@ -195,7 +198,10 @@ class Worker(Commands):
     # --- the end ----------------------------------------------------------------------------------
 
     def leave(self) -> Reply[None]:
-        """Stop operators, say goodbye and end; settled when that is done. `stopped` follows."""
+        """Have others take over, stop operators, say goodbye and end; settled when that is done. `stopped` follows.
+
+        Others get `drain_timeout_s` for that; what nobody takes over by then is stopped all the same.
+        """
         peer, host = self._running(), self._host
         assert host is not None
         reply: Reply[None] = Reply()
@@ -204,7 +210,13 @@ class Worker(Commands):
             said = peer.leave()
             reply.take_over(said)
 
-        host.close(say_goodbye, grace_s=self.config.stop_timeout_s)
+        def close() -> None:
+            host.close(say_goodbye, grace_s=self.config.stop_timeout_s)
+
+        if self.config.drain_timeout_s:
+            peer.withdraw(self.config.drain_timeout_s).on_settled(reply, close)
+        else:
+            close()
         reply.take_over(peer.ended)
         return reply
 
@@ -290,7 +302,7 @@ class Worker(Commands):
         if peer is not None:
             if leave and not peer.ended.is_settled:
                 try:
-                    self.leave().wait(2 * timeout_s)
+                    self.leave().wait(self.config.drain_timeout_s + 2 * timeout_s)
                 except TimeoutError:
                     log.warning("stopped without a complete goodbye worker=%s", self.config.name)
                 except SwimstreamError as error:

@@ -60,7 +60,7 @@ def test_a_small_difference_moves_nothing() -> None:
 
 
 def test_shares_that_differ_by_less_than_half_of_the_mean_are_left_alone() -> None:
-    here = Lively(newest("a"), newest("b"), jobs=[job(parallelism=10)])
+    here = Lively(newest("a"), newest("b"), jobs=[job(f"j{n}") for n in range(10)])
     here.settle()
     here.set_mode("b", CORDONED)
     here.commit(SubmitJob(job=job("other", parallelism=2, instances=PINNED)))
