@@ -26,6 +26,7 @@ from swimstream.commands import Commands
 from swimstream.config import PRESETS
 from swimstream.core.boots import boot_above
 from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerStopped
+from swimstream.questions import Questions
 from swimstream.runners.host import InstanceHost
 from swimstream.runners.registry import IN_WORKER, F, OperatorFunction, Registry
 from swimstream.runtime import clock
@@ -55,7 +56,7 @@ class _Stage(enum.Enum):
     STOPPED = "has stopped"
 
 
-class Worker(Commands):
+class Worker(Commands, Questions):
     """A member of a cluster that runs operators. Starts once; every method may be called from any thread."""
 
     def __init__(

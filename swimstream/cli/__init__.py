@@ -26,6 +26,8 @@ if TYPE_CHECKING or HAS_CLICK:
         "council": ("swimstream.cli.council", "council", "Show the council's seats; resize, transfer, recover."),
         "decisions": ("swimstream.cli.inspect", "decisions", "Show what the leaders decided, and why."),
         "submit": ("swimstream.cli.inspect", "submit", "Hand a job file to a running cluster."),
+        "explain": ("swimstream.cli.explain", "explain", "Show why an instance is where it is."),
+        "what-if": ("swimstream.cli.explain", "what_if", "Show what would come of the death of workers."),
         "tags": ("swimstream.cli.talk", "tags", "Show what workers say of themselves; set or remove tags."),
         "broadcast": ("swimstream.cli.talk", "broadcast", "Tell every application of a cluster something."),
         "send": ("swimstream.cli.talk", "send", "Send the application of one worker something."),

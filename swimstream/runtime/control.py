@@ -32,6 +32,12 @@ or `{"ok": false, "error": "..."}`; any number of requests on one connection, an
     council-recover   request {"verb": "council-recover", "cluster": hex}; nothing, once this worker leads
     keys        request {"verb": "keys", "change": "list"}; or "install" with "key": base64; or "use" or "remove" with
                 "key": id and "force": false; complete, keys: worker → ids; refused: worker → why; silent, away: names
+    explain     request {"verb": "explain", "instance": "job/operator[0]"}; instance, version, guarantee, state, worker,
+                boot, epoch, since_ms, progress, cause, decision (or null), waits_for, candidates: worker, boot, able,
+                why (the best 64; candidates_more), history: decisions
+    what-if     request {"verb": "what-if", "kill": ["w2"], "site": ""}; moves: instance, from, to, reason, evidence;
+                pending: instance, why; council: seats, left, able; nobody is killed
+    dry-run     request {"verb": "dry-run", "job": {...}}; like what-if: where the job's instances would go
     leave       nothing; answered once the others have been told; the worker then ends
     watch       a line {"ok": true, "event": "snapshot", ...}, then a line for each event, `event` being member,
                 instance, leader, isolation, decision, superseded, foreign_cluster, forgotten, name_conflict, tags,
@@ -54,6 +60,7 @@ from swimstream.errors import SwimstreamError, UsageError
 from swimstream.job_file import job_from_table
 from swimstream.runtime import clock
 from swimstream.runtime.control_council import COUNCIL
+from swimstream.runtime.control_explain import EXPLAIN
 from swimstream.runtime.control_json import (
     Json,
     JsonTable,
@@ -84,7 +91,7 @@ LINE_BYTES_MAX = 1024 * 1024
 WRITE_S = 30.0
 SUBMIT_S = 60.0
 LAST_ANSWER_S = 0.5
-VERBS = {**TALK, **COUNCIL}
+VERBS = {**TALK, **COUNCIL, **EXPLAIN}
 
 
 class ControlServer:

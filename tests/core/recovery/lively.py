@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swimstream.model.changes import NORMAL, SetWorkerMode
+from swimstream.model.changes import NORMAL, SetWorkerMode, SubmitJob
 from swimstream.model.job import AT_LEAST_ONE, JobSpec, OperatorSpec
 from swimstream.model.member import MemberState
 from swimstream.model.status import InstanceState
@@ -25,6 +25,9 @@ class Lively(Scene):
 
     def set_mode(self, name: str, mode: str, *, boot: int = 0) -> None:
         self.commit(SetWorkerMode(name=name, mode=mode, level=0, boot=boot, reason="asked", asked_by="t"))
+
+    def submit(self, spec: JobSpec) -> None:
+        self.commit(SubmitJob(job=spec))
 
     def turn(self) -> list[Change]:
         if self.leader_dies:
