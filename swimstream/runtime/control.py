@@ -53,6 +53,12 @@ integer `id` of a request comes back with its answer::
                 after so long at most (600 s)
     assert-dead request {"verb": "assert-dead", "name": "w2"}; nothing: somebody's word that w2 is dead
     rebalance   request {"verb": "rebalance", "moves": 2}; nothing; 0: off
+    explain     request {"verb": "explain", "instance": "job/operator[0]"}; instance, version, guarantee, state, worker,
+                boot, epoch, since_ms, progress, cause, decision (or null), waits_for, candidates: worker, boot, able,
+                why (the best 64; candidates_more), history: decisions
+    what-if     request {"verb": "what-if", "kill": ["w2"], "site": ""}; moves: instance, from, to, reason, evidence;
+                pending: instance, why; council: seats, left, able; nobody is killed
+    dry-run     request {"verb": "dry-run", "job": {...}}; like what-if: where the job's instances would go
     leave       nothing; answered once the others have been told; the worker then ends
     watch       a line {"ok": true, "event": "snapshot", ...}, then a line for each event, `event` being member,
                 instance, leader, isolation, decision, superseded, foreign_cluster, forgotten, name_conflict, tags,
@@ -79,6 +85,7 @@ from swimstream.runtime import clock
 from swimstream.runtime.attached_process import AttachedProcess
 from swimstream.runtime.attaching import Attachment
 from swimstream.runtime.control_council import COUNCIL
+from swimstream.runtime.control_explain import EXPLAIN
 from swimstream.runtime.control_jobs import JOBS
 from swimstream.runtime.control_json import (
     JsonTable,
@@ -122,7 +129,7 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 SUBMIT_S = 60.0
 LAST_ANSWER_S = 0.5
-VERBS = {**TALK, **COUNCIL, **JOBS}
+VERBS = {**TALK, **COUNCIL, **JOBS, **EXPLAIN}
 
 
 class ControlServer:

@@ -4,7 +4,8 @@ Only the leader asks, and only the leader commits what comes out; nobody acts be
 its reason and its evidence. A missing status is never taken for a death: an assignment counts as not taken up
 only after the leader itself has waited for it, so a new leader starts all such waits anew.
 
-- What is done about the runs of workers: `workers.py`.
+- What is done about the runs of workers: `workers.py`; where an instance goes: `placement.py`; how a worker is emptied:
+  `draining.py`; what moves to one that has joined: `rebalancing.py`.
 - An instance is assigned when it has no run and all that it must wait for has finished, its run is evicted or away, it
   has failed or was stopped by its worker (`restarts.py` says when and where), its copy is out of date, or its worker
   does not take it up in time.
@@ -23,9 +24,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from swimstream.core.recovery.draining import clear_modes, drain
 from swimstream.core.recovery.hazards import Hazards, comes_first
+from swimstream.core.recovery.moves import is_former_kept
 from swimstream.core.recovery.pending import why_blocked
 from swimstream.core.recovery.placement import places_in
+from swimstream.core.recovery.rebalancing import rebalance
 from swimstream.core.recovery.restarts import judge_end, note_running
 from swimstream.core.recovery.waiting import FOREVER, MAY_STILL_ACT, Waits
 from swimstream.core.recovery.workers import review_workers, waits_for_worker
@@ -97,7 +101,10 @@ class Recovery:
         changes += self._forget_leftovers(situation, workers)
         if comes_first(judged):  # the rest is looked at again when that is committed, and has been waited for as well
             return judged
-        return self._hazards.with_scopes(situation, changes)
+        changes += clear_modes(situation)
+        decided = {change.instance for change in changes if isinstance(change, Assign | Revoke | Conclude | Quarantine)}
+        changes += drain(situation, places, self._waits, decided=decided, patience_s=self._patience.accept_s)
+        return self._hazards.with_scopes(situation, changes) or list(rebalance(situation, places))
 
     def _decide_instance(
         self, situation: Situation, instance: InstanceId, workers: Workers, places: Places
@@ -273,6 +280,7 @@ class Recovery:
                 resume_from=known or (held.resume_from if held is not None else b""),
                 reason=reason,
                 evidence=(*placement.evidence, *evidence)[:EVIDENCE_ITEMS_MAX],
+                handover=held is not None and is_former_kept(held, situation),
             )
         ]
 
