@@ -199,6 +199,24 @@ def test_what_it_has_started_dies_before_the_deadline_though_the_worker_stands_s
     assert stage.until(InstanceState.STOPPED).cause == "fenced: authority ended"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="such pipes are Linux's")
+def test_what_it_has_started_dies_though_the_supervisor_and_the_worker_stand_still(stage: Stage) -> None:
+    """The kernel's timer kills the stopped supervisor, and its end the whole group."""
+    text = """sleep 1000 & echo "{\\"checkpoint\\": \\"$!\\"}" >&3; wait"""
+    stage.run(sh(text), fence_at=clock.now() + STARTED_S)
+    pid = int(stage.until_checkpoint())
+    ended = threading.Event()
+
+    def stand_still() -> None:
+        os.kill(os.getsid(pid), signal.SIGSTOP)
+        wait_for_end(pid)
+        ended.set()
+
+    stage.host._thread.post(stand_still)
+    assert ended.wait(WAIT_S)
+    assert stage.until(InstanceState.STOPPED).cause == "fenced: authority ended"
+
+
 # --- what it is told ----------------------------------------------------------------------------------------------
 
 
