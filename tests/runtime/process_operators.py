@@ -178,3 +178,9 @@ def prints_and_waits(ctx: OperatorContext) -> None:
     print("here")  # noqa: T201  # that is what is tested
     ctx.checkpoint(b"printed")
     ctx.wait_cancelled(LONG_S)
+
+
+def bears_a_child(ctx: OperatorContext) -> None:
+    child = subprocess.Popen(["sleep", str(LONG_S)])
+    ctx.checkpoint(number(child.pid))
+    child.wait()
