@@ -35,6 +35,7 @@ from swimstream.runners.causes import cause_of, class_of
 from swimstream.runners.context import OperatorContext
 from swimstream.runners.fence import arm
 from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
+from swimstream.runners.fuse import arm_fuse
 from swimstream.runners.place import Place
 from swimstream.runners.registry import ASYNCIO, is_async
 from swimstream.runtime import clock
@@ -54,9 +55,13 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Run one instance to its end: `child CHANNEL_FD FENCE_FD WORKER_PID FENCE_AT`, the last `-` without a fence."""
-    channel_fd, fence_fd, worker_pid, fence_at = sys.argv[1:]
+    """Run one instance to its end: `child CHANNEL FENCE FUSE BURNING WORKER_PID FENCE_AT`.
+
+    The first four are descriptors; the last is `-` without a fence.
+    """
+    channel_fd, fence_fd, fuse, burning, worker_pid, fence_at = sys.argv[1:]
     die_with(int(worker_pid))
+    arm_fuse(int(fuse), int(burning))
     fencing = _own(int(fence_fd))
     if fence_at != "-":
         fence = arm(float(fence_at))

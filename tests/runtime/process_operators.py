@@ -237,3 +237,9 @@ async def stuck_async(ctx: OperatorContext) -> None:
 
 async def _sleep_in_vain() -> None:
     await trio.sleep_forever()
+
+
+def bears_a_child(ctx: OperatorContext) -> None:
+    child = subprocess.Popen(["sleep", str(LONG_S)])
+    ctx.checkpoint(number(child.pid))
+    child.wait()
