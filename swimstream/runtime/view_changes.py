@@ -1,7 +1,7 @@
 """What is new in a view, so that a peer in another process need not send everything it knows ten times a second.
 
 A view is one immutable value, most of which is the same as before: the very same objects, so that they are told apart
-from new ones at the cost of a look. Members and statuses travel by their names, tables by their keys, and the plan, if
+from new ones at the cost of a look. Members and statuses travel by their places, tables by their keys, and the plan, if
 it has changed at all, field by field. Both sides hold the view that was sent last; nothing is lost on the way between
 two processes of one machine, so no numbers are needed.
 """
@@ -70,7 +70,7 @@ class RowChanges(Generic[K, V]):
     """From one sorted row to the next."""
 
     replaced: Mapping[int, V]
-    """What stands at some places now, if it is the same row otherwise."""
+    """What stands at some places now, if the row is as long as before: as a rule nothing has come or gone."""
     table: TableChanges[K, V] | None
     """Else what has changed by key."""
 
@@ -81,9 +81,7 @@ class RowChanges(Generic[K, V]):
             return cls({}, None)
         if len(old) == len(new):
             pairs = enumerate(zip(old, new, strict=True))
-            replaced = {place: after for place, (before, after) in pairs if not _is_same(before, after)}
-            if all(key_of(old[place]) == key_of(after) for place, after in replaced.items()):
-                return cls(replaced, None)
+            return cls({place: after for place, (before, after) in pairs if not _is_same(before, after)}, None)
         return cls({}, TableChanges.between(_table(old, key_of), _table(new, key_of)))
 
     def apply(self, old: tuple[V, ...], key_of: Callable[[V], K], order: Callable[[K], Order]) -> tuple[V, ...]:

@@ -50,7 +50,7 @@ views = st.builds(
 )
 
 
-@settings(max_examples=40)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(views, min_size=1, max_size=3))
 def test_views_are_the_same_on_the_other_side_of_a_pipe(shown: list[View]) -> None:
     known = told = View(run=RUN)
@@ -60,7 +60,7 @@ def test_views_are_the_same_on_the_other_side_of_a_pipe(shown: list[View]) -> No
         assert known == view
 
 
-@settings(max_examples=20)
+@settings(deadline=None, max_examples=20)
 @given(views)
 def test_of_what_has_not_changed_nothing_is_told(view: View) -> None:
     changes = ViewChanges.between(view, attrs.evolve(view, is_isolated=not view.is_isolated))
@@ -70,7 +70,7 @@ def test_of_what_has_not_changed_nothing_is_told(view: View) -> None:
     assert changes.apply(view).members is view.members
 
 
-@settings(max_examples=40)
+@settings(deadline=None, max_examples=40)
 @given(strategies.grown_plans, strategies.jobs())
 def test_of_a_plan_only_what_an_entry_has_changed_is_told(before: Plan, job: JobSpec) -> None:
     entry = Entry(index=before.index + 1, term=before.term, change=SubmitJob(job=job))
