@@ -163,7 +163,7 @@ def test_a_line_beyond_the_bound_ends_the_connection_with_a_reason(tmp_path: Pat
     peer = peer_at(tmp_path / "w4.sock")
     client = Plain(str(tmp_path / "w4.sock"))
     assert client.ask("attach", protocol=1, kinds=["count"])["ok"]
-    client.socket.sendall(b" " * (LINE_BYTES_MAX + 2))
+    client.socket.sendall(b" " * (LINE_BYTES_MAX + 500_000))
     assert client.order("end")["reason"] == f"expected lines of at most {LINE_BYTES_MAX} bytes"
     client.close()
     with pytest.raises(WorkerStopped):
