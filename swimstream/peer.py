@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VIEW_S = 1.0
-TICK_S = 0.5
+TICK_S = 0.25
 """How often an attached process should tick, so that it does not count its fences shorter than they are."""
 
 

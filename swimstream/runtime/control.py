@@ -129,7 +129,10 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 SUBMIT_S = 60.0
 LAST_ANSWER_S = 0.5
+STRANGERS_MAX = 16
+"""Connections by TCP that may be asked for the token at a time."""
 VERBS = {**TALK, **COUNCIL, **JOBS, **EXPLAIN}
+HUNG_UP = (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
 
 
 class ControlServer:
@@ -156,12 +159,14 @@ class ControlServer:
         self._thread = TrioThread(f"swimstream-control-{name}", self._main)
         self._scope = trio.CancelScope()
         self._connections = 0
+        self._unknown = 0
+        """Connections by TCP that have yet to show the token."""
         self._answering = 0
         self._ending = False
         self.refused = 0
         """Connections beyond `CONNECTIONS_MAX`."""
         self.strangers = 0
-        """Connections by TCP that have not shown the token."""
+        """Connections by TCP that were closed for want of the token."""
         self.tcp_address: Address | None = None
         """Where the port is reached by TCP, if it is; final after `start`."""
 
@@ -199,10 +204,22 @@ class ControlServer:
                         nursery.start_soon(trio.serve_listeners, self._serve_tcp, [_listener(by_tcp)])
 
     async def _serve_tcp(self, connection: trio.SocketStream) -> None:
+        """Serve who shows the token; those who have not yet take no place of those who have."""
         assert self._door is not None
-        await self._serve(connection, token=self._door.token)
+        lines = Lines(connection)
+        known = False
+        if self._unknown < STRANGERS_MAX:
+            self._unknown += 1
+            with contextlib.suppress(*HUNG_UP):
+                known = await has_token(connection, lines, self._door.token)
+            self._unknown -= 1
+        if known:
+            await self._serve(connection, lines)
+        else:
+            self.strangers += 1
+            await trio.aclose_forcefully(connection)
 
-    async def _serve(self, connection: trio.SocketStream, *, token: str = "") -> None:
+    async def _serve(self, connection: trio.SocketStream, lines: Lines | None = None) -> None:
         if self._connections >= CONNECTIONS_MAX:
             self.refused += 1
             await trio.aclose_forcefully(connection)
@@ -210,12 +227,8 @@ class ControlServer:
         self._connections += 1
         try:
             async with connection:
-                lines = Lines(connection)
-                if token and not await has_token(connection, lines, token):
-                    self.strangers += 1
-                    return
-                await self._converse(connection, lines)
-        except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+                await self._converse(connection, Lines(connection) if lines is None else lines)
+        except* HUNG_UP:
             pass
         finally:
             self._connections -= 1
