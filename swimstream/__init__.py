@@ -43,6 +43,7 @@ from swimstream.model.member import Evidence, Member, MemberState, Profile
 from swimstream.model.plan import Assignment, Plan, PlanMark
 from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.model.talk import QueryResult, Question
+from swimstream.runners.command import Command
 from swimstream.runners.context import OperatorContext
 from swimstream.runners.registry import operator
 from swimstream.runtime.subscriptions import Subscription
@@ -56,6 +57,7 @@ __all__ = [
     "Address",
     "Assignment",
     "BroadcastReceived",
+    "Command",
     "Coordinate",
     "CouncilReport",
     "CouncilSeat",

@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING, TypeVar
 from swimstream.core import council_service
 from swimstream.core.keys import ask_item, report_of
 from swimstream.errors import UsageError
+from swimstream.job_commands import JobCommands
+from swimstream.log_pages import logs_of
 from swimstream.model.changes import COUNCIL_SIZES
 from swimstream.model.council import COUNCIL_TOPIC
 from swimstream.model.identity import check_name
-from swimstream.model.job_faults import check_job
 from swimstream.model.keys import KEYS_TOPIC, KeyChange, KeysReport
 from swimstream.model.talk import PING_TOPIC, AnswerTo, Ask, Say, Send, SetTags, check_topic
-from swimstream.runtime.replies import Found, Reply
+from swimstream.placing_commands import PlacingCommands
+from swimstream.runtime.replies import Reply
 from swimstream.wire.keyring import parse_key, parse_key_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from swimstream.model.council import CouncilReport
-    from swimstream.model.identity import Address, Run
-    from swimstream.model.job import JobSpec
+    from swimstream.model.identity import Address, InstanceId, Run
+    from swimstream.model.logs import LogPage
     from swimstream.model.member import Member
     from swimstream.model.plan import Plan, PlanMark
     from swimstream.model.status import InstanceStatus
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Commands(abc.ABC):
+class Commands(JobCommands, PlacingCommands):
     """The views and commands of a worker. Every method may be called from any thread, once the worker has started."""
 
     @abc.abstractmethod
@@ -100,20 +102,6 @@ class Commands(abc.ABC):
         """Return whether this worker can not prove that a quorum stands: what runs at most once does not run here."""
         return self.view().is_isolated
 
-    # --- commands ---------------------------------------------------------------------------------
-
-    def submit(self, job: JobSpec) -> Reply[None]:
-        """Have `job` executed; settled once it is in the plan. `UsageError` if it is malformed or refused."""
-        return self._running().submit(check_job(job))
-
-    def finished(self, job: str) -> Reply[None]:
-        """Return a reply that is settled once every instance of the job of that name has finished."""
-
-        def look(view: View) -> Found[None] | None:
-            return Found(None) if job in view.plan.jobs and view.plan.is_finished(job) else None
-
-        return self._running().views.when(look)
-
     # --- what applications say to each other ------------------------------------------------------
 
     def set_tags(self, changes: Mapping[str, str | None]) -> Reply[None]:
@@ -167,6 +155,24 @@ class Commands(abc.ABC):
         `UsageError` if this worker was not asked, has answered, or the asker does not wait any more.
         """
         return self._running().say(AnswerTo(question, payload))
+
+    # --- what instances print -----------------------------------------------------------------------
+
+    def logs(
+        self,
+        instance: InstanceId | str,
+        *,
+        worker: str = "",
+        start: int | None = None,
+        tail: int = 100,
+        patience_s: float = 5.0,
+    ) -> Reply[LogPage]:
+        """Return what the process or command of `instance` printed: its last `tail` lines, or what is from `start` on.
+
+        At most 48 KiB a page; go on with `start=page.kept.start + len(page.kept.data)`. Asks the worker that has the
+        instance now, or the one named, such as a former one. `UsageError` says why there is nothing to be had.
+        """
+        return logs_of(self._running(), instance, worker=worker, start=start, tail=tail, patience_s=patience_s)
 
     # --- operating a cluster ----------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
 `UsageError` is the caller's fault and leaves every state as it was. `WireError` is a
 peer's or a stranger's fault: the packet is dropped and counted, nothing else happens.
-`JoinFailed`, `DeliveryFailed`, `StaleToken` and `WorkerStopped` are the world's. Bugs of our own raise
-`AssertionError`.
+`JoinFailed`, `DeliveryFailed`, `JobFailed`, `JobCancelled`, `StaleToken` and `WorkerStopped` are the world's. Bugs of
+our own raise `AssertionError`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,26 @@ class JoinFailed(SwimstreamError):
 
 class DeliveryFailed(SwimstreamError):
     """A message was not confirmed: nobody of that name lives, or it has not said in time that it got the message."""
+
+
+class JobCancelled(SwimstreamError):
+    """Somebody has cancelled the job, so it does not finish; an update would revive it."""
+
+    def __init__(self, job: str) -> None:
+        """Say which job."""
+        super().__init__(f"the job {job!r} was cancelled, so it does not finish")
+        self.job = job
+
+
+class JobFailed(SwimstreamError):
+    """An instance of the job is in quarantine, so it does not finish unless somebody pardons it or changes the job."""
+
+    def __init__(self, job: str, instance: str, reason: str) -> None:
+        """Say which instance, and what is held against it."""
+        super().__init__(f"the job {job!r} does not finish: {instance} is in quarantine: {reason}")
+        self.job = job
+        self.instance = instance
+        self.reason = reason
 
 
 class StorageError(SwimstreamError):

@@ -24,18 +24,22 @@ import attrs
 
 from swimstream.commands import Commands
 from swimstream.config import PRESETS
-from swimstream.core.boots import boot_above
+from swimstream.core.effects import Saved
 from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerStopped
 from swimstream.runners.host import InstanceHost
-from swimstream.runners.registry import IN_WORKER, F, OperatorFunction, Registry
+from swimstream.runners.log_service import LogService
+from swimstream.runners.logs import Logs
+from swimstream.runners.registry import IN_WORKER, TRIO, F, OperatorFunction, Registry
 from swimstream.runtime import clock
 from swimstream.runtime.control import ControlServer
+from swimstream.runtime.peer_process import PeerProcess
 from swimstream.runtime.replies import Reply
 from swimstream.runtime.reports import Reports
-from swimstream.runtime.storage import MemoryStorage, Storage
-from swimstream.runtime.thread import PeerSettings, PeerThread
+from swimstream.runtime.storage import MemoryStorage, Storage, open_storage
+from swimstream.runtime.thread import PeerSettings, PeerThread, with_memory
+from swimstream.runtime.ticks import LOOKS, FreezeWatch, Ticks
 from swimstream.runtime.waking import call_in_thread, in_event_loop, within
-from swimstream.worker_config import WorkerConfig
+from swimstream.worker_config import PROCESS, THREAD, WorkerConfig
 
 if TYPE_CHECKING:
     import os
@@ -43,10 +47,13 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from swimstream.runners.command import Command
 
 __all__ = ["PRESETS", "Worker", "WorkerConfig"]
 
 log = logging.getLogger(__name__)
+
+LOGS_STOP_S = 1.0
 
 
 class _Stage(enum.Enum):
@@ -57,6 +64,12 @@ class _Stage(enum.Enum):
 
 class Worker(Commands):
     """A member of a cluster that runs operators. Starts once; every method may be called from any thread."""
+
+    _peer: PeerThread | None = None
+    _host: InstanceHost | None = None
+    _control: ControlServer | None = None
+    _storage: Storage | MemoryStorage | None = None
+    _logs: Logs | None = None
 
     def __init__(
         self,
@@ -75,7 +88,12 @@ class Worker(Commands):
         module: str = "",
         key_file: str | os.PathLike[str] | None = None,
         insecure_plaintext: bool = False,
+        logs: str | os.PathLike[str] | None = None,
+        log_bytes: int = 4 * 2**20,
+        commands: Mapping[str, Command] | None = None,
         tags: Mapping[str, str] | None = None,
+        isolation: str = THREAD,
+        frozen_after_s: float = 1.0,
         join_timeout_s: float = 10.0,
         stop_timeout_s: float = 5.0,
     ) -> None:
@@ -95,17 +113,20 @@ class Worker(Commands):
             module=module,
             key_file=key_file,
             insecure_plaintext=insecure_plaintext,
+            logs=logs,
+            log_bytes=log_bytes,
+            commands=commands or {},
             tags=tags or {},
+            isolation=isolation,
+            frozen_after_s=frozen_after_s,
             join_timeout_s=join_timeout_s,
             stop_timeout_s=stop_timeout_s,
         )
         self._registry = Registry()
+        for kind, command in self.config.commands.items():
+            self._registry.register(kind, command)
         self._lock = threading.Lock()
         self._stage = _Stage.NEW
-        self._peer: PeerThread | None = None
-        self._host: InstanceHost | None = None
-        self._control: ControlServer | None = None
-        self._storage: Storage | MemoryStorage | None = None
 
     @classmethod
     def from_config(cls, config: WorkerConfig) -> Self:
@@ -114,22 +135,25 @@ class Worker(Commands):
 
     # --- before the start -------------------------------------------------------------------------
 
-    def register(self, kind: str, function: OperatorFunction, *, isolation: str = IN_WORKER) -> None:
-        """Run operators of `kind` by `function`: `async def f(ctx)` as a task, `def f(ctx)` in a thread.
+    def register(
+        self, kind: str, what: OperatorFunction | Command, *, isolation: str = IN_WORKER, loop: str = TRIO
+    ) -> None:
+        """Run operators of `kind` by `what`: `async def f(ctx)` as a task, `def f(ctx)` in a thread, or a `Command`.
 
+        An async function runs under trio, or with `loop="asyncio"` under asyncio, whatever the application itself uses.
         With `isolation="process"` each instance is a process of its own, which can be killed: at the latest when an
         at-most-one instance must have ended. Such a function stands at the top of a module or script.
         """
         with self._lock:
             if self._stage is not _Stage.NEW:
                 raise UsageError(f"kind: {kind!r} must be registered before the worker starts")
-            self._registry.register(kind, function, isolation=isolation)
+            self._registry.register(kind, what, isolation=isolation, loop=loop)
 
-    def operator(self, kind: str, *, isolation: str = IN_WORKER) -> Callable[[F], F]:
+    def operator(self, kind: str, *, isolation: str = IN_WORKER, loop: str = TRIO) -> Callable[[F], F]:
         """Register the decorated function for `kind`; see `register`."""
 
         def decorate(function: F) -> F:
-            self.register(kind, function, isolation=isolation)
+            self.register(kind, function, isolation=isolation, loop=loop)
             return function
 
         return decorate
@@ -232,29 +256,24 @@ class Worker(Commands):
 
     def _start_threads(self) -> None:
         config = self.config
-        now_ms = clock.calendar_ms()
-        storage = MemoryStorage(now_ms) if config.state_dir is None else Storage.open(config.state_dir, boot=now_ms)
-        self._storage = storage
-        saved = storage.load()
         reports = Reports()
-        settings = PeerSettings(
-            bind=config.bind_address(),
-            advertise=config.advertise_address(),
-            node=config.node_config(self._registry.kinds),
-            boot=boot_above(saved, name=config.name, now_ms=now_ms),
-            saved=saved,
-            key_file=config.key_file,
-        )
+        ticks = Ticks.shared() if config.isolation == PROCESS else Ticks()
+        logs = self._logs = self._start_logs(reports)
         host = InstanceHost(
             self._registry,
             worker=config.name,
             reports=reports,
             views=lambda: self._running().views,
             stop_timeout_s=config.stop_timeout_s,
+            logs=logs,
+            ticks=ticks,
+            tick_s=config.frozen_after_s / LOOKS,
+            on_process=lambda start, pid: self._running().operator_started(start, pid),
         )
         host.launch()
         self._host = host
-        peer = PeerThread(settings, storage=storage, runner=host, reports=reports)
+        peer = self._build_peer(host, reports, ticks)
+        peer.serve = LogService(peer, self._registry, logs).answer
         peer.start()
         self._peer = peer
         # an operator must not go on under a peer that cannot say that this worker is alive, nor the other way round
@@ -264,6 +283,42 @@ class Worker(Commands):
             control = ControlServer(config.control, self, name=config.name, site=config.site)
             control.start()
             self._control = control
+
+    def _start_logs(self, reports: Reports) -> Logs | None:
+        directory = self.config.logs_directory()
+        if directory is None:
+            return None
+        logs = Logs(directory, worker=self.config.name, bytes_max=self.config.log_bytes, reports=reports)
+        logs.start()
+        return logs
+
+    def _build_peer(self, host: InstanceHost, reports: Reports, ticks: Ticks) -> PeerThread:
+        config, kinds_apart = self.config, self._registry.kinds_apart
+        now_ms = clock.calendar_ms()
+        settings = PeerSettings(
+            bind=config.bind_address(),
+            advertise=config.advertise_address(),
+            node=config.node_config(self._registry.kinds),
+            boot=now_ms,
+            saved=Saved(voter=now_ms),
+            key_file=config.key_file,
+        )
+        if config.isolation == PROCESS:
+            return PeerProcess(
+                settings,
+                state_dir=config.state_dir,
+                runner=host,
+                reports=reports,
+                ticks=ticks,
+                frozen_after_s=config.frozen_after_s,
+                kinds_apart=kinds_apart,
+            )
+        storage = self._storage = open_storage(config.state_dir, now_ms=now_ms)
+        freezes = FreezeWatch(
+            ticks, reports, frozen_after_s=config.frozen_after_s, shares_fate=True, kinds_apart=kinds_apart
+        )
+        settings = with_memory(settings, storage)
+        return PeerThread(settings, storage=storage, runner=host, reports=reports, freezes=freezes)
 
     def _join(self) -> Reply[None]:
         peer = self._running()
@@ -302,6 +357,8 @@ class Worker(Commands):
             log.warning("an operator goes on although it was asked to stop worker=%s", self.config.name)
         if self._control is not None:
             self._control.stop()
+        if self._logs is not None:
+            self._logs.stop(LOGS_STOP_S)
         if self._storage is not None:
             self._storage.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import attrs
@@ -14,6 +15,7 @@ from swimstream.errors import UsageError
 from swimstream.model.identity import Address, check_name
 from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX
 from swimstream.model.talk import check_tags
+from swimstream.runners.command import Command
 from swimstream.runtime.binding import is_loopback
 from swimstream.runtime.udp import is_literal
 from swimstream.tables import read_toml, structure
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
     from typing import Self
 
 SEEDS_MAX = 64
+THREAD = "thread"
+"""The peer runs on a thread of the worker's process."""
+PROCESS = "process"
+"""The peer runs in a small process of its own, which outlives the worker by its last words."""
+PEER_ISOLATIONS = (THREAD, PROCESS)
+FROZEN_AFTER_S_MIN = 0.1
+NO_DEFAULTS: Mapping[str, object] = MappingProxyType({})
 SOCKET_PATH_BYTES_MAX = 100
 
 
@@ -60,6 +69,17 @@ def _to_path(value: str | os.PathLike[str] | None) -> Path | None:
     return None if value is None else Path(value)
 
 
+def _to_commands(value: object) -> Mapping[str, Command]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"commands: expected a table of commands by kind, got {value!r}")
+    made = {}
+    for kind in value:
+        check_name("commands", kind)
+        given = value[kind]
+        made[kind] = given if isinstance(given, Command) else structure(given, Command, where=f"commands.{kind}")
+    return made
+
+
 @attrs.frozen(kw_only=True)
 class WorkerConfig:
     """Everything that a worker can be told. Every fault is a `UsageError` that names the field."""
@@ -94,9 +114,22 @@ class WorkerConfig:
     packet, all of them open. A change of the keys of the running cluster is written here. Needs the extra `crypto`."""
     insecure_plaintext: bool = attrs.field(default=False)
     """Whether to listen, without encryption or authentication, where other machines can reach."""
+    logs: Path | None = attrs.field(default=None, converter=_to_path)
+    """Where the output of processes and commands is kept, in a directory named after the worker. None: `logs` in the
+    `state_dir`; without one nothing is kept, and the output goes where the worker's own goes."""
+    log_bytes: int = attrs.field(default=4 * 2**20, validator=_check_count(4_096, 2**40))
+    """How much of the output of each instance is kept, in four files; the oldest goes first."""
+    commands: Mapping[str, Command] = attrs.field(factory=dict, converter=_to_commands)
+    """Commands that run operators, by kind."""
     tags: Mapping[str, str] = attrs.field(factory=dict)
     """What the worker says of itself, for others to see and to be asked by; `Worker.set_tags` changes it. Keys are
     names, values texts of at most 512 B; at most 64 of them, and 4,096 B together."""
+    isolation: str = attrs.field(default=THREAD, validator=_check_text)
+    """Where the peer runs, which speaks for this worker: `thread` of the worker's process, or `process` of its own.
+    Such a peer goes on whatever operators do with the interpreter, and tells the others at once when the worker
+    crashes."""
+    frozen_after_s: float = attrs.field(default=1.0, validator=_check_seconds)
+    """The instances in the worker are FROZEN when its operators' loop has not turned for so long; at least 0.1 s."""
     join_timeout_s: float = attrs.field(default=10.0, validator=_check_seconds)
     """How long the start waits for a seed to answer before it goes on trying in the background."""
     stop_timeout_s: float = attrs.field(default=5.0, validator=_check_seconds)
@@ -108,6 +141,10 @@ class WorkerConfig:
         self.timing_values()
         self.seed_addresses()
         self.advertise_address()
+        if self.isolation not in PEER_ISOLATIONS:
+            raise UsageError(f"isolation: expected one of {', '.join(PEER_ISOLATIONS)}, got {self.isolation!r}")
+        if self.frozen_after_s < FROZEN_AFTER_S_MIN:
+            raise UsageError(f"frozen_after_s: expected {FROZEN_AFTER_S_MIN} to 3600 s, got {self.frozen_after_s!r}")
         if not isinstance(self.insecure_plaintext, bool):
             raise UsageError(f"insecure_plaintext: expected true or false, got {self.insecure_plaintext!r}")
         host = self.bind_address().host
@@ -122,11 +159,14 @@ class WorkerConfig:
             raise UsageError(f"control: expected a path of at most {SOCKET_PATH_BYTES_MAX} bytes, got {self.control}")
 
     @classmethod
-    def from_toml(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a TOML file with the fields as keys. Paths in it are relative to the file's own directory."""
+    def from_toml(cls, path: str | os.PathLike[str], *, defaults: Mapping[str, object] = NO_DEFAULTS) -> Self:
+        """Read a TOML file with the fields as keys. Paths in it are relative to the file's own directory.
+
+        `defaults` holds for fields that the file does not name.
+        """
         file = Path(path)
         base = file.absolute().parent
-        table = dict(read_toml(file))
+        table = {**defaults, **read_toml(file)}
         key_file = table.get("key_file")
         if isinstance(key_file, str):
             table["key_file"] = str(base / key_file)  # at once, because it is read while the config is built
@@ -135,6 +175,11 @@ class WorkerConfig:
             config,
             state_dir=None if config.state_dir is None else base / config.state_dir,
             control=None if config.control is None else base / config.control,
+            logs=None if config.logs is None else base / config.logs,
+            commands={
+                kind: command if command.cwd is None else attrs.evolve(command, cwd=base / command.cwd)
+                for kind, command in config.commands.items()
+            },
         )
 
     def keys(self) -> tuple[bytes, ...]:
@@ -153,6 +198,12 @@ class WorkerConfig:
         if len(set(keys)) < len(keys):
             raise UsageError("key_file: expected each key once")
         return keys
+
+    def logs_directory(self) -> Path | None:
+        """Return where output is kept, None if it is not."""
+        if self.logs is not None:
+            return self.logs / self.name
+        return None if self.state_dir is None else self.state_dir / "logs"
 
     def bind_address(self) -> Address:
         """Return `bind`, parsed."""

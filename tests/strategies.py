@@ -31,6 +31,7 @@ from swimstream.model.changes import (
     Hold,
     Noop,
     Pardon,
+    Proof,
     Quarantine,
     RecoverCouncil,
     Release,
@@ -46,7 +47,7 @@ from swimstream.model.changes import (
     UpdateJob,
 )
 from swimstream.model.coordinate import DIMENSIONS, Coordinate
-from swimstream.model.directives import PPM, Blamed, Directives, Quarantined, WorkerMode
+from swimstream.model.directives import CRASHES_KEPT, PPM, Blamed, Directives, Lost, Quarantined, WorkerMode
 from swimstream.model.history import Decision
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import (
@@ -346,7 +347,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(UpdateJob, job=jobs(), base=counters, asked_by=names),
     st.builds(CancelJob, job=names, asked_by=names),
     st.builds(Restart, instances=_places, reason=_reasons, evidence=evidence),
-    st.builds(Pardon, instance=instances, asked_by=names),
+    st.builds(Pardon, instance=instances, asked_by=st.just("") | names),
     st.builds(
         SetWorkerMode,
         name=names,
@@ -363,7 +364,7 @@ later_changes: st.SearchStrategy[Change] = st.one_of(
     commands,
     st.builds(Forget, instance=instances, epoch=counters, reason=_reasons),
     st.builds(Quarantine, instance=instances, epoch=counters, reason=_reasons, evidence=evidence),
-    st.builds(Blame, run=runs, instances=_places, reason=_reasons),
+    st.builds(Blame, run=runs, instances=st.just(()) | _places, reason=_reasons, proof=st.sampled_from(Proof)),
     st.builds(SetStandbys, instance=instances, runs=_standbys, reason=_reasons),
     st.just(Noop()),
     st.builds(SubmitJob, job=jobs()),
@@ -433,7 +434,14 @@ def _later_states(held: Assignment, index: int) -> st.SearchStrategy[Assignment]
     )
 
 
-_blamed = st.builds(Blamed, deaths=st.integers(1, 9), weight_ppm=st.integers(0, 9 * PPM))
+_crashes = st.lists(runs, max_size=CRASHES_KEPT, unique=True).map(tuple)
+_blamed = st.builds(
+    Blamed,
+    deaths=st.integers(0, 9),
+    weight_ppm=st.integers(0, 9 * PPM),
+    streak=st.integers(0, 9),
+    crashes=_crashes,
+).filter(lambda made: bool(made.deaths or made.streak))
 
 
 @st.composite
@@ -445,12 +453,13 @@ def directives(draw: st.DrawFn, *, jobs_known: list[str], index: int) -> Directi
     held = st.builds(Quarantined, index=indexes, reason=_reasons)
     mode = st.builds(
         WorkerMode,
-        mode=st.sampled_from(MODES[1:]),
-        level=st.integers(0, LEVEL_MAX),
+        mode=st.sampled_from(MODES),
+        level=st.integers(1, LEVEL_MAX),
         boot=counters,
         index=indexes,
         reason=_reasons,
     )
+    lost = st.builds(Lost, boot=counters, index=indexes, instances=st.just(()) | _places)
     runs_kept = st.lists(runs, min_size=1, max_size=STANDBY_MAX, unique=True).map(tuple)
     operators = st.lists(names, min_size=1, max_size=3, unique=True).map(lambda found: tuple(sorted(found)))
     return Directives(
@@ -459,6 +468,7 @@ def directives(draw: st.DrawFn, *, jobs_known: list[str], index: int) -> Directi
         quarantined=draw(st.dictionaries(instances, held, max_size=2)),
         blame=draw(st.dictionaries(instances, _blamed, max_size=2)),
         modes=draw(st.dictionaries(names, mode, max_size=2)),
+        lost=draw(st.dictionaries(names, lost, max_size=2)),
         asserted=draw(st.dictionaries(names, counters, max_size=2)),
         standbys=draw(st.dictionaries(instances, runs_kept, max_size=2)),
         retired=draw(st.dictionaries(some_jobs, operators, max_size=per_job)),

@@ -25,8 +25,12 @@ ROOMS = [
     "runtime",
     "runners",
     "worker_config",
+    "log_pages",
+    "job_commands",
+    "placing_commands",
     "commands",
     "worker",
+    "peer",
     "cli",
 ]
 # These do not know each other: the node joins them.

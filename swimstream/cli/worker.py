@@ -18,16 +18,17 @@ import attrs
 import click
 
 from swimstream.errors import SwimstreamError, UsageError
+from swimstream.runners.command import Command
 from swimstream.runners.registry import marked
 from swimstream.worker import Worker
-from swimstream.worker_config import WorkerConfig
+from swimstream.worker_config import PEER_ISOLATIONS, PROCESS, WorkerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
     from typing import Self
 
-    from swimstream.runners.registry import OperatorFunction
+    from swimstream.runners.registry import Mark, OperatorFunction
 
 USAGE_STATUS = 2
 ENDING = (signal.SIGTERM, signal.SIGINT)
@@ -45,6 +46,19 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
 @click.option("--name", help="Name of the worker, instead of the file's.")
 @click.option("--bind", help="host:port to listen at, instead of the file's.")
 @click.option("--control", type=click.Path(path_type=Path), help="Path of the control socket, instead of the file's.")
+@click.option("--logs", type=click.Path(path_type=Path), help="Directory for the output of instances, likewise.")
+@click.option(
+    "--command",
+    "commands",
+    multiple=True,
+    metavar="KIND=LINE",
+    help="Run operators of KIND by a command, in words and quotes as in a shell but without one; may be repeated.",
+)
+@click.option(
+    "--isolation",
+    type=click.Choice(PEER_ISOLATIONS),
+    help="Where the peer runs, instead of the file's; 'process' if neither says.",
+)
 @click.option("--announce", is_flag=True, help="Print one line of JSON once the worker has joined.")
 @click.option(
     "--lifeline-fd",
@@ -57,15 +71,26 @@ def worker(
     name: str | None,
     bind: str | None,
     control: Path | None,
+    logs: Path | None,
+    commands: tuple[str, ...],
+    isolation: str | None,
     announce: bool,
     lifeline_fd: int | None,
 ) -> None:
     """Run a worker until SIGTERM or SIGINT; then stop its operators, say goodbye and exit."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if lifeline_fd is not None:
-        _watch_lifeline(lifeline_fd)
+        watch_lifeline(lifeline_fd)
     try:
-        made = _build(config_path, name=name, bind=bind, control=control)
+        made = _build(
+            config_path,
+            name=name,
+            bind=bind,
+            control=control,
+            logs=logs,
+            commands=commands,
+            isolation=isolation,
+        )
         _run(made, announce=announce)
     except UsageError as error:
         click.echo(f"swimstream worker: {error}", err=True)
@@ -75,23 +100,42 @@ def worker(
         sys.exit(1)
 
 
-def _build(config_path: Path, *, name: str | None, bind: str | None, control: Path | None) -> Worker:
-    config = WorkerConfig.from_toml(config_path)
+def _build(
+    config_path: Path,
+    *,
+    name: str | None,
+    bind: str | None,
+    control: Path | None,
+    logs: Path | None,
+    commands: tuple[str, ...],
+    isolation: str | None,
+) -> Worker:
+    config = WorkerConfig.from_toml(config_path, defaults={"isolation": PROCESS})
     config = attrs.evolve(
         config,
         name=config.name if name is None else name,
         bind=config.bind if bind is None else bind,
         control=config.control if control is None else control.absolute(),
+        logs=config.logs if logs is None else logs.absolute(),
+        commands={**config.commands, **dict(map(_command, commands))},
+        isolation=config.isolation if isolation is None else isolation,
     )
     made = Worker.from_config(config)
     if config.module:
         sys.path.insert(0, str(config_path.absolute().parent))
-        for kind, function, isolation in _load(config.module):
-            made.register(kind, function, isolation=isolation)
+        for function, mark in _load(config.module):
+            made.register(mark.kind, function, isolation=mark.isolation, loop=mark.loop)
     return made
 
 
-def _load(module: str) -> Iterator[tuple[str, OperatorFunction, str]]:
+def _command(text: str) -> tuple[str, Command]:
+    kind, equals, line = text.partition("=")
+    if not equals or not line:
+        raise UsageError(f"--command: expected KIND=LINE, such as sort='sort -n', got {text!r}")
+    return kind, Command.parse(line, field=f"--command {kind}")
+
+
+def _load(module: str) -> Iterator[tuple[OperatorFunction, Mark]]:
     try:
         loaded = importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -105,7 +149,7 @@ def _load(module: str) -> Iterator[tuple[str, OperatorFunction, str]]:
 
 
 def _run(made: Worker, *, announce: bool) -> None:
-    with _Endings() as endings:
+    with Endings() as endings:
         made.start()
         made.stopped().on_settled(endings, endings.end)
         if announce:
@@ -117,7 +161,7 @@ def _run(made: Worker, *, announce: bool) -> None:
         made.stop()
 
 
-class _Endings:
+class Endings:
     """SIGTERM and SIGINT, whichever thread they come to. Main thread only, but for `end`.
 
     Python runs handlers on the main thread, and one that waits for a lock is not woken by a signal that the kernel
@@ -155,7 +199,8 @@ def _no_more_than_wake(_number: int, _frame: FrameType | None) -> None:
     """Handle a signal: without a handler of Python's no byte is written."""
 
 
-def _watch_lifeline(descriptor: int) -> None:
+def watch_lifeline(descriptor: int) -> None:
+    """End this process at once when the pipe reaches its end."""
     try:
         os.fstat(descriptor)
     except OSError:

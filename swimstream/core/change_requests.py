@@ -14,7 +14,7 @@ import attrs
 
 from swimstream.core.effects import Answer
 from swimstream.core.leader_requests import Done, Kind, Refused, Request
-from swimstream.core.submissions import JOB_BYTES_MAX, size_fault
+from swimstream.core.submissions import JOB_BYTES_MAX, kind_faults, size_fault
 from swimstream.model.changes import (
     CancelJob,
     Command,
@@ -32,7 +32,7 @@ from swimstream.wire.council_messages import ChangeRequest
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from swimstream.core.council.council import Council
     from swimstream.core.leader_requests import LeaderRequests, Verdict
@@ -82,8 +82,11 @@ class ChangeRequests:
         """Ask the leader; `request` is answered once it is committed and known here, or with why it was refused."""
         message = ChangeRequest(request=request, change=change)
         size = len(encode_message(message))
+        error = _level_fault(self._membership.table.live())  # a leader of an older version could not read the question
         if size > JOB_BYTES_MAX:
-            self._outbox.put(Answer(request, f"command: expected at most {JOB_BYTES_MAX} B encoded, got {size} B"))
+            error = f"command: expected at most {JOB_BYTES_MAX} B encoded, got {size} B"
+        if error:
+            self._outbox.put(Answer(request, error))
             return
         key = (self._membership.run, request)
         accept = partial(self._accept, key, change)
@@ -121,9 +124,15 @@ class ChangeRequests:
         if held is not None:
             return Done(held.index) if 0 < held.index <= self._council.plan.index else None
         plan = self._council.plan
+        if plan.term < self._council.mark.term:
+            return None  # Raft §8: a new leader knows what is committed once an entry of its own is
+        under_way = [each.change for each in self._accepted.values() if not 0 < each.index <= plan.index]
+        if job_of(change) and job_of(change) in map(job_of, under_way):
+            return None  # judged by what that one leads to: else the plan could ignore what was granted
         if isinstance(change, UpdateJob) and is_as_asked(plan, change):
             return Done(plan.index)
-        error = refusal(plan, change, {member.run.name: member for member in self._membership.table})
+        members = {member.run.name: member for member in self._membership.table}
+        error = refusal(plan, change, members, under_way=under_way)
         if error:
             return Refused(error)
         if sum(not each.index for each in self._accepted.values()) >= ACCEPTED_MAX:
@@ -146,24 +155,42 @@ def is_as_asked(plan: Plan, change: UpdateJob) -> bool:
     return plan.jobs.get(change.job.name) == change.job and change.job.name not in plan.directives.cancelled
 
 
-def refusal(plan: Plan, change: Command, members: Mapping[str, Member]) -> str:
-    """Return why a leader with this plan refuses a command, naming the field; nothing if it takes it."""
-    older = too_old(members.values(), level=SPEAKS_DIRECTIVES)
-    if older:
-        return f"command: cannot be carried out while {older[0]} of an older version is alive"
+def job_of(change: Command) -> str:
+    """Return the job that a command changes the definition of, or cancels; nothing for any other."""
     match change:
-        case UpdateJob():
-            return PlanDraft(plan).refusal(change) or size_fault(change.job, plan)
+        case UpdateJob(job=job):
+            return job.name
+        case CancelJob(job=name):
+            return name
+        case _:
+            return ""
+
+
+def refusal(plan: Plan, change: Command, members: Mapping[str, Member], *, under_way: Iterable[Command] = ()) -> str:
+    """Return why a leader with this plan refuses a command, naming the field; nothing if it takes it.
+
+    What is `under_way`, of other jobs, will take room in the plan, too.
+    """
+    error = _level_fault(members.values())
+    if error:
+        return error
+    match change:
+        case UpdateJob(job=job):
+            others = [each.job for each in under_way if isinstance(each, UpdateJob)]
+            return (
+                PlanDraft(plan).refusal(change)
+                or kind_faults(job, members.values(), before=plan.jobs[job.name])
+                or size_fault(job, plan, *others)
+            )
         case CancelJob(job=name):
             if name not in plan.jobs:
                 return f"job: there is no {name!r}"
             return f"job: {name!r} has finished already" if plan.is_finished(name) else ""
         case Restart(instances=instances):
-            missing = next((each for each in instances if not plan.is_wanted(each)), None)
-            return f"instance: {missing} is not executed, so it cannot be restarted" if missing is not None else ""
+            wanted = any(plan.is_wanted(each) for each in instances)  # one that has finished meanwhile stays so
+            return "" if wanted else f"instance: {instances[0]} is not executed, so it cannot be restarted"
         case Pardon(instance=instance):
-            known = instance in plan.directives.quarantined or instance in plan.directives.blame
-            return "" if known else f"instance: nothing is held against {instance}"
+            return "" if plan.spec_of(instance) is not None else f"instance: no job has {instance}"
         case DeclareDead(run=run):
             return _refusal_of_death(members.get(run.name), run, plan)
         case SetWorkerMode(name=name):
@@ -177,6 +204,11 @@ def _refusal_of_death(member: Member | None, run: Run, plan: Plan) -> str:
     if member is not None and member.run == run and not member.state.is_gone:
         return f"name: {run} is {member.state.name.lower()} as far as the leader knows; nobody may declare it dead"
     hosts = any(held.run == run and not held.finished for held in plan.assignments.values())
-    if (member is None or member.run != run) and not hosts:
+    if (member is None or member.run != run) and not hosts and not plan.is_evicted(run):
         return f"name: no worker {run} is known, and nothing is assigned to it"
     return ""
+
+
+def _level_fault(members: Iterable[Member]) -> str:
+    older = too_old(members, level=SPEAKS_DIRECTIVES)
+    return f"command: cannot be carried out while {older[0]} of an older version is alive" if older else ""

@@ -76,6 +76,14 @@ class Conversation:
         assert topic.startswith("_"), "other topics are the applications'"
         self._services[topic] = service
 
+    def hand_out(self, topic: str) -> None:
+        """Hand questions of a topic of the library's own to the driver, by an event, to be answered when it can."""
+
+        def tell(question: Question, _sender: Run, _now: float) -> None:
+            self._notify(QueryReceived(question))
+
+        self.serve(topic, tell)
+
     def never_ask(self, topic: str, why: str) -> None:
         """Refuse to put questions of a topic; `why` is the answer to who wants to."""
         self._unaskable[topic] = why

@@ -20,6 +20,7 @@ from swimstream.core.council.asking import Asking
 from swimstream.core.effects import DumpStack, Notify, RenewFence, StartInstance, StopInstance
 from swimstream.events import IsolationChanged
 from swimstream.model.job import AT_MOST_ONE
+from swimstream.model.status import InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -144,7 +145,12 @@ class Hosting:
     # --- authority --------------------------------------------------------------------------------
 
     def settle(self, now: float) -> None:
-        """Act on what has become of the proofs: stop what runs out, start what may run again, move the fences."""
+        """Act on what has become of the proofs: stop what runs out, start what may run again, move the fences.
+
+        And stop the former copies whose successors run.
+        """
+        for status in self._rooms.local.end_handovers(self._has_successor, now):
+            self._rooms.outbox.put(StopInstance(status.instance, status.epoch))
         if self._has_ended or not self._isolation_s:
             return
         rooms = self._rooms
@@ -164,6 +170,10 @@ class Hosting:
         if is_isolated is not self.is_isolated:
             self.is_isolated = is_isolated
             rooms.outbox.put(Notify(IsolationChanged(is_isolated, self.authority_age_s(now))))
+
+    def _has_successor(self, instance: InstanceId, epoch: int) -> bool:
+        status = self._rooms.statuses.get(instance)
+        return status is not None and status.epoch > epoch and status.state is InstanceState.RUNNING
 
     # --- the end ----------------------------------------------------------------------------------
 

@@ -57,6 +57,8 @@ class Leadership:
             statuses=rooms.statuses.by_instance(),
             stopped_at=rooms.council.guard.stopped_at,
             now=now,
+            tags=rooms.conversation.tagging.table.all(),
+            coordinates=rooms.detector.coordinates.by_name(rooms.membership.run.name),
         )
         changes = self._recovery.decide(situation)
         if not changes:
@@ -81,7 +83,11 @@ class Leadership:
     def _patience(self) -> Patience:
         timing = self._timing
         longest_s = timing.suspicion_mult * timing.suspicion_max_mult * timing.probe_interval_s
-        return Patience(accept_s=timing.accept_timeout_s, absence_s=2 * longest_s + timing.sync_interval_s)
+        return Patience(
+            accept_s=timing.accept_timeout_s,
+            absence_s=2 * longest_s + timing.sync_interval_s,
+            doubt_s=timing.probe_interval_s,
+        )
 
     def _authority(self) -> SetAuthority:
         """Return this leader's own values; they matter only until the plan has any."""

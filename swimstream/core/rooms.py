@@ -31,6 +31,7 @@ from swimstream.events import InstanceChanged
 from swimstream.model.council import COUNCIL_TOPIC
 from swimstream.model.identity import BOOT_MAX, Run
 from swimstream.model.keys import KEYS_TOPIC
+from swimstream.model.logs import LOGS_TOPIC
 from swimstream.model.member import SPEAKS, Profile
 from swimstream.wire.codec import encode_message
 from swimstream.wire.messages import Alive
@@ -209,6 +210,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
     conversation = Conversation(membership, outbox, config=config, counters=counters)
     conversation.serve(KEYS_TOPIC, KeyService(envelopes.ring, outbox, counters=counters).answer)
     conversation.serve(COUNCIL_TOPIC, CouncilService(council).answer)
+    conversation.hand_out(LOGS_TOPIC)
     if envelopes.ring is None:  # the question would carry a key to everybody in the clear
         conversation.never_ask(KEYS_TOPIC, "key: this worker has no key_file, so it talks unsealed and changes no keys")
     syncer = _syncer(membership, outbox, statuses, conversation, timing=timing, rng=rng, counters=counters)

@@ -162,15 +162,18 @@ def conflict(job: JobSpec, jobs: Mapping[str, JobSpec]) -> str:
 def faults(job: JobSpec, jobs: Mapping[str, JobSpec], members: Iterable[Member]) -> str:
     """Return why a leader refuses `job`: it conflicts with `jobs`, or the live workers cannot do what it asks for."""
     members = tuple(members)
-    error = conflict(job, jobs) or _level_faults(job, members)
-    if error:
-        return error
-    kinds = {kind for member in members for kind in member.profile.kinds}
+    return conflict(job, jobs) or _level_faults(job, members) or kind_faults(job, members)
+
+
+def kind_faults(job: JobSpec, members: Iterable[Member], *, before: JobSpec | None = None) -> str:
+    """Return which operators no live worker could run, or nothing; those that `before` had with that kind may stay."""
+    kinds = {kind for member in members if not member.state.is_gone for kind in member.profile.kinds}
     known = ", ".join(sorted(kinds)) or "none"
+    kept = {(spec.name, spec.kind) for spec in (before.operators if before is not None else ())}
     error = "\n".join(
         f"operators[{position}].kind: no live worker runs kind {spec.kind!r} (known kinds: {known})"
         for position, spec in enumerate(job.operators)
-        if spec.kind not in kinds
+        if spec.kind not in kinds and (spec.name, spec.kind) not in kept
     )
     return error if len(error.encode()) <= ERROR_BYTES_MAX else error[: ERROR_BYTES_MAX // 4] + " …"
 

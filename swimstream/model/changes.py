@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+
 import attrs
 
 from swimstream.model.identity import InstanceId, Run
@@ -187,15 +189,32 @@ class Pardon:
 
     instance: InstanceId
     asked_by: str
+    """The worker at which a person asked for it; empty: the leader itself, since it has run well for long."""
+
+
+class Proof(enum.IntEnum):
+    """What is known of how a run has ended."""
+
+    NONE = 0
+    """It was given up. Nobody is blamed yet, but it is remembered who ran there, for the time when more is known."""
+    ENDED = 1
+    """Its process has ended without a goodbye, whoever has ended it."""
+    CRASHED = 2
+    """Its surviving peer has seen it end, and not by somebody's hand."""
 
 
 @attrs.frozen(kw_only=True)
 class Blame:
-    """`instances` were RUNNING on `run` when it crashed, so one of them may have been the cause: each gets its part."""
+    """`instances` were RUNNING on `run` when it ended, so one of them may have been the cause: each gets its part.
+
+    Judged once for each run: what follows for the same one is ignored, but for a better proof after `Proof.NONE`.
+    """
 
     run: Run
     instances: tuple[InstanceId, ...]
+    """None of them with `Proof.ENDED`: it was not their doing, or the process goes on after all."""
     reason: str
+    proof: Proof = Proof.CRASHED
 
 
 @attrs.frozen(kw_only=True)
@@ -205,7 +224,8 @@ class SetWorkerMode:
     name: str
     mode: str
     level: int
-    """How often it was quarantined in a row: the delay grows with it. 0 for the other modes."""
+    """How often it was quarantined in a row: the delay grows with it. Kept for a while in the normal mode after a
+    quarantine; 0 for the other modes."""
     boot: int
     """The run that leaves: the mode ends with it. 0 for the other modes, which hold for the name."""
     reason: str

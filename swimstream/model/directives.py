@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from swimstream.model.changes import NORMAL
+from swimstream.model.changes import NORMAL, Proof
 from swimstream.model.identity import InstanceId, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Container, Iterable
 
     from swimstream.model.changes import Blame, SetStandbys, SetWorkerMode
 
@@ -24,6 +24,11 @@ CONVICTING_DEATHS = 2
 CONVICTING_DEATHS_SHARED = 3
 """So many convict it however the blame was shared."""
 MODES_KEPT = 8_192
+LOST_KEPT = 1_024
+LOST_INSTANCES_MAX = 20_000
+CRASHES_KEPT = 8
+SAME_WORKER_MAX = 2
+"""So many crashes of the same worker in a row count: more of them speak against the worker."""
 
 
 @attrs.frozen(kw_only=True)
@@ -39,13 +44,39 @@ class Blamed:
     """How many workers crashed while an instance ran on them, and how much of the blame is its own, in millionths."""
 
     deaths: int
+    """So many workers crashed, as far as their own peers saw it (`Proof.CRASHED`)."""
     weight_ppm: int
+    streak: int = 0
+    """So many of the workers that ended in a row without a goodbye ran it; halved by one that did not."""
+    crashes: tuple[Run, ...] = ()
+    """The newest `CRASHES_KEPT` of either kind, oldest first."""
 
     @property
     def is_convicted(self) -> bool:
-        """Return whether that is too much for chance."""
+        """Return whether what the workers' peers saw is too much for chance."""
         alone = self.deaths >= CONVICTING_DEATHS and self.weight_ppm >= PPM
         return alone or self.deaths >= CONVICTING_DEATHS_SHARED
+
+    def after(self, run: Run, proof: Proof, *, part_ppm: int) -> Blamed:
+        """Return what one more crash makes of it."""
+        last = [each.name for each in self.crashes[-SAME_WORKER_MAX:]]
+        is_own = proof is Proof.CRASHED and last != [run.name] * SAME_WORKER_MAX
+        return Blamed(
+            deaths=self.deaths + is_own,
+            weight_ppm=self.weight_ppm + part_ppm * is_own,
+            streak=self.streak + (proof is Proof.ENDED and last[-1:] != [run.name]),
+            crashes=(*self.crashes, run)[-CRASHES_KEPT:],
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Lost:
+    """A run that was given up, or has crashed, at entry `index`, and what is still to be judged of it."""
+
+    boot: int
+    index: int
+    instances: tuple[InstanceId, ...]
+    """Who ran there, while it is not known how it has ended; nobody: it was judged."""
 
 
 @attrs.frozen(kw_only=True)
@@ -70,7 +101,10 @@ class Directives:
     quarantined: Mapping[InstanceId, Quarantined] = attrs.field(factory=dict)
     blame: Mapping[InstanceId, Blamed] = attrs.field(factory=dict)
     modes: Mapping[str, WorkerMode] = attrs.field(factory=dict)
-    """Worker's name → its mode, if it is not the normal one; at most `MODES_KEPT`, the oldest is dropped."""
+    """Worker's name → its mode, if it is not the normal one, or was in quarantine not long ago; at most `MODES_KEPT`,
+    the oldest is dropped."""
+    lost: Mapping[str, Lost] = attrs.field(factory=dict)
+    """Worker's name → its last run that was lost with something on it; at most `LOST_KEPT`, the oldest is dropped."""
     asserted: Mapping[str, int] = attrs.field(factory=dict)
     """Worker's name → the highest boot that a person has declared dead, while something waits for its end."""
     standbys: Mapping[InstanceId, tuple[Run, ...]] = attrs.field(factory=dict)
@@ -82,6 +116,11 @@ class Directives:
         """Return the mode of a worker."""
         held = self.modes.get(name)
         return held.mode if held is not None else NORMAL
+
+    def mode_of_run(self, run: Run) -> str:
+        """Return the mode of a run: that of its name, unless it is an earlier or later run that leaves."""
+        held = self.modes.get(run.name)
+        return held.mode if held is not None and held.boot in (0, run.boot) else NORMAL
 
 
 NO_DIRECTIVES = Directives()
@@ -95,7 +134,7 @@ class DirectivesDraft:
         self._base = base
         self.versions, self.cancelled = dict(base.versions), dict(base.cancelled)
         self.quarantined, self.blame = dict(base.quarantined), dict(base.blame)
-        self.modes, self.asserted = dict(base.modes), dict(base.asserted)
+        self.modes, self.asserted, self.lost = dict(base.modes), dict(base.asserted), dict(base.lost)
         self.standbys, self.retired = dict(base.standbys), dict(base.retired)
         self.rebalance_moves = base.rebalance_moves
 
@@ -107,6 +146,7 @@ class DirectivesDraft:
             quarantined=self.quarantined,
             blame=self.blame,
             modes=self.modes,
+            lost=self.lost,
             asserted=self.asserted,
             standbys=self.standbys,
             retired=self.retired,
@@ -123,14 +163,44 @@ class DirectivesDraft:
         if operators:
             self.retired[job] = tuple(sorted({*self.retired.get(job, ()), *operators}))
 
-    def add_blame(self, change: Blame) -> None:
-        """Share the blame for one crash."""
+    def judge(self, change: Blame, index: int, *, assigned: Container[InstanceId]) -> None:
+        """Share the blame for the end of one run, or remember who ran there; of what is still assigned to anybody."""
+        name, boot = change.run.name, change.run.boot
+        known = self.lost.get(name)
+        if known is not None and (known.boot > boot or (known.boot == boot and not known.instances)):
+            return
+        match change.proof:
+            case Proof.NONE:
+                self._remember_lost(name, Lost(boot=boot, index=index, instances=change.instances))
+            case Proof.ENDED:  # it was given up, so it is gone for good: nothing of it is judged again
+                if known is not None and known.boot == boot:
+                    del self.lost[name]
+                    self._share_blame(change, assigned)
+            case Proof.CRASHED:
+                self._remember_lost(name, Lost(boot=boot, index=index, instances=()))
+                self._share_blame(change, assigned)
+
+    def _share_blame(self, change: Blame, assigned: Container[InstanceId]) -> None:
         if not change.instances:
             return
-        part = PPM // len(change.instances)
+        if change.proof is Proof.ENDED:
+            for instance, held in sorted(self.blame.items()):
+                if held.streak and instance not in change.instances:
+                    self.blame[instance] = attrs.evolve(held, streak=held.streak // 2)
+                    if not held.deaths and not held.streak // 2:
+                        del self.blame[instance]
+        part_ppm = PPM // len(change.instances)
         for instance in change.instances:
-            before = self.blame.get(instance, Blamed(deaths=0, weight_ppm=0))
-            self.blame[instance] = Blamed(deaths=before.deaths + 1, weight_ppm=before.weight_ppm + part)
+            if instance in assigned:
+                before = self.blame.get(instance, Blamed(deaths=0, weight_ppm=0))
+                self.blame[instance] = before.after(change.run, change.proof, part_ppm=part_ppm)
+
+    def _remember_lost(self, name: str, lost: Lost) -> None:
+        self.lost[name] = lost
+        instances = sum(len(each.instances) for each in self.lost.values())
+        while len(self.lost) > LOST_KEPT or instances > LOST_INSTANCES_MAX:
+            oldest = min(self.lost, key=lambda each: (self.lost[each].index, each))
+            instances -= len(self.lost.pop(oldest).instances)
 
     def clear(self, instances: Iterable[InstanceId]) -> None:
         """Hold nothing against these instances any more."""
@@ -146,7 +216,7 @@ class DirectivesDraft:
     def set_mode(self, change: SetWorkerMode, index: int) -> None:
         """Put a worker into a mode."""
         self.modes.pop(change.name, None)
-        if change.mode == NORMAL:
+        if change.mode == NORMAL and not change.level:
             return
         made = WorkerMode(mode=change.mode, level=change.level, boot=change.boot, index=index, reason=change.reason)
         self.modes[change.name] = made

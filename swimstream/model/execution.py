@@ -105,6 +105,8 @@ class ExecutionDraft:
         if before is None:
             return f"job: there is no {change.job.name!r}; submit it first"
         version = self._directives.version_of(change.job.name)
+        if change.base and change.job.name in self._directives.cancelled:
+            return f"base: the job {change.job.name!r} was cancelled meanwhile; an update without a base revives it"
         if change.base not in (0, version):
             return f"base: expected version {version}, which the job has come to meanwhile, got {change.base}"
         return refusal_of_update(before, change.job, retired=self._directives.retired.get(change.job.name, ()))
@@ -224,7 +226,7 @@ class ExecutionDraft:
             case SetPolicy():
                 directives.rebalance_moves = change.rebalance_moves
             case Blame():
-                directives.add_blame(change)
+                directives.judge(change, self._index, assigned=self._assignments)
             case SetWorkerMode():
                 directives.set_mode(change, self._index)
             case SetStandbys(instance=instance):

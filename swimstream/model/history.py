@@ -20,6 +20,7 @@ from swimstream.model.changes import (
     Hold,
     Noop,
     Pardon,
+    Proof,
     Quarantine,
     RecoverCouncil,
     Release,
@@ -36,9 +37,12 @@ from swimstream.model.changes import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from swimstream.model.identity import InstanceId
 
 SHOWN_MAX = 3
+RAN_WELL = "it has run well for long"
 
 
 @attrs.frozen(kw_only=True)
@@ -64,7 +68,7 @@ def describe(entry: Entry) -> Decision:
         case SubmitJob(job=job):
             what = f"accept job {job.name}"
         case Assign() as made:
-            what = f"assign {made.instance} to {made.run}"
+            what = f"{_assign(made.instance)}{made.run}"
             reason, evidence = made.reason, made.evidence
         case Evict() as gone:
             what = f"evict {gone.run}"
@@ -102,6 +106,17 @@ def _describe_for_cluster(
             return what, f"declared by a person at {change.asked_by}", lost
 
 
+def assigned_to(decisions: Iterable[Decision], instance: InstanceId) -> tuple[str, ...]:
+    """Return the names of the workers that `instance` was given to, oldest first, as far as the history reaches."""
+    words = _assign(instance)
+    given = [each.what.removeprefix(words) for each in decisions if each.what.startswith(words)]
+    return tuple(text.rpartition("@")[0] or text for text in given)
+
+
+def _assign(instance: InstanceId) -> str:
+    return f"assign {instance} to "
+
+
 def _describe_directive(
     change: UpdateJob
     | CancelJob
@@ -127,11 +142,11 @@ def _describe_directive(
         case Quarantine():
             return f"quarantine {change.instance}", change.reason, change.evidence
         case Pardon():
-            return f"pardon {change.instance}", f"asked for at {change.asked_by}", ()
-        case Blame(instances=instances):
-            return f"blame for the crash of {change.run}: {_some(instances)}", change.reason, ()
+            return f"pardon {change.instance}", f"asked for at {change.asked_by}" if change.asked_by else RAN_WELL, ()
+        case Blame():
+            return _describe_blame(change), change.reason, ()
         case SetWorkerMode(name=name):
-            what = f"{name}: {change.mode}" if change.mode else f"{name} is given instances again"
+            what = f"{name}: {change.mode}" if change.mode else f"{name} is given instances as usual"
             return what, change.reason, (f"asked for at {change.asked_by}",) if change.asked_by else ()
         case DeclareDead():
             return f"declare {change.run} dead", f"declared by a person at {change.asked_by}", ()
@@ -142,6 +157,17 @@ def _describe_directive(
         case SetStandbys():
             runs = ", ".join(map(str, change.runs)) or "nobody"
             return f"keep {change.instance} warm on {runs}", change.reason, ()
+
+
+def _describe_blame(change: Blame) -> str:
+    some = _some(change.instances) or "nobody"
+    match change.proof:
+        case Proof.NONE:
+            return f"note who ran on {change.run}: {some}"
+        case Proof.ENDED:
+            return f"blame for the end of {change.run}: {some}"
+        case Proof.CRASHED:
+            return f"blame for the crash of {change.run}: {some}"
 
 
 def _some(instances: tuple[InstanceId, ...]) -> str:

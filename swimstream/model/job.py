@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
@@ -125,16 +126,18 @@ class JobSpec:
     name: str
     operators: tuple[OperatorSpec, ...] = attrs.field(converter=_frozen_operators)
 
+    @functools.cached_property
+    def _by_name(self) -> Mapping[str, OperatorSpec]:
+        return {spec.name: spec for spec in self.operators}
+
     def operator(self, name: str) -> OperatorSpec:
         """Return the operator of that name; raise `KeyError` if the job has none."""
-        for spec in self.operators:
-            if spec.name == name:
-                return spec
-        raise KeyError(name)
+        return self._by_name[name]
 
     def has(self, instance: InstanceId) -> bool:
         """Return whether `instance` is one of this job's."""
-        return any(spec.name == instance.operator and instance.index < spec.parallelism for spec in self.operators)
+        spec = self._by_name.get(instance.operator)
+        return spec is not None and instance.index < spec.parallelism
 
     def inputs_of(self, name: str) -> tuple[InstanceId, ...]:
         """Return all instances of the operators that `name` reads, in the order of its `inputs`."""
@@ -155,6 +158,10 @@ class JobSpec:
             before = region
             region = region.union(*(pair for pair in tied if pair & region))
         return tuple(spec.name for spec in self.operators if spec.name in region)
+
+    def instances_of(self, name: str) -> tuple[InstanceId, ...]:
+        """Return all instances of one operator."""
+        return self._instances_of([self.operator(name)])
 
     def instances(self) -> Iterator[InstanceId]:
         """Yield every instance, in the order of the operators."""

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from swimstream.model.status import cut_cause
 
+FOREIGN_WORDS = {
+    "trio": ("no running event loop", "unrecognized yield message"),
+    "asyncio": ("must be called from async context", "Task got bad yield"),
+}
+"""Loop → what it, or the other library, says of a function that was written for the other one."""
 
-def cause_of(error: BaseException) -> str:
-    """Return `TypeName: message` on one line, as long as a status may hold it."""
+
+def cause_of(error: BaseException, *, loop: str = "") -> str:
+    """Return `TypeName: message` on one line, as long as a status may hold it.
+
+    An async function that ran under `loop` and was written for the other one is told so.
+    """
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     message = " ".join(str(error).split())
+    if isinstance(error, RuntimeError | TypeError) and any(words in message for words in FOREIGN_WORDS.get(loop, ())):
+        other = "asyncio" if loop == "trio" else "trio"
+        return f'UsageError: it awaits {other} but runs under {loop}; register it with loop="{other}"'
     return cut_cause(f"{type(error).__name__}: {message}" if message else type(error).__name__)

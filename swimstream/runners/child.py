@@ -10,7 +10,9 @@ running, so the kernel kills it at the last deadline that got through: it may di
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
+import io
 import logging
 import os
 import signal
@@ -33,12 +35,12 @@ from swimstream.runners.context import OperatorContext
 from swimstream.runners.fence import arm
 from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
 from swimstream.runners.place import Place
-from swimstream.runners.registry import is_async
+from swimstream.runners.registry import ASYNCIO, is_async
 from swimstream.runtime import clock
 from swimstream.runtime.reports import REPORT_INTERVAL_S, Reports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from swimstream.model.job import Parameter
     from swimstream.runners.asked import Send
@@ -96,8 +98,7 @@ class Life:
         self._messages = self._hear()
         self._neighbours = AskedNeighbours(self._send)
         self._reports = Reports()
-        self._scope = trio.CancelScope()
-        self._token: trio.lowlevel.TrioToken | None = None
+        self._cancel_task: Callable[[], object] = _nothing
 
     def live(self) -> int:
         """Run the instance; return the exit status: 0 if its function has returned."""
@@ -115,13 +116,15 @@ class Life:
         try:
             sys.path[:] = order["path"]
             found = _place_from(order).find()
+            if order["is_captured"]:
+                _speak_at_once()
             context.whereabouts.enter()
             self._send("running")
-            self._call(cast("OperatorFunction", found), context)
+            self._call(cast("OperatorFunction", found), context, loop=str(order["loop"]))
         # BaseException: whatever an operator raises is its failure, to be told before the process ends
         except BaseException as error:
             log.exception("operator failed instance=%s epoch=%d", context.instance, context.epoch)
-            cause = cause_of(error)
+            cause = cause_of(error, loop=str(order["loop"]))
         sender.flush()
         if cause is None:
             self._send("returned")
@@ -129,17 +132,33 @@ class Life:
             self._send("failed", cause)
         return 0 if cause is None else 1
 
-    def _call(self, function: OperatorFunction, context: OperatorContext) -> None:
-        if is_async(function):
-            trio.run(self._call_async, cast("AsyncOperator", function), context)
-        else:
+    def _call(self, function: OperatorFunction, context: OperatorContext, *, loop: str) -> None:
+        if not is_async(function):
             cast("ThreadOperator", function)(context)
+        elif loop == ASYNCIO:
+            asyncio.run(self._call_asyncio(cast("AsyncOperator", function), context))
+        else:
+            trio.run(self._call_trio, cast("AsyncOperator", function), context)
 
-    async def _call_async(self, function: AsyncOperator, context: OperatorContext) -> None:
-        self._token = trio.lowlevel.current_trio_token()
+    async def _call_trio(self, function: AsyncOperator, context: OperatorContext) -> None:
+        token, scope = trio.lowlevel.current_trio_token(), trio.CancelScope()
+        self._cancel_task = lambda: token.run_sync_soon(scope.cancel)
         if context.cancelled:
-            self._scope.cancel()
-        await run_async(function, context, self._scope)
+            scope.cancel()
+        await run_async(function, context, scope)
+
+    async def _call_asyncio(self, function: AsyncOperator, context: OperatorContext) -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        self._cancel_task = lambda: loop.call_soon_threadsafe(task.cancel)
+        context.whereabouts.enter(lambda: [task.get_coro()])
+        if context.cancelled:
+            return
+        try:
+            await function(context)
+        except asyncio.CancelledError:
+            if not context.cancelled:
+                raise
 
     def _follow(self, context: OperatorContext) -> None:
         """Do as the worker says, until it is gone: then nobody could stop this process, so it ends with its group."""
@@ -147,7 +166,8 @@ class Life:
             match message:
                 case ["cancel"]:
                     context.cancel()
-                    self._cancel_task()
+                    with suppress(RuntimeError, trio.RunFinishedError):  # the function has just ended, and its loop
+                        self._cancel_task()
                 case ["dump"]:
                     stack = context.whereabouts.look()
                     if stack is not None:
@@ -159,11 +179,6 @@ class Life:
                 case other:
                     raise AssertionError(f"expected a message of the worker, got {other!r}")
         os.killpg(0, signal.SIGKILL)
-
-    def _cancel_task(self) -> None:
-        if self._token is not None:
-            with suppress(trio.RunFinishedError):  # the function has just ended
-                self._token.run_sync_soon(self._scope.cancel)
 
     def _hear(self) -> Iterator[list[object]]:
         frames = Frames()
@@ -223,6 +238,17 @@ def _start_from(order: dict[str, object]) -> StartInstance:
         outputs=tuple(InstanceId.parse(text) for text in cast("list[str]", order["outputs"])),
         resume_from=cast("bytes", order["resume_from"]),
     )
+
+
+def _speak_at_once() -> None:
+    """Have what is printed or logged appear in the logs line by line, unless the module has seen to logging itself."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+def _nothing() -> None:
+    """Do nothing: no task runs."""
 
 
 def _place_from(order: dict[str, object]) -> Place:

@@ -5,6 +5,7 @@ Both sides are our own code of one version, so what cannot be read is a bug. A m
 | worker → process | |
 |---|---|
 | `start, {…}` | run this function as this instance; the first message |
+| `run, {…}` | likewise this command, to its supervisor |
 | `cancel` | stop |
 | `dump` | say where you stand |
 | `answer, number, address or None` | of a question |
@@ -17,7 +18,7 @@ Both sides are our own code of one version, so what cannot be read is a bug. A m
 | `load, watermark, backlog, busy until, backpressured` | likewise |
 | `stack, place, text` | the answer to `dump` |
 | `ask, number, what, instance, other than` | what: `now`, `located`, `finished` |
-| `returned` or `failed, cause` | the last message |
+| `returned`, `failed, cause`, or of a command `exited, status` | the last message; a negative status is a signal |
 """
 
 from __future__ import annotations

@@ -11,18 +11,21 @@ goes on all the same, that is counted as a missed fence and logged. What must ne
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, assert_never, cast
 
 import attrs
 import trio
 
 from swimstream.model.status import InstanceState
 from swimstream.runners.async_task import run_async
+from swimstream.runners.asyncio_task import AsyncioThread
 from swimstream.runners.causes import cause_of
+from swimstream.runners.command import Command
 from swimstream.runners.context import OperatorContext
+from swimstream.runners.logs import Output
 from swimstream.runners.neighbours import SeenNeighbours
 from swimstream.runners.process import FENCED, KILL_AFTER_MULT, Child, Ending
-from swimstream.runners.registry import AsyncOperator, ThreadOperator, is_async
+from swimstream.runners.registry import ASYNCIO, AsyncOperator, InProcess, InWorker, ThreadOperator, is_async
 from swimstream.runners.thread import run_in_thread
 from swimstream.runtime import clock
 from swimstream.runtime.reports import Report
@@ -33,9 +36,11 @@ if TYPE_CHECKING:
 
     from swimstream.core.effects import DumpStack, RenewFence, StartInstance, StopInstance
     from swimstream.model.identity import InstanceId
+    from swimstream.runners.logs import Logs
     from swimstream.runners.neighbours import Neighbours
     from swimstream.runners.registry import Registered, Registry
     from swimstream.runtime.reports import Reports
+    from swimstream.runtime.ticks import Ticks
     from swimstream.runtime.view import Views
 
 log = logging.getLogger(__name__)
@@ -43,8 +48,13 @@ log = logging.getLogger(__name__)
 JOIN_S = 1.0
 FENCE_LOOK_S = 0.25
 """How often a fence is looked at: the loop's own clock may stop while the machine sleeps, the fence's does not."""
+UNENDED = "did not stop when asked, and nothing can end it in the worker"
 CLOSE_MULT = 1 + 2 * KILL_AFTER_MULT
 """So many times the grace until every process has been killed and its end was seen."""
+
+
+def _nobody(_start: StartInstance, _pid: int) -> None:
+    """Do nothing: nobody wants to know."""
 
 
 class _Copy:
@@ -55,6 +65,11 @@ class _Copy:
         self.scope = trio.CancelScope()
         self.fence_at = fence_at
         self.child: Child | None = None
+        self.ask: Callable[[], None] = self.scope.cancel
+        """Asks it to stop; again when it has been asked already."""
+        self.watched = trio.CancelScope()
+        """Of who watches its fence, and `pressed` of who sees to it that it stops; both are cancelled at its end."""
+        self.pressed = trio.CancelScope()
 
 
 class InstanceHost:
@@ -68,22 +83,34 @@ class InstanceHost:
         reports: Reports,
         views: Callable[[], Views],
         stop_timeout_s: float = 5.0,
+        logs: Logs | None = None,
+        ticks: Ticks | None = None,
+        tick_s: float = 0.25,
+        on_process: Callable[[StartInstance, int], None] = _nobody,
     ) -> None:
         """Prepare; nothing runs before `launch`. `views` is asked for when an instance starts.
 
+        What processes print is kept in `logs`; None: it goes where the worker's own output goes.
+
         An instance in a process of its own gets SIGTERM `stop_timeout_s` after it was asked to stop, SIGKILL a quarter
-        of that later.
+        of that later. The loop counts a tick each `tick_s`, so that others see whether it turns. `on_process` is told
+        the number of each process of an instance, on the host's thread, before anybody could have reaped it.
         """
         self._registry = registry
         self._worker = worker
         self._reports = reports
         self._views = views
         self._stop_timeout_s = stop_timeout_s
+        self._logs = logs
+        self._ticks = ticks
+        self._tick_s = tick_s
+        self._on_process = on_process
         self._thread = TrioThread(f"swimstream-operators-{worker}", self._main)
         self._wanted: dict[InstanceId, StartInstance] = {}
         self._running: dict[InstanceId, _Copy] = {}
         self._supervised: set[InstanceId] = set()
         self._nursery: trio.Nursery | None = None
+        self._asyncio = AsyncioThread(f"swimstream-asyncio-{worker}")
         self._closing = False
         self._on_idle: list[Callable[[], None]] = []
         self._left_behind = 0
@@ -141,7 +168,18 @@ class InstanceHost:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             started()
+            try:
+                await self._turn()
+            finally:
+                self._asyncio.end()
+
+    async def _turn(self) -> None:
+        """Show that the loop turns, for as long as it does."""
+        if self._ticks is None:
             await trio.sleep_forever()
+        while True:
+            self._ticks.tick()
+            await trio.sleep(self._tick_s)
 
     def _end_soon(self) -> None:
         self._left_behind = sum(1 for copy in self._running.values() if copy.child is None)
@@ -204,7 +242,22 @@ class InstanceHost:
         if not copy.context.cancelled:
             self._report(copy.context.instance, copy.context.epoch, InstanceState.STOPPING)
             copy.context.cancel()
-            copy.scope.cancel()
+            copy.ask()
+            if copy.child is None:
+                assert self._nursery is not None
+                self._nursery.start_soon(self._press, copy)
+
+    async def _press(self, copy: _Copy) -> None:
+        """Ask once more what runs in the worker when its time is up; then say that nothing can end it."""
+        instance, epoch = copy.context.instance, copy.context.epoch
+        with copy.pressed:
+            await trio.sleep(self._stop_timeout_s)
+            log.warning("operator does not stop, asking again instance=%s epoch=%d", instance, epoch)
+            copy.ask()
+            await trio.sleep(self._stop_timeout_s * KILL_AFTER_MULT)
+            self._reports.stops_missed += 1
+            log.error("operator goes on; nothing can end it in the worker instance=%s epoch=%d", instance, epoch)
+            self._report(instance, epoch, InstanceState.STOPPING, UNENDED)
 
     async def _supervise(self, instance: InstanceId) -> None:
         """Run one epoch of `instance` after the other, until none is wanted."""
@@ -227,10 +280,9 @@ class InstanceHost:
         neighbours = SeenNeighbours(self._views())
         context = OperatorContext(effect, worker=self._worker, reports=self._reports, neighbours=neighbours)
         copy = self._running[instance] = _Copy(context, fence_at=effect.fence_at)
-        watch = trio.CancelScope()
         if copy.fence_at is not None:
             assert self._nursery is not None
-            self._nursery.start_soon(self._watch_fence, copy, copy.fence_at, watch)
+            self._nursery.start_soon(self._watch_fence, copy, copy.fence_at)
         try:
             ending = await self._execute(effect, registered, copy, neighbours)
         except trio.Cancelled:
@@ -238,9 +290,11 @@ class InstanceHost:
         # BaseException: whatever an operator raises is that operator's failure and ends nothing else
         except BaseException as error:
             log.exception("operator failed instance=%s epoch=%d", instance, epoch)
-            ending = Ending(InstanceState.FAILED, cause_of(error))
+            loop = registered.loop if isinstance(registered, InWorker) and is_async(registered.function) else ""
+            ending = Ending(InstanceState.FAILED, cause_of(error, loop=loop))
         finally:
-            watch.cancel()
+            copy.watched.cancel()
+            copy.pressed.cancel()
             del self._running[instance]
         state = InstanceState.STOPPED if context.cancelled else ending.state
         self._report(instance, epoch, state, ending.cause)
@@ -251,16 +305,44 @@ class InstanceHost:
         def report_running() -> None:
             self._report(effect.instance, effect.epoch, InstanceState.RUNNING)
 
-        if registered.place is not None:
+        match registered:
+            case InWorker():
+                report_running()
+                await self._execute_here(registered, copy)
+                return Ending(InstanceState.FINISHED)
+            case InProcess() | Command():
+                return await self._execute_apart(effect, registered, copy, neighbours, report_running)
+            case _:
+                assert_never(registered)
+
+    async def _execute_apart(
+        self,
+        effect: StartInstance,
+        registered: InProcess | Command,
+        copy: _Copy,
+        neighbours: Neighbours,
+        report_running: Callable[[], None],
+    ) -> Ending:
+        """Return how the process has ended."""
+        with Output(self._logs, effect.instance, effect.epoch) as output:
             grace_s = self._stop_timeout_s
-            copy.child = Child(effect, registered.place, copy.context, neighbours, grace_s=grace_s)
-            return await copy.child.run(copy.scope, on_running=report_running)
-        report_running()
-        if is_async(registered.function):
-            await run_async(cast("AsyncOperator", registered.function), copy.context, copy.scope)
-        else:
+            copy.child = Child(effect, registered, copy.context, neighbours, grace_s=grace_s, output=output.writing)
+            self._on_process(effect, copy.child.pid)
+            output.given()
+            ending = await copy.child.run(copy.scope, on_running=report_running)
+            output.how = ending.cause or ending.state.name.lower()
+            return ending
+
+    async def _execute_here(self, registered: InWorker, copy: _Copy) -> None:
+        """Return when the function has ended."""
+        if not is_async(registered.function):
             await run_in_thread(cast("ThreadOperator", registered.function), copy.context)
-        return Ending(InstanceState.FINISHED)
+        elif registered.loop == ASYNCIO:
+            task = self._asyncio.begin(cast("AsyncOperator", registered.function), copy.context)
+            copy.ask = task.cancel
+            await task.ended
+        else:
+            await run_async(cast("AsyncOperator", registered.function), copy.context, copy.scope)
 
     # --- fences -----------------------------------------------------------------------------------
 
@@ -277,9 +359,9 @@ class InstanceHost:
                 if copy.child is not None:
                     copy.child.renew(until)
 
-    async def _watch_fence(self, copy: _Copy, until: float, scope: trio.CancelScope) -> None:
-        """Wait for the fence of `copy`, until `scope` is cancelled because the copy has ended."""
-        with scope:
+    async def _watch_fence(self, copy: _Copy, until: float) -> None:
+        """Wait for the fence of `copy`, until the copy has ended."""
+        with copy.watched:
             while (left_s := until - clock.now()) > 0:
                 await trio.sleep(min(left_s, FENCE_LOOK_S))
                 assert copy.fence_at is not None

@@ -23,6 +23,7 @@ from swimstream.errors import SwimstreamError, UsageError
 from swimstream.model.identity import Address, InstanceId
 from swimstream.model.status import InstanceState
 from swimstream.runners.asked import QUESTIONS_MAX
+from swimstream.runners.command import Command
 from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
 from swimstream.runners.stacks import Stack
 from swimstream.runtime import clock
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from swimstream.core.effects import StartInstance
     from swimstream.runners.context import OperatorContext
     from swimstream.runners.neighbours import Neighbours
-    from swimstream.runners.place import Place
+    from swimstream.runners.registry import InProcess
     from swimstream.runtime.replies import Reply
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,10 @@ REAP_S = 1.0
 KILL_AFTER_MULT = 0.25
 """SIGKILL comes so many times the grace after SIGTERM."""
 POLL_S = 0.02
+EARLY_S = 0.2
+"""So long before its deadline a command's supervisor kills the group, all of which the timer does not reach."""
+MODULE = "swimstream.runners.child"
+COMMAND_MODULE = "swimstream.runners.supervisor"
 FENCED = "fenced: authority ended"
 UNRENEWED = "fenced: renewals did not reach it in time (does it hold the GIL?)"
 
@@ -60,9 +65,20 @@ class Child:
     """The process of one execution. For the operators' loop only."""
 
     def __init__(
-        self, start: StartInstance, place: Place, context: OperatorContext, neighbours: Neighbours, *, grace_s: float
+        self,
+        start: StartInstance,
+        what: InProcess | Command,
+        context: OperatorContext,
+        neighbours: Neighbours,
+        *,
+        grace_s: float,
+        output: int | None = None,
     ) -> None:
         """Start the process; blocks for some milliseconds. Raise `OSError` if the system refuses.
+
+        What it prints goes to the descriptor `output`, which stays the caller's; None: where the worker's own goes.
+        Raise `UsageError` for a command that cannot be filled in.
+
 
         It must be started by the very thread that is to outlive it: PR_SET_PDEATHSIG means that thread's death.
         """
@@ -76,17 +92,22 @@ class Child:
         self._said: Ending | None = None
         self._waits: set[Reply[Address] | Reply[None]] = set()
         self._drained = trio.Event()
-        order = encode("start", _order(start, place, worker=context.worker))
+        self._is_command = isinstance(what, Command)
+        self._early_s = EARLY_S if self._is_command else 0.0
+        order = _order(start, what, worker=context.worker, is_captured=output is not None)
         self._to_child, self._outbox = trio.open_memory_channel[bytes](QUESTIONS_MAX + 16)
         ours, theirs = socket.socketpair()
         self._fence, their_fence = socket.socketpair()
         self._fence.setblocking(False)
         fence_at = "-" if start.fence_at is None else repr(start.fence_at)
         numbers = [str(theirs.fileno()), str(their_fence.fileno()), str(os.getpid())]
+        module, *more = (COMMAND_MODULE, repr(self._early_s)) if isinstance(what, Command) else (MODULE,)
         try:
             self._process = subprocess.Popen(  # noqa: S603  # our own module
-                [sys.executable, "-m", "swimstream.runners.child", *numbers, fence_at],
+                [sys.executable, "-m", module, *numbers, fence_at, *more],
                 stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
                 pass_fds=(theirs.fileno(), their_fence.fileno()),
                 start_new_session=True,
             )
@@ -114,8 +135,9 @@ class Child:
         self._hear_of_fence()
 
     def dump(self) -> None:
-        """Ask where it stands; it answers as soon as its code lets go of the GIL."""
-        self._tell("dump")
+        """Ask where it stands; it answers as soon as its code lets go of the GIL. A command stands nowhere."""
+        if not self._is_command:
+            self._tell("dump")
 
     def pass_fence(self) -> None:
         """Its deadline is over: kill what the kernel has not killed, namely what it has started itself."""
@@ -196,9 +218,10 @@ class Child:
         status = self._process.returncode
         if status == -signal.SIGKILL and self._fence_at is not None and self._ended_by is None:
             assert self._armed_until is not None
-            if clock.now() >= self._fence_at:
+            now = clock.now() + self._early_s
+            if now >= self._fence_at:
                 return Ending(InstanceState.STOPPED, FENCED)
-            if clock.now() >= self._armed_until:
+            if now >= self._armed_until:
                 return Ending(InstanceState.FAILED, UNRENEWED)
         if self._said is not None:
             return self._said
@@ -245,6 +268,8 @@ class Child:
                 self._said = Ending(InstanceState.FINISHED)
             case ["failed", str(cause)]:
                 self._said = Ending(InstanceState.FAILED, cause)
+            case ["exited", int(status)]:
+                self._said = _exited(status, was_asked=self._context.cancelled)
             case other:
                 raise AssertionError(f"expected a message of an operator's process, got {other!r}")
 
@@ -315,12 +340,29 @@ def _load(context: OperatorContext, message: list[object]) -> Report:
     )
 
 
-def _order(start: StartInstance, place: Place, *, worker: str) -> dict[str, object]:
-    return {
+def _exited(status: int, *, was_asked: bool) -> Ending:
+    """Return what it means that a command has ended so: a negative status is the signal that it died of."""
+    if status == 0:
+        return Ending(InstanceState.FINISHED)
+    if was_asked and status in (-signal.SIGTERM, 128 + signal.SIGTERM):  # the latter is how a shell tells it
+        return Ending(InstanceState.STOPPED)
+    if status < 0:
+        return Ending(InstanceState.FAILED, f"ended by {signal.Signals(-status).name}")
+    return Ending(InstanceState.FAILED, f"exit status {status}")
+
+
+def _order(start: StartInstance, what: InProcess | Command, *, worker: str, is_captured: bool) -> bytes:
+    """Return the first message to the process."""
+    if isinstance(what, Command):
+        ready = what.rendered(start, worker=worker)
+        return encode("run", {"argv": ready.argv, "env": ready.env, "cwd": ready.cwd})
+    table = {
         "path": sys.path,
-        "module": place.module,
-        "qualname": place.qualname,
-        "script": place.script,
+        "module": what.place.module,
+        "qualname": what.place.qualname,
+        "script": what.place.script,
+        "loop": what.loop,
+        "is_captured": is_captured,
         "worker": worker,
         "instance": str(start.instance),
         "epoch": start.epoch,
@@ -330,3 +372,4 @@ def _order(start: StartInstance, place: Place, *, worker: str) -> dict[str, obje
         "outputs": [str(each) for each in start.outputs],
         "resume_from": start.resume_from,
     }
+    return encode("start", table)

@@ -87,7 +87,7 @@ def _bind(address: Address, kind: socket.SocketKind) -> socket.socket:
             sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise UsageError(f"bind: {_why(address, kind, error)}") from None
+        raise UsageError(f"bind: {_why(address, kind, error)}") from error
     return sock
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from swimstream.core.recovery.recovery import pending
+from swimstream.core.job_status import RETIRED
 from swimstream.events import (
     BroadcastReceived,
     Decided,
@@ -22,13 +22,13 @@ from swimstream.events import (
     Superseded,
     TagsChanged,
 )
-from swimstream.model.status import InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from swimstream.core.job_status import InstanceStanding, JobStatus
     from swimstream.model.history import Decision
-    from swimstream.model.identity import InstanceId, Run
+    from swimstream.model.identity import Run
     from swimstream.model.job import JobSpec
     from swimstream.model.member import Evidence, Member
     from swimstream.model.status import InstanceStatus
@@ -98,37 +98,39 @@ def decision_json(decision: Decision) -> JsonTable:
 
 
 def jobs_json(view: View) -> list[Json]:
-    """Return every job of the plan by name."""
-    return [
-        {
-            "name": name,
-            "operators": [spec.name for spec in view.plan.jobs[name].operators],
-            "finished": view.plan.is_finished(name),
-        }
-        for name in sorted(view.plan.jobs)
-    ]
+    """Return every job of the plan by name: how it stands."""
+    return [job_json(view, status) for status in view.jobs.values()]
+
+
+def job_json(view: View, status: JobStatus) -> JsonTable:
+    """Return how one job stands, without its instances."""
+    return {
+        "name": status.name,
+        "state": status.state.value,
+        "version": status.version,
+        "counts": dict(status.counts),
+        "why": status.why,
+        "operators": [spec.name for spec in view.plan.jobs[status.name].operators],
+        "finished": view.plan.is_finished(status.name),
+    }
 
 
 def operators_json(view: View) -> list[Json]:
     """Return every instance of every job: where the plan has it, and what is said of it.
 
-    `state` is `pending` while it belongs to no live run (`cause` says why), `assigned` before a status of its epoch,
-    then the status's. `held`: its run may not renew its authority; `stopped_at` is the index of the entry that stops
-    this assignment, `revoked` that of its revocation; 0 if there is none.
+    `state` and `cause` are those of `core/job_status.py`. `held`: its run may not renew its authority; `stopped_at` is
+    the index of the entry that stops this assignment, `revoked` that of its revocation; 0 if there is none.
     """
-    jobs = view.plan.jobs
-    waiting = pending(view.plan, {member.run.name: member for member in view.members})
-    gone = {member.run: member.state.name.lower() for member in view.members if member.state.is_gone}
     return [
-        _operator_json(view, instance, jobs[name], waiting.get(instance, ""), gone)
-        for name in sorted(jobs)
-        for instance in jobs[name].instances()
+        _operator_json(view, standing, view.plan.jobs[name])
+        for name, job in view.jobs.items()
+        for standing in job.instances
+        if standing.state != RETIRED
     ]
 
 
-def _operator_json(
-    view: View, instance: InstanceId, job: JobSpec, waits_for: str, gone: Mapping[Run, str]
-) -> JsonTable:
+def _operator_json(view: View, standing: InstanceStanding, job: JobSpec) -> JsonTable:
+    instance = standing.instance
     spec = job.operator(instance.operator)
     held = view.plan.assignments.get(instance)
     stopped_at = view.plan.stop_index(held) if held and not held.finished else 0
@@ -149,24 +151,16 @@ def _operator_json(
         "held": held is not None and not held.finished and view.plan.is_held(held.run),
         "revoked": held.revoked if held else 0,
         "stopped_at": stopped_at,
-        "state": "assigned",
         "since_ms": 0,
         "progress": 0,
         "checkpoint": held.resume_from.hex() if held else "",
         "endpoint": "",
-        "cause": "",
     }
     status = view.status_by_instance.get(instance)
     if held is not None and status is not None and status.epoch == held.epoch:
         said = status_json(status)
-        row |= {key: said[key] for key in ("state", "since_ms", "progress", "checkpoint", "endpoint", "cause")}
-    if held is not None and held.finished:
-        row["state"] = InstanceState.FINISHED.name.lower()
-    elif held is not None and held.run in gone:
-        row["cause"] = f"was the last that was heard: its worker is {gone[held.run]}, and nothing is decided yet"
-    if waits_for:
-        row |= {"state": "pending", "cause": waits_for}
-    return row
+        row |= {key: said[key] for key in ("since_ms", "progress", "checkpoint", "endpoint")}
+    return row | {"state": standing.state, "cause": standing.why}
 
 
 def authority_json(view: View, *, now: float) -> JsonTable:

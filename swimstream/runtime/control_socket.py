@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -11,9 +12,27 @@ from typing import TYPE_CHECKING
 from swimstream.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 CONNECTIONS_MAX = 32
+
+
+@contextlib.contextmanager
+def bound_control(path: Path) -> Iterator[socket.socket]:
+    """Listen at `path` while the block runs, and remove the socket after it unless a later worker has taken the path.
+
+    `UsageError` names `control`.
+    """
+    bound = bind_control(path)
+    inode = path.stat().st_ino
+    try:
+        yield bound
+    finally:
+        bound.close()
+        with contextlib.suppress(OSError):
+            if path.stat().st_ino == inode:
+                path.unlink()
 
 
 def bind_control(path: Path) -> socket.socket:

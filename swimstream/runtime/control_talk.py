@@ -54,6 +54,30 @@ async def _ping(worker: Controlled, request: Request) -> JsonTable:
     return query_json(await worker.ping(names=names, patience_s=patience_s))  # type: ignore[arg-type]  # checked there
 
 
+async def _logs(worker: Controlled, request: Request) -> JsonTable:
+    page = await worker.logs(
+        _text(request, "instance"),
+        worker=_text({"worker": "", **request}, "worker"),
+        start=request.get("start"),  # type: ignore[arg-type]  # it is checked there, with every field named
+        tail=request.get("tail", 100),  # type: ignore[arg-type]  # likewise
+        patience_s=request.get("patience_s", 5.0),  # type: ignore[arg-type]  # likewise
+    )
+    return {
+        "instance": str(page.instance),
+        "worker": page.worker,
+        "former": list(page.former),
+        "finished": page.is_finished,
+        "epoch": page.kept.epoch,
+        "running": page.kept.is_running,
+        "start": page.kept.start,
+        "next": page.kept.start + len(page.kept.data),
+        "end": page.kept.end,
+        "begun": page.kept.begun,
+        "data": page.kept.data.hex(),
+        "text": page.kept.data.decode(errors="replace"),
+    }
+
+
 async def _remove(worker: Controlled, request: Request) -> JsonTable:
     await worker.remove(_text(request, "name"))
     return {}
@@ -90,6 +114,7 @@ TALK: Mapping[str, Callable[[Controlled, Request], Awaitable[JsonTable]]] = {
     "send": _send,
     "query": _query,
     "ping": _ping,
+    "logs": _logs,
     "remove": _remove,
     "keys": _keys,
 }

@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from swimstream.model.council import CouncilReport
-    from swimstream.model.identity import Address
+    from swimstream.model.identity import Address, InstanceId
     from swimstream.model.job import JobSpec
     from swimstream.model.keys import KeysReport
+    from swimstream.model.logs import LogPage
     from swimstream.model.talk import QueryResult
     from swimstream.runtime.replies import Reply
     from swimstream.runtime.subscriptions import Subscription
@@ -59,6 +60,17 @@ class Controlled(Protocol):
     def ping(self, *, names: Iterable[str] = (), patience_s: float = 5.0) -> Reply[QueryResult]:
         """Ask others for a sign of life."""
 
+    def logs(
+        self,
+        instance: InstanceId | str,
+        *,
+        worker: str = "",
+        start: int | None = None,
+        tail: int = 100,
+        patience_s: float = 5.0,
+    ) -> Reply[LogPage]:
+        """Show what an instance printed."""
+
     def remove(self, name: str) -> Reply[None]:
         """Have a dead member taken for one that has left."""
 
@@ -85,3 +97,36 @@ class Controlled(Protocol):
 
     def remove_key(self, key_id: str, *, force: bool = False, patience_s: float = 5.0) -> Reply[KeysReport]:
         """Have a key removed everywhere."""
+
+    def update(self, job: JobSpec, *, base: int | None = None) -> Reply[None]:
+        """Have a new version of a job executed."""
+
+    def scale(self, job: str, operator: str, parallelism: int) -> Reply[None]:
+        """Have an operator executed in so many instances."""
+
+    def cancel(self, job: str) -> Reply[None]:
+        """Have nothing of a job executed any more."""
+
+    def restart(self, target: str) -> Reply[None]:
+        """Have instances restarted."""
+
+    def pardon(self, instance: str) -> Reply[None]:
+        """Have an instance in quarantine executed again."""
+
+    def cordon(self, name: str, *, reason: str = "") -> Reply[None]:
+        """Have a worker given nothing new."""
+
+    def uncordon(self, name: str, *, reason: str = "") -> Reply[None]:
+        """Have a worker given instances again."""
+
+    def drain(self, name: str, *, reason: str = "") -> Reply[None]:
+        """Have what a worker has moved elsewhere."""
+
+    def drained(self, name: str) -> Reply[None]:
+        """Wait until nothing is assigned to a worker."""
+
+    def declare_dead(self, name: str) -> Reply[None]:
+        """Give one's word that a worker is dead."""
+
+    def set_rebalancing(self, moves: int) -> Reply[None]:
+        """Have so many instances moved at a time to who joins."""

@@ -368,5 +368,12 @@ class Driver:
             "streams_timed_out": streams.timed_out,
             "reports_coalesced": self._reports.coalesced,
             "fences_missed": self._reports.fences_missed,
+            "stops_missed": self._reports.stops_missed,
+            "log_bytes_dropped": self._reports.log_bytes_dropped,
+            "log_bytes_refused": self._reports.log_bytes_refused,
+            "logs_forgotten": self._reports.logs_forgotten,
+            "log_questions_dropped": self._reports.log_questions_dropped,
+            "freezes": self._reports.freezes,
+            "frozen_us_max": int(self._reports.frozen_s_max * 1e6),
             "lateness_us_max": int(self._late_s_max * 1e6),
         }

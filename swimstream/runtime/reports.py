@@ -39,6 +39,20 @@ class Reports:
         """How many reports were merged into an earlier one."""
         self.fences_missed = 0
         """How many at-most-one instances went on past their deadline, because they run where nothing can kill them."""
+        self.log_bytes_dropped = 0
+        """Output of instances that was dropped since newer output took its room."""
+        self.log_bytes_refused = 0
+        """Output that could not be written, for example to a full disk."""
+        self.logs_forgotten = 0
+        """Instances of which nothing is kept any more since too many others came."""
+        self.log_questions_dropped = 0
+        """Questions for output that came faster than they were answered."""
+        self.stops_missed = 0
+        """How many instances went on although they were asked to stop twice, for the same reason."""
+        self.freezes = 0
+        """How many times the operators' loop has stood still for longer than `frozen_after_s`."""
+        self.frozen_s_max = 0.0
+        """For how long it did at most, in seconds, as far as the peer saw it."""
 
     def put(self, report: Report) -> None:
         """Hand over `report`, merged into the last one of that epoch unless the state has changed."""

@@ -158,6 +158,11 @@ class Storage:
             raise StorageError(self._broken)
 
 
+def open_storage(state_dir: Path | None, *, now_ms: int) -> Storage | MemoryStorage:
+    """Return the memory of a worker that starts at `now_ms`: in its state directory, if it has one."""
+    return MemoryStorage(now_ms) if state_dir is None else Storage.open(state_dir, boot=now_ms)
+
+
 class MemoryStorage:
     """The same face for a worker without a state directory: it forgets with its process. Any thread, serialised."""
 

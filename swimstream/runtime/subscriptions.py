@@ -53,6 +53,17 @@ class Subscription:
             each()
         return dropped
 
+    def lose(self, count: int) -> None:
+        """Take note of `count` events that got lost on their way here, and with them of what is queued before them."""
+        with self._lock:
+            if self._ended:
+                return
+            self._lost += count + len(self._queue)
+            self._queue.clear()
+            wake = list(self._sleepers.values())
+        for each in wake:
+            each()
+
     def end(self) -> None:
         """Let the reader finish what is queued and then stop."""
         with self._lock:
@@ -176,6 +187,12 @@ class Subscriptions:
         """Offer `event` to every reader (peer's thread)."""
         for subscription in self._open:
             self.events_dropped += subscription.offer(event)
+
+    def lose(self, count: int) -> None:
+        """Tell every reader that `count` events are lost, and all that it has not read yet (peer's thread)."""
+        self.events_dropped += count
+        for subscription in self._open:
+            subscription.lose(count)
 
     def end(self) -> None:
         """End every subscription and admit no more."""

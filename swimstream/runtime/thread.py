@@ -14,12 +14,14 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import attrs
+import trio
 
 from swimstream.config import NodeConfig
+from swimstream.core.boots import boot_above
 from swimstream.core.effects import Saved
 from swimstream.core.node import Node
 from swimstream.errors import DeliveryFailed, JoinFailed, SwimstreamError, UsageError, WorkerStopped
-from swimstream.events import ForeignCluster, IsolationChanged, NameConflict, Superseded
+from swimstream.events import ForeignCluster, IsolationChanged, NameConflict, QueryReceived, Superseded
 from swimstream.model.identity import Address, Run
 from swimstream.model.talk import Send
 from swimstream.runtime import clock
@@ -37,13 +39,16 @@ from swimstream.runtime.worries import Worries
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from swimstream.core.effects import StartInstance
     from swimstream.core.participant import Participant
     from swimstream.events import Event
     from swimstream.model.changes import Command
     from swimstream.model.job import JobSpec
-    from swimstream.model.talk import AnswerTo, Ask, QueryResult, Say, SetTags
+    from swimstream.model.talk import AnswerTo, Ask, QueryResult, Question, Say, SetTags
     from swimstream.runtime.faces import Durable, InstanceRunner
     from swimstream.runtime.reports import Reports
+    from swimstream.runtime.storage import MemoryStorage, Storage
+    from swimstream.runtime.ticks import FreezeWatch
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +71,13 @@ class PeerSettings:
     """Where the keys go when they are changed for the whole cluster."""
 
 
+def with_memory(settings: PeerSettings, storage: Storage | MemoryStorage) -> PeerSettings:
+    """Return `settings` with what `storage` holds, and a boot above every earlier one; `boot` is the time now."""
+    saved = storage.load()
+    boot = boot_above(saved, name=settings.node.name, now_ms=settings.boot)
+    return attrs.evolve(settings, saved=saved, boot=boot)
+
+
 def build_node(config: NodeConfig, settings: PeerSettings) -> Participant:
     """Return the real node."""
     rng = Random(secrets.randbits(64))
@@ -83,13 +95,15 @@ class PeerThread:
         runner: InstanceRunner,
         reports: Reports,
         build: Callable[[NodeConfig, PeerSettings], Participant] = build_node,
+        freezes: FreezeWatch | None = None,
     ) -> None:
-        """Prepare; nothing runs before `start`."""
+        """Prepare; nothing runs before `start`. `freezes` watches whether the operators' loop turns."""
         self._settings = settings
         self._storage = storage
         self._runner = runner
         self._reports = reports
         self._build = build
+        self._freezes = freezes
         self._thread = TrioThread(f"swimstream-{settings.node.name}", self._main)
         self._lock = threading.Lock()
         self._requests: dict[int, tuple[Reply[None], type[SwimstreamError]]] = {}
@@ -103,6 +117,8 @@ class PeerThread:
         """Where others reach the peer; final after `start`."""
         self.views = Views(View(run=Run(settings.node.name, settings.boot)))
         self.subscriptions = Subscriptions()
+        self.serve: Callable[[Question], None] = _nobody
+        """Given the questions that the driver's side of the library answers (peer's thread)."""
         self._worries = Worries(settings.node.name)
         self.ended: Reply[None] = Reply()
         """Settled when the peer has ended: fails with the cause unless it was asked to."""
@@ -124,6 +140,9 @@ class PeerThread:
     def join_thread(self, timeout_s: float) -> bool:
         """Wait for the thread to end; return whether it has."""
         return self._thread.join(timeout_s)
+
+    def operator_started(self, start: StartInstance, pid: int) -> None:
+        """Take note of an operator's process: of no use here, since this peer ends with its worker."""
 
     def join(self) -> Reply[None]:
         """Become a member; the reply raises `JoinFailed` when that is refused."""
@@ -188,6 +207,9 @@ class PeerThread:
 
     def told(self, event: Event) -> None:
         """Publish `event`; being superseded ends the peer."""
+        if isinstance(event, QueryReceived) and event.question.topic.startswith("_"):
+            self.serve(event.question)
+            return
         self.subscriptions.publish(event)
         if isinstance(event, Superseded):
             log.error("a later run of this worker's name has taken over by=%s address=%s", event.by, event.address)
@@ -280,7 +302,11 @@ class PeerThread:
             )
             self._reports.on_first = self._wake_for_reports
             started()
-            await self._driver.run(bound.tcp)
+            async with trio.open_nursery() as nursery:
+                if self._freezes is not None:
+                    nursery.start_soon(self._freezes.run, self._node)
+                await self._driver.run(bound.tcp)
+                nursery.cancel_scope.cancel()
         finally:
             udp.close()
             bound.tcp.close()
@@ -320,6 +346,10 @@ class PeerThread:
             fail(error)
 
 
+def _nobody(_question: Question) -> None:
+    """Leave the question unanswered."""
+
+
 def _advertised(settings: PeerSettings, bound: Address) -> Address:
     if settings.advertise is None:
         if is_wildcard(bound.host):
@@ -331,8 +361,14 @@ def _advertised(settings: PeerSettings, bound: Address) -> Address:
     return attrs.evolve(address, port=address.port or bound.port)
 
 
-def _first_line(error: BaseException) -> str:
+def innermost(error: BaseException) -> BaseException:
+    """Return what a nursery has wrapped, if it is one error alone."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
+    return error
+
+
+def _first_line(error: BaseException) -> str:
+    error = innermost(error)
     text = str(error).splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import attrs
 
+from swimstream.core.job_status import JobStatus, job_statuses
 from swimstream.errors import UsageError, WorkerStopped
 from swimstream.model.coordinate import Coordinate, distance_s
 from swimstream.model.identity import Address, InstanceId, Run
@@ -51,6 +52,11 @@ class View:
     def status_by_instance(self) -> Mapping[InstanceId, InstanceStatus]:
         """Map every instance to its newest status; built when first asked for."""
         return {status.instance: status for status in self.statuses}
+
+    @functools.cached_property
+    def jobs(self) -> Mapping[str, JobStatus]:
+        """Map the name of every job to how it stands, sorted; worked out when first asked for."""
+        return job_statuses(self.plan, self.status_by_instance, self.members, tags=self.tags)
 
     def rtt_s(self, name: str, *, to: str | None = None) -> float | None:
         """Return the estimated round trip between two workers in seconds, None while one of them is not placed yet.

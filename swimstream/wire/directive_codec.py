@@ -58,7 +58,8 @@ def directed_change_item(change: Directed) -> list[object]:
         case Pardon():
             return [ChangeKind.PARDON, *_place(change.instance), change.asked_by]
         case Blame(run=run):
-            return [ChangeKind.BLAME, run.name, run.boot, _places(change.instances), change.reason]
+            blamed = _places(change.instances)
+            return [ChangeKind.BLAME, run.name, run.boot, blamed, change.reason, int(change.proof)]
         case SetWorkerMode():
             mode = (change.name, change.mode, change.level, change.boot)
             return [ChangeKind.SET_WORKER_MODE, *mode, change.reason, change.asked_by]
@@ -82,12 +83,15 @@ def directives_item(directives: Directives) -> dict[str, object]:
             for each in sorted(directives.quarantined)
         ],
         "blame": [
-            [*_place(each), directives.blame[each].deaths, directives.blame[each].weight_ppm]
-            for each in sorted(directives.blame)
+            [*_place(each), held.deaths, held.weight_ppm, held.streak, _runs(held.crashes)]
+            for each, held in sorted(directives.blame.items())
         ],
         "modes": [
             [name, held.mode, held.level, held.boot, held.index, held.reason]
             for name, held in sorted(directives.modes.items())
+        ],
+        "lost": [
+            [name, held.boot, held.index, _places(held.instances)] for name, held in sorted(directives.lost.items())
         ],
         "asserted": [[name, directives.asserted[name]] for name in sorted(directives.asserted)],
         "standbys": [[*_place(each), _runs(directives.standbys[each])] for each in sorted(directives.standbys)],

@@ -17,6 +17,7 @@ from swimstream.model.changes import (
     DeclareDead,
     Forget,
     Pardon,
+    Proof,
     Quarantine,
     Restart,
     SetPolicy,
@@ -24,7 +25,18 @@ from swimstream.model.changes import (
     SetWorkerMode,
     UpdateJob,
 )
-from swimstream.model.directives import MODES_KEPT, PPM, Blamed, Directives, Quarantined, WorkerMode
+from swimstream.model.directives import (
+    CRASHES_KEPT,
+    LOST_INSTANCES_MAX,
+    LOST_KEPT,
+    MODES_KEPT,
+    PPM,
+    Blamed,
+    Directives,
+    Lost,
+    Quarantined,
+    WorkerMode,
+)
 from swimstream.model.job import STANDBY_MAX
 from swimstream.model.plan import INSTANCES_MAX
 from swimstream.model.versions import RETIRED_MAX
@@ -77,13 +89,14 @@ def read_directed_change(item: list[object]) -> Change:
         case [ChangeKind.PARDON, job, operator, index, asked_by]:
             return Pardon(
                 instance=checks.instance(job, operator, index, "Pardon.instance"),
-                asked_by=checks.name(asked_by, "Pardon.asked_by"),
+                asked_by=checks.name_or_empty(asked_by, "Pardon.asked_by"),
             )
-        case [ChangeKind.BLAME, label, boot, instances, reason]:
+        case [ChangeKind.BLAME, label, boot, instances, reason, proof]:
             return Blame(
                 run=checks.run(label, boot, "Blame.run"),
-                instances=_instances(instances, "Blame.instances"),
+                instances=_instances(instances, "Blame.instances", low=0),
                 reason=_reason(reason, "Blame.reason"),
+                proof=Proof(checks.integer(proof, "Blame.proof", high=max(Proof))),
             )
         case newer:
             return _read_worker_change(newer)
@@ -126,6 +139,7 @@ class _Found(TypedDict, total=False):
     quarantined: dict[InstanceId, Quarantined]
     blame: dict[InstanceId, Blamed]
     modes: dict[str, WorkerMode]
+    lost: dict[str, Lost]
     asserted: dict[str, int]
     standbys: dict[InstanceId, tuple[Run, ...]]
     retired: dict[str, tuple[str, ...]]
@@ -153,6 +167,8 @@ def read_directives(item: object, jobs: Mapping[str, JobSpec], index_max: int) -
                 found["blame"] = _read_blame(value)
             case "modes":
                 found["modes"] = _read_modes(value, index_max)
+            case "lost":
+                found["lost"] = _read_lost(value, index_max)
             case "standbys":
                 found["standbys"] = _read_standbys(value)
             case "retired":
@@ -186,14 +202,37 @@ def _read_quarantined(item: object, index_max: int) -> dict[InstanceId, Quaranti
 
 def _read_blame(item: object) -> dict[InstanceId, Blamed]:
     field = "Plan.blame"
-    rows = [checks.exactly(row, field, 5) for row in checks.items(item, field, high=INSTANCES_MAX)]
-    return {
+    rows = [checks.exactly(row, field, 7) for row in checks.items(item, field, high=INSTANCES_MAX)]
+    found = {
         instance: Blamed(
-            deaths=checks.integer(row[3], field, low=1),
+            deaths=checks.integer(row[3], field),
             weight_ppm=checks.integer(row[4], field, high=checks.INT_MAX // PPM),
+            streak=checks.integer(row[5], field),
+            crashes=_runs(row[6], field, high=CRASHES_KEPT),
         )
         for instance, row in zip(_keys(rows, field), rows, strict=True)
     }
+    if not all(held.deaths or held.streak for held in found.values()):
+        raise WireError(f"{field}: expected a crash of each")
+    return found
+
+
+def _read_lost(item: object, index_max: int) -> dict[str, Lost]:
+    field = "Plan.lost"
+    rows = [checks.exactly(row, field, 4) for row in checks.items(item, field, high=LOST_KEPT)]
+    names = [checks.name(row[0], field) for row in rows]
+    checks.ascending(names, field)
+    found = {
+        name: Lost(
+            boot=checks.integer(row[1], field),
+            index=checks.integer(row[2], field, low=1, high=index_max),
+            instances=_instances(row[3], field, low=0),
+        )
+        for name, row in zip(names, rows, strict=True)
+    }
+    if sum(len(held.instances) for held in found.values()) > LOST_INSTANCES_MAX:
+        raise WireError(f"{field}: expected at most {LOST_INSTANCES_MAX} instances")
+    return found
 
 
 def _read_modes(item: object, index_max: int) -> dict[str, WorkerMode]:
@@ -211,7 +250,7 @@ def _read_modes(item: object, index_max: int) -> dict[str, WorkerMode]:
         )
         for name, row in zip(names, rows, strict=True)
     }
-    if any(held.mode == NORMAL for held in found.values()):
+    if any(held.mode == NORMAL and not held.level for held in found.values()):
         raise WireError(f"{field}: expected none that is as usual")
     return found
 
@@ -244,15 +283,15 @@ def _keys(rows: list[list[object]], field: str) -> list[InstanceId]:
     return keys
 
 
-def _instances(item: object, field: str) -> tuple[InstanceId, ...]:
-    rows = [checks.exactly(row, field, 3) for row in checks.items(item, field, low=1, high=RESTARTED_MAX)]
+def _instances(item: object, field: str, *, low: int = 1) -> tuple[InstanceId, ...]:
+    rows = [checks.exactly(row, field, 3) for row in checks.items(item, field, low=low, high=RESTARTED_MAX)]
     found = tuple(checks.instance(row[0], row[1], row[2], field) for row in rows)
     checks.unique(found, field)
     return found
 
 
-def _runs(item: object, field: str) -> tuple[Run, ...]:
-    rows = [checks.exactly(row, field, 2) for row in checks.items(item, field, high=STANDBY_MAX)]
+def _runs(item: object, field: str, *, high: int = STANDBY_MAX) -> tuple[Run, ...]:
+    rows = [checks.exactly(row, field, 2) for row in checks.items(item, field, high=high)]
     found = tuple(checks.run(row[0], row[1], field) for row in rows)
     checks.unique(found, field)
     return found

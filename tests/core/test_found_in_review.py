@@ -6,7 +6,7 @@ import attrs
 
 from swimstream.config import FRAME_BYTES_MAX
 from swimstream.core.council.log import Log
-from swimstream.core.recovery.recovery import pending
+from swimstream.core.recovery.pending import pending
 from swimstream.events import Superseded
 from swimstream.model.changes import Entry, SubmitJob
 from swimstream.model.identity import InstanceId

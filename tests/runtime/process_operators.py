@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -82,6 +85,11 @@ def leaves_a_child(ctx: OperatorContext) -> None:
     left = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({LONG_S})"])
     ctx.checkpoint(number(left.pid))
     left.returncode = 0  # so that Popen does not warn of it
+
+
+def has_a_child(ctx: OperatorContext) -> None:
+    leaves_a_child(ctx)
+    ctx.wait_cancelled(LONG_S)
 
 
 async def asks(ctx: OperatorContext) -> None:
@@ -161,3 +169,52 @@ async def stuck_async(ctx: OperatorContext) -> None:
 
 async def _sleep_in_vain() -> None:
     await trio.sleep_forever()
+
+
+async def sleeps_with_asyncio(_: OperatorContext) -> None:
+    await asyncio.sleep(0.001)
+
+
+async def sleeps_with_trio(_: OperatorContext) -> None:
+    await trio.sleep(0.001)
+
+
+async def awaits_a_future_of_asyncio(_: OperatorContext) -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        await loop.create_future()
+    finally:
+        loop.close()
+
+
+async def waits_with_asyncio(ctx: OperatorContext) -> None:
+    ctx.checkpoint(b"up")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        ctx.checkpoint(b"cancelled")
+
+
+async def swallows_one_cancellation(ctx: OperatorContext) -> None:
+    ctx.checkpoint(b"up")
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    await asyncio.Event().wait()
+
+
+def prints(_: OperatorContext) -> None:
+    print("printed")  # noqa: T201  # that is what is tested
+    sys.stderr.write("to the other stream\n")
+    logging.getLogger("tests.operators").info("logged")
+    subprocess.run(["echo", "by a child"], check=True)
+
+
+async def prints_with_asyncio(ctx: OperatorContext) -> None:
+    await asyncio.sleep(0)
+    prints(ctx)
+
+
+def prints_and_waits(ctx: OperatorContext) -> None:
+    print("here")  # noqa: T201  # that is what is tested
+    ctx.checkpoint(b"printed")
+    ctx.wait_cancelled(LONG_S)

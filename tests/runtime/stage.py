@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import threading
+from typing import TYPE_CHECKING
 
 from swimstream.core.effects import RenewFence, StartInstance, StopInstance
 from swimstream.model.identity import InstanceId, Run
@@ -11,9 +12,13 @@ from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.plan import Assignment, Plan
 from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.runners.host import InstanceHost
-from swimstream.runners.registry import IN_WORKER, OperatorFunction, Registry
+from swimstream.runners.registry import IN_WORKER, TRIO, OperatorFunction, Registry
 from swimstream.runtime.reports import Report, Reports
 from swimstream.runtime.view import View, Views
+
+if TYPE_CHECKING:
+    from swimstream.runners.command import Command
+    from swimstream.runners.logs import Logs
 
 WAIT_S = 60.0
 """Only what hangs takes so long: on a machine that is busy with other things a process may start in 10 s."""
@@ -28,7 +33,7 @@ RUN = Run("w1", 1)
 class Stage:
     """A host without a peer: the test takes the reports itself."""
 
-    def __init__(self, *, stop_timeout_s: float = WAIT_S) -> None:
+    def __init__(self, *, stop_timeout_s: float = WAIT_S, logs: Logs | None = None) -> None:
         self.reports = Reports()
         self.arrived = threading.Condition()
         self.reports.on_first = self._notice
@@ -41,20 +46,22 @@ class Stage:
             reports=self.reports,
             views=lambda: self.views,
             stop_timeout_s=stop_timeout_s,
+            logs=logs,
         )
         self.host.launch()
 
     def run(
         self,
-        function: OperatorFunction,
+        function: OperatorFunction | Command,
         *,
         epoch: int = 3,
         isolation: str = IN_WORKER,
+        loop: str = TRIO,
         fence_at: float | None = None,
         resume_from: bytes = b"",
     ) -> None:
         if self.registry.find("k") is None:
-            self.registry.register("k", function, isolation=isolation)
+            self.registry.register("k", function, isolation=isolation, loop=loop)
         self.host.start(start(epoch, fence_at=fence_at, resume_from=resume_from))
 
     def renew(self, until: float) -> None:
@@ -88,11 +95,17 @@ class Stage:
         self._take()
         return [each.state for each in self.taken if each.epoch == epoch and each.state is not None]
 
-    def until(self, state: InstanceState, *, epoch: int = 3) -> Report:
-        """Return the report of `state`, waiting for it."""
+    def until(self, state: InstanceState, *, epoch: int = 3, cause: str | None = None) -> Report:
+        """Return the first report of `state`, or of that cause, waiting for it."""
+
+        def found() -> list[Report]:
+            self._take()
+            told = [each for each in self.taken if each.epoch == epoch and each.state is state]
+            return [each for each in told if cause is None or each.cause == cause]
+
         with self.arrived:
-            assert self.arrived.wait_for(lambda: state in self.states(epoch), WAIT_S), self.states(epoch)
-        return next(each for each in self.taken if each.epoch == epoch and each.state is state)
+            assert self.arrived.wait_for(found, WAIT_S), self.states(epoch)
+        return found()[0]
 
     def until_checkpoint(self, wanted: bytes = b"", *, epoch: int = 3) -> bytes:
         """Return the first checkpoint, or wait for a wanted one."""

@@ -13,18 +13,21 @@ import pytest
 from swimstream.errors import UsageError
 from swimstream.events import LeaderChanged
 from swimstream.model.council import CouncilReport, CouncilSeat, SeatStanding
-from swimstream.model.identity import Address, Run
+from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.keys import KeysReport
+from swimstream.model.logs import KeptOutput, LogPage
 from swimstream.model.member import MemberState
 from swimstream.model.plan import Plan
 from swimstream.model.talk import QueryResult
 from swimstream.runtime import control
-from swimstream.runtime.control import LINE_BYTES_MAX, ControlServer
+from swimstream.runtime.control import ControlServer
 from swimstream.runtime.control_client import ControlClient
+from swimstream.runtime.control_lines import LINE_BYTES_MAX
 from swimstream.runtime.replies import Reply
 from swimstream.runtime.subscriptions import Subscription, Subscriptions
 from swimstream.runtime.view import View
+from tests.runtime.fake_jobs import FakeJobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -58,14 +61,14 @@ COUNCIL = CouncilReport(
 )
 
 
-class FakeWorker:
+class FakeWorker(FakeJobs):
     """What the control port sees of a worker."""
 
     def __init__(self) -> None:
         self.address = Address("127.0.0.1", 7946)
         self.hub = Subscriptions()
         self.submitted: list[JobSpec] = []
-        self.said: list[tuple[object, ...]] = []
+        super().__init__()
         self.council_report = COUNCIL
 
     def view(self) -> View:
@@ -108,6 +111,21 @@ class FakeWorker:
     def ping(self, *, names: Iterable[str] = (), patience_s: float = 5.0) -> Reply[QueryResult]:
         self.said.append(("ping", names, patience_s))
         return self._result()
+
+    def logs(
+        self,
+        instance: InstanceId | str,
+        *,
+        worker: str = "",
+        start: int | None = None,
+        tail: int = 100,
+        patience_s: float = 5.0,
+    ) -> Reply[LogPage]:
+        self.said.append(("logs", instance, worker, start, tail, patience_s))
+        kept = KeptOutput(start=10, data=b"one\xff\n", end=20, begun=4, epoch=7, is_running=True)
+        reply: Reply[LogPage] = Reply()
+        reply.succeed(LogPage(instance=InstanceId("j", "o", 0), worker="w2", kept=kept, former=("w1",)))
+        return reply
 
     def remove(self, name: str) -> Reply[None]:
         self.said.append(("remove", name))
@@ -200,7 +218,8 @@ def test_a_snapshot_holds_every_section(path: Path) -> None:
     with ControlClient(path) as client:
         snapshot = client.ask("snapshot")
     assert set(snapshot) == {
-        "ok", "worker", "members", "jobs", "operators", "authority", "leader", "decisions", "counters", "tags",
+        "ok", "worker", "attach", "members", "jobs", "operators", "authority", "leader", "decisions", "counters",
+        "tags",
     }  # fmt: skip
     assert [row["state"] for row in snapshot["operators"]] == ["pending", "pending"]
 

@@ -18,6 +18,7 @@ from swimstream.runners.context import OperatorContext
 from swimstream.runners.neighbours import SeenNeighbours
 from swimstream.runners.place import place_of
 from swimstream.runners.process import FENCED, Child, Ending
+from swimstream.runners.registry import InProcess
 from swimstream.runtime import clock
 from swimstream.runtime.reports import Reports
 from swimstream.runtime.view import View, Views
@@ -137,7 +138,8 @@ async def test_a_process_that_still_starts_at_its_deadline_never_calls_the_funct
     effect = start(3, fence_at=clock.now() - 1, resume_from=str(file).encode())
     neighbours = SeenNeighbours(Views(View(run=RUN)))
     context = OperatorContext(effect, worker="w1", reports=Reports(), neighbours=neighbours)
-    child = Child(effect, place_of(operators.stamps, field="kind"), context, neighbours, grace_s=WAIT_S)
+    what = InProcess(place=place_of(operators.stamps, field="kind"))
+    child = Child(effect, what, context, neighbours, grace_s=WAIT_S)
     with trio.fail_after(WAIT_S):
         ending = await child.run(trio.CancelScope(), on_running=lambda: pytest.fail("it is said to run"))
     assert ending == Ending(InstanceState.STOPPED, FENCED)

@@ -183,6 +183,8 @@ def _config(worker: WorkerProcess, *, bind: str, seeds: Sequence[str], expect: i
         "seeds": list(seeds),
         "expect": expect,
         "preset": "local",
+        # the demo shows how a death is found out, which a peer apart would tell at once
+        "isolation": "thread",
         "module": MODULE,
         "state_dir": str(worker.state_dir),
         "control": str(worker.control),

@@ -5,44 +5,53 @@ its reason and its evidence. A missing status is never taken for a death: an ass
 only after the leader itself has waited for it, so a new leader starts all such waits anew.
 
 - What is done about the runs of workers: `workers.py`.
-- An instance is assigned when it has no run, its run is evicted or away, it has failed or was stopped by its worker
-  (after a growing delay), or its worker does not take it up in time.
+- An instance is assigned when it has no run and all that it must wait for has finished, its run is evicted or away, it
+  has failed or was stopped by its worker (`restarts.py` says when and where), its copy is out of date, or its worker
+  does not take it up in time.
 - An at-most-one instance that is not taken up in time is revoked first; and none is given to another run before its
   copy has ended for good, or the run has been stopped for so long that it cannot act any more. The guard at the log
   (`council/guard.py`) checks that again; what is decided here is when to ask for it.
 - An instance that has finished is concluded and never executed again.
+- An instance of a cancelled job, or in quarantine, is not executed. What is left of one that nobody wants any more is
+  forgotten once its copy has ended. Only at-most-one instances are left so, since only of them another copy must wait.
+- A copy that is out of date (`Restart`, `UpdateJob`) is executed anew, on the same run if that still may. Whoever
+  proposes a `Restart` leaves out what has failed by itself: being out of date, it would not wait for its delay.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from swimstream.core.recovery.placement import place
-from swimstream.core.recovery.waiting import FOREVER, Wait, Waits
+from swimstream.core.recovery.pending import why_blocked
+from swimstream.core.recovery.placement import places_in
+from swimstream.core.recovery.restarts import judge_end, note_running
+from swimstream.core.recovery.waiting import FOREVER, MAY_STILL_ACT, Waits
 from swimstream.core.recovery.workers import review_workers, waits_for_worker
-from swimstream.model.changes import Assign, Change, Conclude, Revoke, SetAuthority
-from swimstream.model.job import AT_MOST_ONE, PINNED
-from swimstream.model.member import too_old
+from swimstream.model.changes import (
+    EVIDENCE_ITEMS_MAX,
+    Assign,
+    Change,
+    Conclude,
+    Forget,
+    Quarantine,
+    Revoke,
+    SetAuthority,
+)
+from swimstream.model.job import AT_MOST_ONE
 from swimstream.model.status import InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from swimstream.core.recovery.placement import Places
     from swimstream.core.recovery.situation import Patience, Situation
+    from swimstream.core.recovery.waiting import Wait
     from swimstream.core.recovery.workers import Workers
-    from swimstream.model.identity import InstanceId, Run
-    from swimstream.model.member import Member
+    from swimstream.model.identity import InstanceId
+    from swimstream.model.job import OperatorSpec
     from swimstream.model.plan import Assignment, Plan
 
-RESTART_DELAY_S_MIN = 0.5
-RESTART_DELAY_S_MAX = 30.0
-FAILURES_MAX = 1_000_000
 NOT_TAKEN_UP = "was not taken up in time"
-MAY_STILL_ACT = "its former run may still hold authority"
-WAITS_FOR_LEADER = "waits for the leader to decide"
-NO_WAITS: Mapping[InstanceId, Wait] = MappingProxyType({})
 
 
 class Recovery:
@@ -53,6 +62,8 @@ class Recovery:
         self._patience = patience
         self._authority = authority
         self._waits = Waits()
+        self._unfinished: dict[tuple[str, str], str] = {}
+        """What the instances of an operator wait for, as far as this review has asked: see `_waits_for_inputs`."""
 
     def next_deadline(self) -> float:
         """Return when `decide` could come to another result though nothing has changed."""
@@ -67,171 +78,213 @@ class Recovery:
         """Return the changes to commit now, those of the workers first."""
         plan = situation.plan
         self._waits.begin_review(situation.now)
+        self._unfinished.clear()
         changes: list[Change] = []
         if not plan.isolation_ms and situation.may_hold():
             changes.append(self._authority)  # rule 7: the same for everybody, so it belongs in the plan
         workers = review_workers(situation, self._waits, self._patience)
         changes += workers.changes
-        load = Counter(
-            held.run for held in plan.assignments.values() if not held.finished and held.run not in workers.evicted
-        )
+        places = places_in(situation, gone=workers.evicted)
         for name in sorted(plan.jobs):
-            for instance in plan.jobs[name].instances():
-                changes += self._decide_instance(situation, instance, workers, load)
-        return changes
+            if name not in plan.directives.cancelled:
+                for instance in plan.jobs[name].instances():
+                    changes += self._decide_instance(situation, instance, workers, places)
+        return changes + self._forget_leftovers(situation, workers)
 
     def _decide_instance(
-        self, situation: Situation, instance: InstanceId, workers: Workers, load: Counter[Run]
+        self, situation: Situation, instance: InstanceId, workers: Workers, places: Places
     ) -> list[Change]:
         held = situation.plan.assignments.get(instance)
         if held is None:
-            return self._assign(situation, instance, load, reason="the job was accepted")
-        if held.finished:
+            return self._assign(situation, instance, places, reason="the job was accepted")
+        if held.finished or instance in situation.plan.directives.quarantined:
             return []
-        if situation.state_of(held) is InstanceState.FINISHED:
+        if situation.state_of(held) is InstanceState.FINISHED and not held.stale and not held.revoked:
             return [Conclude(instance=instance, epoch=held.epoch)]
         name = held.run.name
         if held.run in workers.evicted:
-            return self._move(situation, held, workers, load, reason=f"{name}: {workers.evicted[held.run]}")
+            return self._move(situation, held, workers, places, reason=f"{name}: {workers.evicted[held.run]}")
         if situation.plan.is_evicted(held.run):
-            return self._move(situation, held, workers, load, reason=f"{name} was evicted")
+            how = "declared dead by a person" if situation.plan.is_asserted_dead(held.run) else "evicted"
+            return self._move(situation, held, workers, places, reason=f"{name} was {how}")
         if held.run in workers.away:
             gone = workers.away[held.run]
             if waits_for_worker(held, gone, situation, self._waits):
                 return []
-            return self._move(situation, held, workers, load, reason=f"{name}: {gone.why}")
+            return self._move(situation, held, workers, places, reason=f"{name}: {gone.why}")
         if held.revoked:
-            return self._move(situation, held, workers, load, reason=NOT_TAKEN_UP, elsewhere=True)
-        return self._mend(situation, held, workers, load)
+            reason = _why_decided(situation.plan, held.revoked)
+            return self._move(situation, held, workers, places, reason=reason, elsewhere=not held.stale)
+        if held.stale:
+            return self._renew(situation, held, workers, places)
+        return self._mend(situation, held, workers, places)
 
-    def _mend(self, situation: Situation, held: Assignment, workers: Workers, load: Counter[Run]) -> list[Change]:
+    def _forget_leftovers(self, situation: Situation, workers: Workers) -> list[Change]:
+        """Forget what belongs to no job any more, or to a cancelled one, once its copy has ended."""
+        plan, changes = situation.plan, list[Change]()
+        if not situation.may_direct():
+            return []
+        left = [
+            each for each in plan.assignments if each.job in plan.directives.cancelled or plan.spec_of(each) is None
+        ]
+        for instance in sorted(left):
+            held = plan.assignments[instance]
+            if held.revoked and not self._must_wait(situation, held, workers):
+                reason = "it has ended" if situation.has_ended(held) else "its run cannot act on it any more"
+                changes.append(Forget(instance=instance, epoch=held.epoch, reason=reason))
+        return changes
+
+    def _renew(self, situation: Situation, held: Assignment, workers: Workers, places: Places) -> list[Change]:
+        """Execute an instance anew whose copy is out of date; of an at-most-one one that copy ends first."""
+        reason = _why_decided(situation.plan, held.stale)
+        if situation.is_at_most_one(held.instance) and not situation.has_ended(held):
+            if not situation.may_hold():
+                return []
+            return [Revoke(instance=held.instance, epoch=held.epoch, reason=reason)]
+        return self._move(situation, held, workers, places, reason=reason)
+
+    def _mend(self, situation: Situation, held: Assignment, workers: Workers, places: Places) -> list[Change]:
         """Decide about an instance whose worker lives."""
         match situation.state_of(held):
             case None:
                 if not self._waits.has_waited(f"offer {held.epoch} {held.instance}", self._patience.accept_s):
                     return []
-                if situation.spec_of(held.instance).instances != AT_MOST_ONE:
-                    return self._move(situation, held, workers, load, reason=NOT_TAKEN_UP, elsewhere=True)
+                if not situation.is_at_most_one(held.instance):
+                    return self._move(situation, held, workers, places, reason=NOT_TAKEN_UP, elsewhere=True)
                 if not situation.may_hold():
                     return []
                 # rule 12: it may have been taken up, unheard; so it is taken back and waited for like any other
                 return [Revoke(instance=held.instance, epoch=held.epoch, reason=NOT_TAKEN_UP)]
-            case InstanceState.FAILED | InstanceState.STOPPED as state:
-                delay_s = min(RESTART_DELAY_S_MAX, RESTART_DELAY_S_MIN * 2 ** min(held.failures, 16))
-                if not self._waits.has_waited(f"ended {held.epoch} {held.instance}", delay_s):
-                    return []
-                failed = state is InstanceState.FAILED
-                cause = situation.statuses[held.instance].cause
-                reason = f"failed: {cause}" if failed else "was stopped by its worker"
-                return self._move(situation, held, workers, load, reason=reason, failed=True, elsewhere=not failed)
+            case InstanceState.FAILED | InstanceState.STOPPED:
+                return self._restart(situation, held, workers, places)
+            case InstanceState.RUNNING if held.failures:
+                note_running(held, self._waits)
+                return []
             case _:  # an isolated instance too has been taken up: its worker starts it again by itself
                 return []
+
+    def _restart(self, situation: Situation, held: Assignment, workers: Workers, places: Places) -> list[Change]:
+        """Execute an instance again that has ended by itself, when it is time; or give up."""
+        spec = situation.spec_of(held.instance)
+        assert spec is not None, "what was taken from its job is not executed again"
+        verdict = judge_end(held, situation.statuses[held.instance], spec.restart, self._waits)
+        if verdict.is_final:
+            if not situation.may_direct():
+                self._waits.leave_alone(held.instance, FOREVER, verdict.reason)
+                return []
+            evidence, reason = verdict.evidence, verdict.reason
+            return [Quarantine(instance=held.instance, epoch=held.epoch, reason=reason, evidence=evidence)]
+        if self._waits.leave_alone(held.instance, verdict.due_at, f"{verdict.reason}; it is executed again"):
+            return []
+        return self._move(
+            situation,
+            held,
+            workers,
+            places,
+            reason=verdict.reason,
+            evidence=verdict.evidence,
+            failures=verdict.failures,
+            elsewhere=verdict.is_elsewhere,
+        )
+
+    def _must_wait(self, situation: Situation, held: Assignment, workers: Workers) -> bool:
+        """Return whether somebody may still act on an at-most-one assignment, and note that it waits if so."""
+        if situation.has_ended(held):
+            return False
+        # rules 8 to 12; a release that is decided in this very review annuls the wait
+        until = FOREVER if held.run in workers.released else situation.stopped_at(held)
+        return self._waits.leave_alone(held.instance, until, MAY_STILL_ACT)
 
     def _move(
         self,
         situation: Situation,
         held: Assignment,
         workers: Workers,
-        load: Counter[Run],
+        places: Places,
         *,
         reason: str,
-        failed: bool = False,
+        evidence: tuple[str, ...] = (),
+        failures: int | None = None,
         elsewhere: bool = False,
     ) -> list[Change]:
         """Give an instance to another run, or to the same one anew, once nobody acts on its assignment any more."""
-        if situation.spec_of(held.instance).instances == AT_MOST_ONE and not situation.has_ended(held):
-            # rules 8 to 12; a release that is decided in this very review annuls the wait
-            until = FOREVER if held.run in workers.released else situation.stopped_at(held)
-            if self._waits.leave_alone(held.instance, until, MAY_STILL_ACT):
-                return []
-        load[held.run] -= 1
-        avoid = held.run if elsewhere else None
-        changes = self._assign(situation, held.instance, load, reason=reason, held=held, failed=failed, avoid=avoid)
-        load[held.run] += 0 if changes else 1  # what nobody takes keeps its place where it is
+        if situation.is_at_most_one(held.instance) and self._must_wait(situation, held, workers):
+            return []
+        places.free(held.instance, held.run)
+        changes = self._assign(
+            situation,
+            held.instance,
+            places,
+            reason=reason,
+            evidence=evidence,
+            held=held,
+            failures=failures,
+            elsewhere=elsewhere,
+        )
+        if not changes:
+            places.take(held.instance, held.run)  # what nobody takes keeps its place where it is
         return changes
 
     def _assign(
         self,
         situation: Situation,
         instance: InstanceId,
-        load: Counter[Run],
+        places: Places,
         *,
         reason: str,
+        evidence: tuple[str, ...] = (),
         held: Assignment | None = None,
-        failed: bool = False,
-        avoid: Run | None = None,
+        failures: int | None = None,
+        elsewhere: bool = False,
     ) -> list[Change]:
         """Place an instance; no room means that it stays pending until something changes."""
         spec = situation.spec_of(instance)
-        if spec.instances == AT_MOST_ONE and not situation.plan.isolation_ms:
+        assert spec is not None, "only what a job has is assigned"
+        if (spec.instances == AT_MOST_ONE and not situation.plan.isolation_ms) or self._waits_for_inputs(
+            situation.plan, instance, spec
+        ):
             return []
-        home = held.run.name if held is not None and spec.instances == PINNED else ""
-        members = [situation.members[name] for name in sorted(situation.members)]
-        placement = place(spec, members, load, plan=situation.plan, avoid=avoid, home=home)
+        at = held.run if held is not None else None
+        placement = places.choose(instance, at=at, stay=not elsewhere, elsewhere=elsewhere)
         if placement.run is None:
             return []
-        load[placement.run] += 1
+        places.take(instance, placement.run)
         status = situation.statuses.get(instance)
         known = status.checkpoint if status is not None else b""
+        if failures is None:
+            failures = held.failures if held is not None else 0
         return [
             Assign(
                 instance=instance,
                 run=placement.run,
-                failures=min((held.failures if held is not None else 0) + failed, FAILURES_MAX),
+                failures=failures,
                 resume_from=known or (held.resume_from if held is not None else b""),
                 reason=reason,
-                evidence=(placement.why,),
+                evidence=(*placement.evidence, *evidence)[:EVIDENCE_ITEMS_MAX],
             )
         ]
 
-
-def pending(
-    plan: Plan, members: Mapping[str, Member], *, waits: Mapping[InstanceId, Wait] = NO_WAITS, now: float = 0.0
-) -> dict[InstanceId, str]:
-    """Return the instances that belong nowhere at present, or wait for their worker, and why.
-
-    `waits` is what the leader has left alone (`Recovery.waits`), on the clock of `now`; anybody else does not know
-    for how long it still does.
-    """
-    load = Counter(held.run for held in plan.assignments.values() if not held.finished)
-    reasons = {}
-    for name in sorted(plan.jobs):
-        for instance in plan.jobs[name].instances():
-            held = plan.assignments.get(instance)
-            wait = waits.get(instance)
-            if wait is not None:
-                left = f" ({wait.until - now:.1f} s left)" if wait.until < FOREVER else ""
-                reasons[instance] = wait.why + left
-            elif held is None:
-                reasons[instance] = _why_unassigned(plan, members, instance, load)
-            elif not held.finished and (plan.is_evicted(held.run) or held.revoked or _is_away(plan, members, held)):
-                reasons[instance] = _why_not_moved(plan, members, held, load)
-    return reasons
+    def _waits_for_inputs(self, plan: Plan, instance: InstanceId, spec: OperatorSpec) -> bool:
+        if not spec.blocking:
+            return False
+        key = (instance.job, instance.operator)
+        if key not in self._unfinished:
+            self._unfinished[key] = why_blocked(plan, instance)
+        return bool(self._unfinished[key])
 
 
-def _why_unassigned(plan: Plan, members: Mapping[str, Member], instance: InstanceId, load: Counter[Run]) -> str:
-    spec = plan.jobs[instance.job].operator(instance.operator)
-    older = too_old(members.values())
-    if spec.instances == AT_MOST_ONE and not plan.isolation_ms and older:
-        return f"no guarantee can be kept while {', '.join(sorted(older))} is of an older version"
-    placement = place(spec, members.values(), load, plan=plan)
-    return placement.why if placement.run is None else WAITS_FOR_LEADER
-
-
-def _is_away(plan: Plan, members: Mapping[str, Member], held: Assignment) -> bool:
-    """Return whether an instance's run is gone and held, so that it may go on there if it comes back."""
-    member = members.get(held.run.name)
-    return held.run in plan.stops and (member is None or member.run != held.run or member.state.is_gone)
-
-
-def _why_not_moved(plan: Plan, members: Mapping[str, Member], held: Assignment, load: Counter[Run]) -> str:
-    spec = plan.jobs[held.instance.job].operator(held.instance.operator)
-    is_gone = plan.is_evicted(held.run)
-    if not is_gone and spec.instances == PINNED:
-        return f"pinned to {held.run.name}, which is away"
-    if not is_gone and not held.revoked and spec.hold_for_s:
-        return f"held: its worker is away, moves after hold_for ({spec.hold_for_s:.0f} s)"
-    placement = place(spec, members.values(), load, plan=plan, home=held.run.name)
-    if placement.run is None:
-        return placement.why
-    return f"{MAY_STILL_ACT}, or {WAITS_FOR_LEADER}" if spec.instances == AT_MOST_ONE else WAITS_FOR_LEADER
+def _why_decided(plan: Plan, index: int) -> str:
+    """Return why a copy was declared out of date, or taken back, by the entry at `index`."""
+    position = index - plan.decisions[0].index if plan.decisions else -1
+    if not 0 <= position < len(plan.decisions):
+        return "its former copy is out of date"
+    made = plan.decisions[position]
+    match made.what.split(maxsplit=1)[0]:
+        case "update":
+            return "the job was updated"
+        case "cancel":
+            return "the job was cancelled, and updated since"
+        case "quarantine":
+            return "it is in quarantine no more"
+        case _:
+            return made.reason

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.model.coordinate import Coordinate
 from swimstream.model.identity import InstanceId
-from swimstream.model.member import Member, too_old
+from swimstream.model.job import AT_MOST_ONE
+from swimstream.model.member import SPEAKS_DIRECTIVES, Member, too_old
 from swimstream.model.plan import Assignment, Plan
 from swimstream.model.status import InstanceState, InstanceStatus
 
@@ -26,10 +29,23 @@ class Situation:
     stopped_at: Callable[[Assignment], float]
     """When the wait for a stopped assignment is over, on the clock of `now`; infinity while nothing stops it."""
     now: float
+    tags: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
+    """What each worker says of itself, by name."""
+    coordinates: Mapping[str, Coordinate] = attrs.field(factory=dict)
+    """Where each worker stands in the network, by name, as far as it is known."""
 
-    def spec_of(self, instance: InstanceId) -> OperatorSpec:
-        """Return the operator that `instance` is one of."""
-        return self.plan.jobs[instance.job].operator(instance.operator)
+    @functools.cached_property
+    def members_sorted(self) -> tuple[Member, ...]:
+        """Return all members by name."""
+        return tuple(self.members[name] for name in sorted(self.members))
+
+    def spec_of(self, instance: InstanceId) -> OperatorSpec | None:
+        """Return the operator that `instance` is one of; None for one that was taken from its job."""
+        return self.plan.spec_of(instance)
+
+    def is_at_most_one(self, instance: InstanceId) -> bool:
+        """Return whether no second copy of it may run; so of every one that was taken from its job and is left."""
+        return self.plan.guarantee_of(instance) == AT_MOST_ONE
 
     def state_of(self, held: Assignment) -> InstanceState | None:
         """Return what is said of that very copy; None while its epoch is not taken up."""
@@ -46,10 +62,18 @@ class Situation:
         is_anybody_live = any(not member.state.is_gone for member in self.members.values())
         return is_anybody_live and not too_old(self.members.values())
 
+    def may_direct(self) -> bool:
+        """Return whether every live worker understands a plan with directives, too."""
+        return self.may_hold() and not too_old(self.members.values(), level=SPEAKS_DIRECTIVES)
+
 
 @attrs.frozen(kw_only=True)
 class Patience:
     """How long to wait before the absence of something counts, seconds."""
 
     accept_s: float
+    """For an assignment to be taken up."""
     absence_s: float
+    """For a run that the plan names and nobody remembers."""
+    doubt_s: float = 0.0
+    """For more accusers of one that was declared dead by too few."""

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from swimstream.model.identity import InstanceId
 
 FOREVER = float("inf")
+MAY_STILL_ACT = "its former run may still hold authority"
+ENDED_MAX = 20_000
+"""Of so many instances a leader remembers how they have ended; the one that it has known longest is forgotten."""
 
 
 @attrs.frozen
@@ -18,6 +21,15 @@ class Wait:
 
     until: float
     why: str
+
+
+@attrs.frozen(kw_only=True)
+class End:
+    """That a copy has ended by itself, when this leader came to know of it, and why."""
+
+    epoch: int
+    at: float
+    cause: str
 
 
 class Waits:
@@ -32,10 +44,14 @@ class Waits:
         """The earliest moment at which a question of this review would be answered otherwise."""
         self.of_instances: dict[InstanceId, Wait] = {}
         """The instances that this review leaves alone."""
+        self.began_at = FOREVER
+        """When this leader has looked for the first time: what was before counts as if it was then."""
+        self._ends: dict[tuple[str, InstanceId], tuple[End, ...]] = {}
 
     def begin_review(self, now: float) -> None:
         """Begin to ask anew. What was not asked for in the review before has had its break."""
         self._now = now
+        self.began_at = min(self.began_at, now)
         self._known, self._renewed = self._renewed, {}
         self.next_check_at = FOREVER
         self.of_instances = {}
@@ -43,6 +59,32 @@ class Waits:
     def since(self, what: str) -> float:
         """Return since when `what` has been so in every review."""
         return self._renewed.setdefault(what, self._known.get(what, self._now))
+
+    def known_since(self, what: str) -> float | None:
+        """Return since when `what` was so up to now, None if it was not so in the review before."""
+        since = self._known.get(what)
+        if since is not None:
+            self._renewed[what] = since
+        return since
+
+    def note_end(
+        self, instance: InstanceId, end: End, *, within_s: float, kept: int, why: str, before: int = 0
+    ) -> tuple[End, ...]:
+        """Take note of an end, once, and return those of the last `within_s`, the newest `kept` of them.
+
+        Ends of one instance are counted apart by `why`. Of the first, `before` others are taken to have been when this
+        leader began.
+        """
+        key = (why, instance)
+        earlier = End(epoch=0, at=self.began_at, cause="")
+        ends = self._ends.pop(key, (earlier,) * min(before, kept))
+        if not any(each.epoch == end.epoch for each in ends):
+            ends = (*ends, end)
+        ends = tuple(each for each in ends if each is ends[-1] or each.at > self._now - within_s)[-kept:]
+        self._ends[key] = ends
+        if len(self._ends) > ENDED_MAX:
+            del self._ends[next(iter(self._ends))]
+        return ends
 
     def is_past(self, at: float) -> bool:
         """Return whether `at` has come; if not, have another look then."""

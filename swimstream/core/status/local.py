@@ -7,6 +7,11 @@ per status interval.
 An at-most-one instance is *fenced*: it is started only with the time by which it must have ended unless its fence is
 renewed. Without such a time it is ISOLATED, and started under the same epoch once there is one. Since that may happen,
 ISOLATED is no proof of its end; STOPPED is (rule 11 of authority): this run never starts it again.
+
+A copy that is handed over goes on here though the plan gives the instance to another run: make before break. It is
+stopped once a later epoch is RUNNING as far as is known here, the plan says nothing of a handover any more, or after
+`HANDOVER_S_MAX`. Should the new copy fail, it goes on while the instance is handed over to yet another one. Never a
+fenced one.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from swimstream.core.status.watchdog import FOREVER, Silence, cause_of_stall
 from swimstream.model.status import InstanceState, InstanceStatus, cut_cause
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from swimstream.model.identity import InstanceId, Run
     from swimstream.model.plan import Assignment
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 
 
 NEVER: Mapping[InstanceId, float] = MappingProxyType({})
+HANDOVER_S_MAX = 300.0
+"""A former copy goes on for so long at most, though its successor has not come up."""
 ISOLATED_CAUSE = "this worker cannot prove that a quorum stands"
 
 
@@ -44,6 +51,8 @@ class Held:
     """Whether the stop was asked for only because the proof of a quorum runs out: then it may start again."""
     fence_at: float | None = None
     """By when its runner ends it; None for an instance that is not fenced, or that was never started."""
+    hands_over_until: float | None = None
+    """By when a copy that goes on for its successor's sake is stopped in any case; None: it is no such copy."""
 
     @property
     def is_fenced(self) -> bool:
@@ -130,6 +139,8 @@ class LocalInstances:
             is_ours = assigned is not None and (assigned.run, assigned.epoch) == (run, held.status.epoch)
             if assigned is not None and is_ours and not assigned.revoked:
                 continue
+            if assigned is not None and self._goes_on_for(held, assigned, run, now):
+                continue
             held.is_parked = False  # once it has ended it stays so
             if held.status.state is InstanceState.ISOLATED:
                 news.append(self._enter(held, InstanceState.STOPPED, now))
@@ -139,6 +150,39 @@ class LocalInstances:
             if assigned is not None and assigned.epoch > held.status.epoch and held.status.state.is_over:
                 del self._held[instance]
         return to_stop, news
+
+    def _goes_on_for(self, held: Held, assigned: Assignment, run: Run, now: float) -> bool:
+        """Return whether this copy goes on until its successor runs, and note since when."""
+        if held.fence_at is not None or held.stop_asked or not held.status.state.is_up:
+            return False
+        if assigned.former_run is None or assigned.run == run or assigned.finished or assigned.revoked:
+            return False
+        if held.hands_over_until is None:
+            if (assigned.former_run, assigned.former_epoch) != (run, held.status.epoch):
+                return False
+            held.hands_over_until = now + HANDOVER_S_MAX
+        return True
+
+    @property
+    def hands_over(self) -> bool:
+        """Return whether some copy goes on here for its successor's sake."""
+        return any(held.hands_over_until is not None and not held.status.state.is_over for held in self._held.values())
+
+    def end_handovers(self, has_successor: Callable[[InstanceId, int], bool], now: float) -> list[InstanceStatus]:
+        """Return the former copies to stop now; `has_successor` tells whether a later epoch than that one runs."""
+        ended = []
+        for _, held in sorted(self._held.items()):
+            until = held.hands_over_until
+            if until is None or held.stop_asked or held.status.state.is_over:
+                continue
+            if until <= now or has_successor(held.status.instance, held.status.epoch):
+                held.stop_asked = True
+                ended.append(held.status)
+        return ended
+
+    def _handover_deadline(self) -> float:
+        going_on = [each for each in self._held.values() if not each.stop_asked and not each.status.state.is_over]
+        return min((each.hands_over_until for each in going_on if each.hands_over_until is not None), default=FOREVER)
 
     def _take_up(self, assigned: Assignment, stall_after_s: float, now: float) -> Held:
         """Return the record of an epoch that is new here; its first status is told as number 1."""
@@ -255,9 +299,10 @@ class LocalInstances:
         return [self._tell(held, now) for held in due]
 
     def next_deadline(self) -> float:
-        """Return when `fire_timers` or `find_stalled` wants to be called next."""
-        due = (held.told_at + self._status_interval_s for held in self._held.values() if held.is_ahead)
-        return min(min(due, default=FOREVER), min((held.stalls_at for held in self._held.values()), default=FOREVER))
+        """Return when `fire_timers`, `find_stalled` or `end_handovers` wants to be called next."""
+        ahead = (held.told_at + self._status_interval_s for held in self._held.values() if held.is_ahead)
+        stalls_at = min((held.stalls_at for held in self._held.values()), default=FOREVER)
+        return min(min(ahead, default=FOREVER), stalls_at, self._handover_deadline())
 
     def _tell(self, held: Held, now: float) -> InstanceStatus:
         held.status = attrs.evolve(held.status, seq=held.status.seq + 1)

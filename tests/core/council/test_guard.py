@@ -12,10 +12,13 @@ from swimstream.core.council.stops import wait_s
 from swimstream.core.effects import Saved
 from swimstream.model.changes import (
     Assign,
+    CancelJob,
     Change,
     Conclude,
+    DeclareDead,
     Entry,
     Evict,
+    Forget,
     Found,
     Hold,
     Noop,
@@ -255,6 +258,30 @@ def test_a_final_stop_of_that_very_epoch_is_proof() -> None:
 def test_a_later_run_of_the_name_is_no_proof() -> None:
     """Rule 11: the older process may still be there."""
     assert not held_by_a().admits(assign(Run("a", 2)))
+
+
+def test_the_word_of_a_person_is_proof_of_that_run_and_of_no_later_one() -> None:
+    office = held_by_a()
+    office.commit(DeclareDead(run=A, asked_by="b"))
+    assert office.admits(assign(B))
+    again = Office(AUTHORITY, assign(Run("a", 2)))
+    again.commit(DeclareDead(run=A, asked_by="b"))
+    assert not again.admits(assign(B))
+
+
+def test_what_may_still_act_does_not_leave_the_plan() -> None:
+    office = Office(AUTHORITY, assign(A), CancelJob(job="job", asked_by="b"))
+    forget = Forget(instance=ONE, epoch=office.epoch(), reason="")
+    assert not office.admits(forget)
+    office.now += WAIT_S
+    assert office.admits(forget)
+
+
+def test_what_has_ended_leaves_the_plan_at_once() -> None:
+    office = Office(AUTHORITY, assign(A), CancelJob(job="job", asked_by="b"))
+    forget = Forget(instance=ONE, epoch=office.epoch(), reason="")
+    office.ended.add((ONE, office.epoch()))
+    assert office.admits(forget)
 
 
 def test_an_instance_is_assigned_once_until_that_is_committed() -> None:

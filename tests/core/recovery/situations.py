@@ -16,8 +16,9 @@ from swimstream.core.recovery.situation import Patience, Situation
 from swimstream.model.changes import Assign, Change, Entry, SetAuthority, SubmitJob
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import AT_LEAST_ONE, JobSpec, OperatorSpec
-from swimstream.model.member import SPEAKS_GUARANTEES, Member, MemberState, Profile
-from swimstream.model.status import InstanceState, InstanceStatus
+from swimstream.model.member import SPEAKS, SPEAKS_GUARANTEES, Member, MemberState, Profile
+from swimstream.model.restart import USUAL_RESTART, RestartStrategy
+from swimstream.model.status import ErrorClass, InstanceState, InstanceStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 ACCEPT_S = 10.0
 ABSENCE_S = 60.0
+DOUBT_S = 1.0
 AUTHORITY = SetAuthority(isolation_ms=6_000, drift_ppm=10_000)
 WAIT_S = wait_s(AUTHORITY.isolation_ms, AUTHORITY.drift_ppm)
 
@@ -61,6 +63,11 @@ def newer(name: str, **others: Unpack[MemberParts]) -> Member:
     return member(name, speaks=SPEAKS_GUARANTEES, **others)
 
 
+def newest(name: str, **others: Unpack[MemberParts]) -> Member:
+    """Return a member of this version, which knows directives too."""
+    return member(name, speaks=SPEAKS, **others)
+
+
 def job(
     name: str = "job",
     *,
@@ -69,6 +76,7 @@ def job(
     prefer_site: str = "",
     instances: str = AT_LEAST_ONE,
     hold_for_s: float = 0.0,
+    restart: RestartStrategy = USUAL_RESTART,
 ) -> JobSpec:
     operator = OperatorSpec(
         name="op",
@@ -77,6 +85,7 @@ def job(
         prefer_site=prefer_site,
         instances=instances,
         hold_for_s=hold_for_s,
+        restart=restart,
     )
     return JobSpec(name=name, operators=(operator,))
 
@@ -88,8 +97,11 @@ def instance(index: int = 0, *, of: str = "job") -> InstanceId:
 class Scene:
     """A leader's world. `decide` asks and applies what was decided, as a commit would."""
 
-    def __init__(self, *members: Member, jobs: Iterable[JobSpec] = (), now: float = 1_000.0) -> None:
+    def __init__(
+        self, *members: Member, jobs: Iterable[JobSpec] = (), now: float = 1_000.0, doubt_s: float = 0.0
+    ) -> None:
         self.now = now
+        self.doubt_s = doubt_s
         self.members = {each.run.name: each for each in members}
         self.statuses: dict[InstanceId, InstanceStatus] = {}
         self.counters: Counter[str] = Counter()
@@ -127,7 +139,8 @@ class Scene:
         return self.decide()
 
     def new_leader(self) -> None:
-        self.recovery = Recovery(Patience(accept_s=ACCEPT_S, absence_s=ABSENCE_S), authority=AUTHORITY)
+        patience = Patience(accept_s=ACCEPT_S, absence_s=ABSENCE_S, doubt_s=self.doubt_s)
+        self.recovery = Recovery(patience, authority=AUTHORITY)
         self.guard.take_office(self.now)
 
     def commit(self, *changes: Change) -> None:
@@ -153,6 +166,7 @@ class Scene:
         epoch: int | None = None,
         checkpoint: bytes = b"",
         cause: str = "",
+        error: ErrorClass = ErrorClass.RETRYABLE,
     ) -> None:
         """Let the worker that holds the instance say how it fares."""
         which = which or instance()
@@ -167,6 +181,7 @@ class Scene:
             since_ms=0,
             checkpoint=checkpoint,
             cause=cause,
+            error=error,
         )
 
     def where(self, which: InstanceId | None = None) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from swimstream.core.recovery.recovery import MAY_STILL_ACT, RESTART_DELAY_S_MIN, pending
+from swimstream.core.recovery.pending import pending
+from swimstream.core.recovery.waiting import MAY_STILL_ACT
 from swimstream.core.submissions import faults
 from swimstream.model.changes import Assign, Change, Conclude, Evict, Hold, Release, Revoke, SetAuthority, SubmitJob
 from swimstream.model.identity import Run
 from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, PINNED, JobSpec, OperatorSpec
 from swimstream.model.member import MemberState
+from swimstream.model.restart import USUAL_RESTART
 from swimstream.model.status import InstanceState
 from tests.core.recovery.situations import (
     ABSENCE_S,
@@ -27,6 +29,7 @@ from tests.core.recovery.situations import (
 )
 
 HOLD_FOR_S = 40.0
+RESTART_S = USUAL_RESTART.delay_s * (1 + USUAL_RESTART.jitter)
 
 
 def running(*names: str, jobs: tuple[JobSpec, ...] = (job(instances=AT_MOST_ONE),)) -> Scene:
@@ -271,7 +274,7 @@ def test_what_has_failed_is_restarted_without_a_wait_for_authority() -> None:
     scene = running("a", "b")
     scene.say(InstanceState.FAILED)
     scene.decide()
-    assert the_assign(scene.decide_after(RESTART_DELAY_S_MIN)).failures == 1
+    assert the_assign(scene.decide_after(RESTART_S)).failures == 1
 
 
 def test_what_is_not_taken_up_in_time_is_revoked_waited_for_and_given_to_another() -> None:
@@ -324,7 +327,7 @@ def test_what_nobody_takes_keeps_its_place_where_it_is() -> None:
     scene.decide()
     scene.commit(SubmitJob(job=job("other")))
     scene.becomes("a", MemberState.ALIVE)
-    assert kinds(scene.decide_after(RESTART_DELAY_S_MIN)) == [Release]
+    assert kinds(scene.decide_after(RESTART_S)) == [Release]
 
 
 # --- held for a while -----------------------------------------------------------------------------
@@ -404,7 +407,7 @@ def test_what_is_not_held_for_moves_alone_and_at_most_one_after_its_wait() -> No
     scene.put(newer("b"))
     for which in scene.plan.assignments:
         scene.say(InstanceState.RUNNING, which=which)
-    scene.becomes("a", MemberState.DEAD)
+    scene.becomes("a", MemberState.DEAD, accusers=("b",))
     hold, plain = scene.decide()
     assert isinstance(hold, Hold)
     assert isinstance(plain, Assign)
@@ -468,8 +471,8 @@ def test_what_is_pinned_is_started_again_on_the_same_worker(happens: str) -> Non
             scene.say(InstanceState.STOPPED)
         case _:
             scene.statuses.clear()
-    scene.decide()
-    assert the_assign(scene.decide_after(ACCEPT_S)).run.name == "a"
+    made = assigns(scene.decide() + scene.decide_after(ACCEPT_S))
+    assert made[0].run.name == "a"
 
 
 def test_what_is_pinned_to_a_worker_that_has_left_waits_for_the_name() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from swimstream.core.recovery.recovery import RESTART_DELAY_S_MAX, RESTART_DELAY_S_MIN, pending
+from swimstream.core.recovery.pending import pending
 from swimstream.model.changes import EVIDENCE_ITEMS_MAX, Assign, Conclude, Evict
 from swimstream.model.identity import Run
 from swimstream.model.member import MemberState
+from swimstream.model.restart import USUAL_RESTART
 from swimstream.model.status import InstanceState
 from tests.core.recovery.situations import ABSENCE_S, ACCEPT_S, Scene, assigns, instance, job, member, the_assign
+
+RESTART_S = USUAL_RESTART.delay_s * (1 + USUAL_RESTART.jitter)
+"""The longest delay after a first failure."""
 
 
 def running(*names: str) -> Scene:
@@ -34,7 +38,7 @@ def test_every_instance_of_an_accepted_job_is_assigned() -> None:
 
 def test_an_assignment_says_why_and_with_what_evidence() -> None:
     made = the_assign(Scene(member("a"), jobs=[job()]).decide())
-    assert (made.reason, made.evidence) == ("the job was accepted", ("site default, 0 of 64 instances held",))
+    assert (made.reason, made.evidence) == ("the job was accepted", ("site default, 0 of 64 slots held",))
     assert (made.failures, made.resume_from) == (0, b"")
 
 
@@ -223,26 +227,11 @@ def test_with_one_worker_alone_it_is_asked_again_under_a_new_epoch() -> None:
 # --- failed, stopped, finished --------------------------------------------------------------------
 
 
-def test_what_failed_is_restarted_after_a_delay_that_grows_with_each_failure() -> None:
-    scene = running("a")
-    delays = []
-    for failures in range(1, 10):
-        scene.say(InstanceState.FAILED, cause="out of cheese")
-        assert scene.decide() == []
-        began_at = scene.now
-        due_at = scene.recovery.next_deadline()
-        scene.now = due_at
-        made = the_assign(scene.decide())
-        assert (made.reason, made.failures) == ("failed: out of cheese", failures)
-        delays.append(due_at - began_at)
-    assert delays == pytest.approx([min(RESTART_DELAY_S_MAX, RESTART_DELAY_S_MIN * 2**n) for n in range(9)])
-
-
 def test_a_restart_is_not_made_before_its_time() -> None:
     scene = running("a", "b")
     scene.say(InstanceState.FAILED)
     scene.decide()
-    assert scene.decide_after(RESTART_DELAY_S_MIN * 0.99) == []
+    assert scene.decide_after(USUAL_RESTART.delay_s * 0.99) == []
 
 
 def test_a_failure_of_an_older_epoch_restarts_nothing() -> None:
@@ -255,7 +244,7 @@ def test_a_failed_instance_resumes_from_its_checkpoint() -> None:
     scene = running("a")
     scene.say(InstanceState.FAILED, checkpoint=b"8")
     scene.decide()
-    assert the_assign(scene.decide_after(RESTART_DELAY_S_MIN)).resume_from == b"8"
+    assert the_assign(scene.decide_after(RESTART_S)).resume_from == b"8"
 
 
 def test_a_full_worker_may_restart_what_failed_on_it() -> None:
@@ -263,16 +252,14 @@ def test_a_full_worker_may_restart_what_failed_on_it() -> None:
     scene.decide()
     scene.say(InstanceState.FAILED)
     scene.decide()
-    assert the_assign(scene.decide_after(RESTART_DELAY_S_MIN)).run.name == "a"
+    assert the_assign(scene.decide_after(RESTART_S)).run.name == "a"
 
 
-def test_what_its_worker_has_stopped_goes_elsewhere_after_a_delay() -> None:
+def test_what_its_worker_has_stopped_goes_elsewhere_at_once_and_that_counts_for_nothing() -> None:
     scene = running("a", "b")
     scene.say(InstanceState.STOPPED)
-    assert scene.decide() == []
-    scene.now += RESTART_DELAY_S_MIN
     made = the_assign(scene.decide())
-    assert (made.run.name, made.reason, made.failures) == ("b", "was stopped by its worker", 1)
+    assert (made.run.name, made.reason, made.failures) == ("b", "was stopped by its worker", 0)
 
 
 def test_what_has_finished_is_concluded_and_never_executed_again() -> None:
