@@ -7,6 +7,7 @@
 # make fuzz     hostile bytes for MINUTES=10, and a stranger's million packets; see chaos/README.md
 # make papers   the experiments of the SWIM and Lifeguard papers, in virtual time; see docs/papers.md
 # make fence    at-most-one operators paused past their deadline, TRIALS=100 times, on real processes; see chaos/README.md
+# make freeze   workers that keep their interpreter to themselves for SECONDS=60 in each mode; see chaos/README.md
 # make repair   what syncs cost beside full push-pull, partitions of up to a day, the dead that stay dead; see chaos/README.md
 # make mutants  rules of the protocol, broken one by one in a copy of the tree: each must turn a check red
 # make bench-council  leaders of real clusters killed under load (KILLS=50)
@@ -20,10 +21,11 @@ RUNS ?= 5
 MINUTES ?= 10
 KILLS ?= 50
 TRIALS ?= 100
+SECONDS ?= 60
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types docs worlds papers bench-peers bench-packet fuzz repair mutants bench-council fence authority minority clean
+.PHONY: demo test lint types docs worlds papers bench-peers bench-packet fuzz repair mutants bench-council fence freeze authority minority clean
 
 demo: .venv/demo.stamp
 	$(BIN)/swimstream demo
@@ -51,6 +53,10 @@ papers: .venv/demo.stamp
 # Not part of `test`: ten minutes, on real processes that are paused.
 fence: .venv/dev.stamp
 	$(BIN)/python -m chaos.fence --trials $(TRIALS) --json build/reports/fence.json
+
+# Not part of `test`: it keeps a core busy, and wants a machine that is not starved.
+freeze: .venv/dev.stamp
+	$(BIN)/python -m chaos.freeze --seconds $(SECONDS) --json build/reports/freeze.json
 
 # A quarter of an hour on two cores: days of ten nodes are lived through.
 repair: .venv/dev.stamp

@@ -8,6 +8,7 @@ reports. The process's end is the worker's end: the peer tells of it at once, le
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from typing import TYPE_CHECKING
@@ -142,7 +143,8 @@ class Peer(Commands):
                 self._ended.fail(error)
             raise
         self._join(peer)
-        with trio.move_on_after(VIEW_S):  # so that who asks next finds this worker in what is known
+        # so that who asks next finds this worker in what is known; that it may not join is told as the end
+        with trio.move_on_after(VIEW_S), contextlib.suppress(SwimstreamError):
             await peer.views.when(lambda view: Found(None) if view.members else None)
         told: JsonTable = {
             "worker": {"name": self.run.name, "boot": self.run.boot, "address": str(peer.address)},
@@ -158,9 +160,9 @@ class Peer(Commands):
         }
         return runner, told
 
-    async def depart(self, *, is_asked: bool) -> None:
-        """The process has gone: leave, and end with a fault unless it had said so."""
-        if not is_asked and self._standing != "ending":
+    def depart(self) -> None:
+        """The process has gone: leave, and end with a fault unless somebody has asked for that."""
+        if self._standing != "ending":
             log.error("the attached process is gone, leaving worker=%s", self.config.name)
             self._ended_by = WorkerStopped("the attached process is gone")
         self.leave()

@@ -65,6 +65,7 @@ class _Stage(enum.Enum):
 class Worker(Commands):
     """A member of a cluster that runs operators. Starts once; every method may be called from any thread."""
 
+    _stage = _Stage.NEW
     _peer: PeerThread | None = None
     _host: InstanceHost | None = None
     _control: ControlServer | None = None
@@ -122,11 +123,8 @@ class Worker(Commands):
             join_timeout_s=join_timeout_s,
             stop_timeout_s=stop_timeout_s,
         )
-        self._registry = Registry()
-        for kind, command in self.config.commands.items():
-            self._registry.register(kind, command)
         self._lock = threading.Lock()
-        self._stage = _Stage.NEW
+        self._registry = Registry.of(self.config.commands)
 
     @classmethod
     def from_config(cls, config: WorkerConfig) -> Self:
@@ -274,7 +272,11 @@ class Worker(Commands):
         self._host = host
         peer = self._build_peer(host, reports, ticks)
         peer.serve = LogService(peer, self._registry, logs).answer
-        peer.start()
+        try:
+            peer.start()
+        except BaseException:
+            peer.stop()  # it may have started all the same, as when a Ctrl-C comes now
+            raise
         self._peer = peer
         # an operator must not go on under a peer that cannot say that this worker is alive, nor the other way round
         peer.ended.on_settled(host, lambda: host.close(lambda: None, grace_s=config.stop_timeout_s))

@@ -76,7 +76,12 @@ def _to_commands(value: object) -> Mapping[str, Command]:
     for kind in value:
         check_name("commands", kind)
         given = value[kind]
-        made[kind] = given if isinstance(given, Command) else structure(given, Command, where=f"commands.{kind}")
+        if not isinstance(given, Command | Mapping):
+            raise UsageError(f"commands.{kind}: expected a table with argv or shell, got {given!r}")
+        try:
+            made[kind] = given if isinstance(given, Command) else structure(given, Command)
+        except UsageError as error:
+            raise UsageError("\n".join(f"commands.{kind}.{line}" for line in str(error).splitlines())) from None
     return made
 
 

@@ -20,7 +20,7 @@ from swimstream.model.status import InstanceState
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from swimstream.core.recovery.placement import Tags
+    from swimstream.core.recovery.suitability import Tags
     from swimstream.model.assignment import Assignment
     from swimstream.model.identity import Run
     from swimstream.model.job import JobSpec

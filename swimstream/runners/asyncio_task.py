@@ -55,8 +55,8 @@ class AsyncioTask:
         self._context.whereabouts.enter(lambda: [task.get_coro()])
         try:
             await self._function(self._context)
-        # BaseException: whatever an operator raises is its own failure; a cancellation too, if nobody asked for it
-        except BaseException as error:  # noqa: BLE001
+        # a cancellation is a failure too, if nobody asked for it
+        except BaseException as error:  # noqa: BLE001  # whatever an operator raises is its own failure
             if isinstance(error, asyncio.CancelledError) and self._context.cancelled:
                 self.ended.succeed(None)
             else:

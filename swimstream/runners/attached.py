@@ -337,7 +337,6 @@ class AttachedRunner:
                 self._fail(copy, DEAD)
             else:
                 copy.end_waits()
-        process.close()
         self._copies.clear()
         self._tell_if_idle()
 

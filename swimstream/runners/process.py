@@ -45,8 +45,8 @@ REAP_S = 1.0
 KILL_AFTER_MULT = 0.25
 """SIGKILL comes so many times the grace after SIGTERM."""
 POLL_S = 0.02
-EARLY_S = 0.2
-"""So long before its deadline a command's supervisor kills the group, all of which the timer does not reach."""
+EARLY_S = 0.4
+"""So long before its deadline a command's supervisor kills the whole group, and half as long before the kernel it."""
 MODULE = "swimstream.runners.child"
 COMMAND_MODULE = "swimstream.runners.supervisor"
 FENCED = "fenced: authority ended"
@@ -77,10 +77,8 @@ class Child:
         """Start the process; blocks for some milliseconds. Raise `OSError` if the system refuses.
 
         What it prints goes to the descriptor `output`, which stays the caller's; None: where the worker's own goes.
-        Raise `UsageError` for a command that cannot be filled in.
-
-
-        It must be started by the very thread that is to outlive it: PR_SET_PDEATHSIG means that thread's death.
+        Raise `UsageError` for a command that cannot be filled in. To be called by the very thread that is to outlive
+        it: PR_SET_PDEATHSIG means that thread's death.
         """
         self._context = context
         self._neighbours = neighbours
@@ -99,12 +97,9 @@ class Child:
         ours, theirs = socket.socketpair()
         self._fence, their_fence = socket.socketpair()
         self._fence.setblocking(False)
-        fence_at = "-" if start.fence_at is None else repr(start.fence_at)
-        numbers = [str(theirs.fileno()), str(their_fence.fileno()), str(os.getpid())]
-        module, *more = (COMMAND_MODULE, repr(self._early_s)) if isinstance(what, Command) else (MODULE,)
         try:
             self._process = subprocess.Popen(  # noqa: S603  # our own module
-                [sys.executable, "-m", module, *numbers, fence_at, *more],
+                _argv(what, start, theirs, their_fence),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -349,6 +344,15 @@ def _exited(status: int, *, was_asked: bool) -> Ending:
     if status < 0:
         return Ending(InstanceState.FAILED, f"ended by {signal.Signals(-status).name}")
     return Ending(InstanceState.FAILED, f"exit status {status}")
+
+
+def _argv(what: InProcess | Command, start: StartInstance, channel: socket.socket, fence: socket.socket) -> list[str]:
+    """Return how the process is started."""
+    fence_at = "-" if start.fence_at is None else repr(start.fence_at)
+    common = [str(channel.fileno()), str(fence.fileno()), str(os.getpid()), fence_at]
+    if isinstance(what, Command):
+        return [sys.executable, "-m", COMMAND_MODULE, *common, repr(EARLY_S)]
+    return [sys.executable, "-m", MODULE, *common]
 
 
 def _order(start: StartInstance, what: InProcess | Command, *, worker: str, is_captured: bool) -> bytes:

@@ -16,7 +16,7 @@ from swimstream.runners.context import OperatorContext
 from swimstream.runners.place import Place, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import ModuleType
 
 AsyncOperator = Callable[[OperatorContext], Awaitable[None]]
@@ -64,6 +64,14 @@ class Registry:
     def __init__(self) -> None:
         """Build without kinds."""
         self._registered: dict[str, Registered] = {}
+
+    @classmethod
+    def of(cls, commands: Mapping[str, Command]) -> Registry:
+        """Return one that knows these commands by kind; raise `UsageError` as `register` does."""
+        made = cls()
+        for kind, command in commands.items():
+            made.register(kind, command)
+        return made
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -1,11 +1,11 @@
 """The process above a command: `python -m swimstream.runners.supervisor`, started by `process.py` and by nobody else.
 
 A command knows nothing of us, and a kernel timer does not survive `exec`. So this process holds the timer in the
-command's place, and the command is tied to it: the kernel kills this process at the deadline, whatever its state, and
-with it the command (PR_SET_PDEATHSIG). It leads the session and the group that the command and all it starts are in.
+command's place, and the command is tied to it: the kernel kills this process, whatever its state, and in its end the
+command (PR_SET_PDEATHSIG). That is one step more than a timer of the command's own, so it is set 0.2 s early.
 
-What the command starts itself is tied to nothing. So shortly before the deadline, if it runs then, this process kills
-the whole group. It does not when it stands still as well; then the worker does, once it runs itself.
+What the command starts itself is tied to nothing. So another 0.2 s before, if it runs then, this process kills the
+whole group, which it leads. If it stands still, that is left to the worker, once that one runs.
 
 One thread and one loop, so that forking is safe and nothing can hold up a renewal.
 """
@@ -63,8 +63,8 @@ class Deadline:
     """When the command must have ended: the kernel's timer, and the kill of the group shortly before."""
 
     def __init__(self, until: float, renewals: socket.socket, *, early_s: float) -> None:
-        """Arm the timer; the group is to be killed `early_s` before."""
-        self._fence: KernelFence | WatchdogFence = arm(until)
+        """Arm the timer for half of `early_s` before `until`; the group is to be killed all of `early_s` before."""
+        self._fence: KernelFence | WatchdogFence = arm(until - early_s / 2)
         self._until = until
         self._early_s = early_s
         self.renewals = renewals
@@ -80,7 +80,7 @@ class Deadline:
             if len(data) < UNTIL.size:
                 return False
             (self._until,) = UNTIL.unpack(data)
-            self._fence.renew(self._until)
+            self._fence.renew(self._until - self._early_s / 2)
             self.renewals.sendall(data)
         except ConnectionError:
             return False

@@ -14,7 +14,7 @@ from __future__ import annotations
 import collections
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import attrs
 import trio
@@ -34,9 +34,6 @@ from swimstream.runtime.control_lines import (
 )
 from swimstream.runtime.control_talk import Request
 
-if TYPE_CHECKING:
-    from swimstream.runtime.control_json import Json
-
 log = logging.getLogger(__name__)
 
 REQUESTS_MAX = 1_024
@@ -45,6 +42,10 @@ OUTBOX_MAX = 8_192
 READ_AHEAD_MAX = 1_024
 """Nothing more is read while so many lines wait to be written."""
 LAST_LINES_S = 2.0
+READS = frozenset(("hello", "members", "operators", "leader", "decisions", "counters", "tags", "snapshot"))
+"""Verbs whose answers grow with the cluster."""
+READS_MAX = 2
+"""So many of such answers are held in memory; the next one is made when one has been written."""
 
 
 class Guest(Protocol):
@@ -76,8 +77,8 @@ class Desk(Protocol):
     async def attach(self, wish: Wish, attachment: Attachment) -> tuple[Guest, JsonTable]:
         """Let a process be the worker; return its runner, and what it is told. Raise `UsageError` if it may not."""
 
-    async def depart(self, *, is_asked: bool) -> None:
-        """The process has gone; leave. `is_asked`: it had said so."""
+    def depart(self) -> None:
+        """The process has gone: leave, if that has not begun."""
 
 
 @attrs.define
@@ -90,16 +91,15 @@ class Attachment:
     answer_other: Callable[[Request], Awaitable[JsonTable]]
     """How the port answers what is not for the runner."""
     _outbox: collections.deque[Callable[[], JsonTable | None]] = attrs.field(factory=collections.deque, init=False)
+    _reads: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(READS_MAX), init=False)
     _wake: trio.Event = attrs.field(factory=trio.Event, init=False)
     _room: trio.Event = attrs.field(factory=trio.Event, init=False)
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token, init=False)
     _under_way: int = attrs.field(default=0, init=False)
     _is_over: bool = attrs.field(default=False, init=False)
-    _says_goodbye: bool = attrs.field(default=False, init=False)
-    """Whether the process has asked to leave, so that its end is no fault."""
     _goodbyes: int = attrs.field(default=0, init=False)
-    """How many such requests are under way."""
+    """How many requests to leave are under way."""
     _end_reason: str = attrs.field(default="", init=False)
 
     # --- what the runner may do -------------------------------------------------------------------
@@ -152,7 +152,7 @@ class Attachment:
             with trio.CancelScope(shield=True):
                 await trio.aclose_forcefully(self.connection)
         await guest.lost()
-        await desk.depart(is_asked=self._says_goodbye)
+        desk.depart()
 
     async def _watch_process(self) -> None:
         """A connection that a child of the process has inherited stays open when the process dies."""
@@ -219,31 +219,49 @@ class Attachment:
             raise UsageError(f"id: expected at most {REQUESTS_MAX} requests that wait for an answer")
         self._under_way += 1
         if request.get("verb") == "leave":
-            self._says_goodbye = True
             self._goodbyes += 1
         nursery.start_soon(self._answer_later, request, guest)
 
     async def _answer_later(self, request: Request, guest: Guest) -> None:
+        verb = request.get("verb")
         try:
-            match request.get("verb"):
-                case "locate":
-                    answer = {"ok": True} | await guest.locate(request)
-                case "finished":
-                    answer = {"ok": True} | await guest.finished(request)
-                case _:
-                    answer = await self.answer_other(request)
-        except SwimstreamError as error:
-            answer = refusal(error)
+            if isinstance(verb, str) and verb in READS:
+                async with self._reads:
+                    await self._say_and_wait(await self._answer(request, guest), request)
+            else:
+                self._say(await self._answer(request, guest), request)
         finally:
             self._under_way -= 1
-        self._say(answer, request)
-        if request.get("verb") == "leave":
+        if verb == "leave":
             self._goodbyes -= 1
             self._end_if_due()
 
+    async def _answer(self, request: Request, guest: Guest) -> JsonTable:
+        try:
+            match request.get("verb"):
+                case "locate":
+                    return {"ok": True} | await guest.locate(request)
+                case "finished":
+                    return {"ok": True} | await guest.finished(request)
+                case _:
+                    return await self.answer_other(request)
+        except SwimstreamError as error:
+            return refusal(error)
+
     def _say(self, answer: JsonTable, request: Request) -> None:
-        whole: dict[str, Json] = with_id(answer, request)
+        whole = with_id(answer, request)
         self.put(lambda: whole)
+
+    async def _say_and_wait(self, answer: JsonTable, request: Request) -> None:
+        """Return when the line has been written."""
+        written = trio.Event()
+        self._say(answer, request)
+
+        def note() -> None:
+            written.set()
+
+        self.put(note)
+        await written.wait()
 
 
 def limits() -> JsonTable:

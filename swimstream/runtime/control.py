@@ -253,10 +253,8 @@ class ControlServer:
         self._attachment = attachment
         try:
             await attachment.run(self._desk, request)
-        except UsageError:
-            attachment.process.close()
-            raise
         finally:
+            attachment.process.close()
             self._attachment = None
 
     async def _answer(self, request: dict[str, object]) -> JsonTable:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LINE_BYTES_MAX = 1024 * 1024
 WRITE_S = 30.0
+ERROR_CHARS_MAX = 4_000
 ID_MAX = 2**53 - 1
 """The largest integer that every language with doubles for numbers can hold."""
 
@@ -78,7 +79,12 @@ def refusal(error: SwimstreamError) -> JsonTable:
         code = "over"
     elif isinstance(error, WorkerStopped):
         code = "ending"
-    return {"ok": False, "code": code, "error": str(error)}
+    text = str(error)  # which may repeat what was sent
+    return {
+        "ok": False,
+        "code": code,
+        "error": text if len(text) <= ERROR_CHARS_MAX else text[:ERROR_CHARS_MAX] + "...",
+    }
 
 
 def with_id(answer: JsonTable, request: Mapping[str, object]) -> JsonTable:

@@ -73,7 +73,7 @@ async def has_token(connection: trio.SocketStream, lines: Lines, token: str) -> 
     line = None
     with trio.move_on_after(FIRST_LINE_S):
         line = await lines.next(bytes_max=FIRST_LINE_BYTES_MAX)
-    if line is not None and _shows(line, token):
+    if line is not None and len(line) <= FIRST_LINE_BYTES_MAX and _shows(line, token):
         lines.put_back(line)
         return True
     expected = 'token: expected {"verb": "hello", "token": "..."} first, with the token of this port'

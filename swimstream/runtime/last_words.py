@@ -22,6 +22,7 @@ import trio
 from swimstream.model.job import AT_MOST_ONE
 from swimstream.model.report import Report
 from swimstream.model.status import ErrorClass, InstanceState
+from swimstream.runtime import clock
 from swimstream.runtime.peer_link import NOTICE_BYTES_MAX, OperatorProcess, unpack_process
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RECENT_S = 1.0
+"""A process that ended so shortly ago has ended with its worker, and no other has got its number since."""
+WATCHED_MAX = 4_096
+"""Of more processes the end of the oldest is forgotten: it cannot be proven then, which is safe."""
 ENDING_S = 1.0
 """Killed processes end within milliseconds, unless they hang in the kernel."""
 GOODBYE_S = 5.0
@@ -45,7 +50,8 @@ class _Watched:
     """One process of an operator."""
 
     notice: OperatorProcess
-    ended: trio.Event
+    ended: trio.Event = attrs.field(factory=trio.Event)
+    ended_at: float = float("inf")
 
 
 class OperatorProcesses:
@@ -72,20 +78,30 @@ class OperatorProcesses:
                     data, descriptors = b"", []
                 if not data:
                     break
-                watched = _Watched(unpack_process(data), trio.Event())
-                self._watched[watched.notice.instance] = watched
+                watched = _Watched(unpack_process(data))
+                self._remember(watched)
                 nursery.start_soon(_wait_for_end, watched, descriptors[0])
             self._heard_all.set()
+
+    def _remember(self, watched: _Watched) -> None:
+        self._watched.pop(watched.notice.instance, None)
+        self._watched[watched.notice.instance] = watched
+        if len(self._watched) > WATCHED_MAX:
+            oldest = next((each for each, held in self._watched.items() if held.ended.is_set()), None)
+            if oldest is not None:  # else they all live: as many as the worker could start
+                del self._watched[oldest]
 
     async def end(self) -> None:
         """Kill what is left of them with whatever they have started, and wait for their ends, for a bounded time.
 
         Only for a worker that is gone, and at once then: as long as a process lives, or has only just ended, its group
-        is its own.
+        is its own. What ended before had its group killed by the worker.
         """
         with trio.move_on_after(ENDING_S):
             await self._heard_all.wait()
             for watched in self._watched.values():
+                if watched.ended_at + RECENT_S < clock.now():
+                    continue
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(watched.notice.pid, signal.SIGKILL)
             for watched in self._watched.values():
@@ -102,6 +118,7 @@ async def _wait_for_end(watched: _Watched, descriptor: int) -> None:
         await trio.lowlevel.wait_readable(descriptor)
     finally:
         os.close(descriptor)
+    watched.ended_at = clock.now()
     watched.ended.set()
 
 

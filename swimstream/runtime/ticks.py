@@ -38,7 +38,7 @@ LATE_MULT = 2
 PRIVATE = -1
 """The descriptor of memory that no other process sees."""
 _COUNT = struct.Struct("=Q")
-_LIVE = (InstanceState.STARTING, InstanceState.RUNNING)
+_LIVE = [state for state in InstanceState if state.name in ("STARTING", "RUNNING", "STALLED")]
 _FROZEN = next((state for state in InstanceState if state.name == "FROZEN"), None)
 """None while the model has no such state: then freezes are counted and not told."""
 

@@ -44,6 +44,11 @@ def check_heard(client: Plain) -> None:
                 check_request(request)
 
 
+def check_schema() -> None:
+    """Fail unless the file is a schema."""
+    Draft202012Validator.check_schema(json.loads(PATH.read_text()))
+
+
 def is_request(message: object) -> bool:
     """Return whether the schema takes it for a request."""
     return _validator("request", closed=False).is_valid(message)
@@ -58,7 +63,6 @@ def _validator(name: str, *, closed: bool) -> Draft202012Validator:
     definitions: Schema = json.loads(PATH.read_text())["$defs"]
     if closed:
         _close(definitions)
-    Draft202012Validator.check_schema({"$ref": f"#/$defs/{name}", "$defs": definitions})
     return Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": definitions})
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from swimstream.errors import WorkerStopped
+from swimstream import Worker
+from swimstream.errors import SwimstreamError, WorkerStopped
 from swimstream.model.identity import InstanceId
 from swimstream.model.status import InstanceState
 from tests.attached.plain import Plain
+from tests.attached.schema import check_heard
 from tests.attached.stage import WAIT_S, job, peer_at, python_worker, table, until
 
 if TYPE_CHECKING:
@@ -91,3 +93,48 @@ def test_the_end_of_the_process_is_told_at_once_and_the_peer_leaves(path: Path, 
         until(other, lambda view: [each.state.name for each in view.members if each.run.name == "w4"] == ["LEFT"])
     with pytest.raises(WorkerStopped, match="the attached process is gone"):
         peer.stopped().wait(WAIT_S)
+
+
+def test_any_number_of_large_answers_is_given_one_after_the_other(client: Plain) -> None:
+    attach(client)
+    asked = [client.send("snapshot") for _ in range(300)]
+    assert all(client.answer(number)["ok"] for number in asked)
+
+
+def test_who_leaves_is_answered_before_the_end_and_nobody_is_at_fault(path: Path, peer: Peer, client: Plain) -> None:
+    attach(client)
+    client.ask("submit", job=table(job()))
+    order = client.order("start")
+    asked = client.send("leave")
+    stop = client.order("stop")
+    assert (stop["instance"], stop["epoch"]) == (order["instance"], order["epoch"])
+    client.ask("report", instance=order["instance"], epoch=order["epoch"], state="stopped")
+    assert client.answer(asked)["ok"]
+    peer.stopped().wait(WAIT_S)
+    peer.stop()
+    assert client.order("end")["reason"] == "the peer was told to stop"
+    check_heard(client)
+
+
+def test_a_process_that_may_not_join_is_told_why(path: Path, peer: Peer, client: Plain) -> None:
+    attach(client)
+    twin_path = path.with_name("twin.sock")
+    twin = peer_at(twin_path, seeds=(str(peer.address),))
+    second = Plain(str(twin_path))
+    attach(second)
+    with pytest.raises(SwimstreamError) as caught:
+        twin.stopped().wait(WAIT_S)
+    with pytest.raises(SwimstreamError):
+        twin.stop()
+    assert second.order("end")["reason"] == str(caught.value)
+    second.close()
+
+
+def test_a_worker_of_the_library_takes_no_process(path: Path) -> None:
+    worker = Worker(name="w1", preset="local", control=path)
+    with worker:
+        client = Plain(str(path))
+        assert client.ask("hello")["attach"] == "never"
+        refused = client.ask("attach", protocol=1, kinds=["count"])
+        assert refused["error"].startswith("verb: a process can attach to 'swimstream peer' only")
+        client.close()

@@ -47,9 +47,6 @@ class FakeProcess:
         if self.is_provable:
             self.die()
 
-    def close(self) -> None:
-        pass
-
 
 class FakeAttachment:
     """Takes orders at once."""
@@ -57,12 +54,17 @@ class FakeAttachment:
     def __init__(self, process: FakeProcess) -> None:
         self.process = process
         self.lines: list[dict[str, Any]] = []
+        self.held: list[Callable[[], dict[str, Any] | None]] | None = None
+        """Where orders wait to be written, if they do."""
 
     def post(self, act: Callable[[], None]) -> bool:
         act()
         return True
 
     def put(self, order: Callable[[], dict[str, Any] | None]) -> None:
+        if self.held is not None:
+            self.held.append(order)
+            return
         line = order()
         if line is not None:
             self.lines.append(line)
@@ -289,6 +291,32 @@ async def test_what_is_left_of_a_fence_is_told_rounded_down() -> None:
     (line,) = scene.attachment.lines
     assert 4.0 < line["fence_s"] <= 5.0
     assert line["guarantee"] == "at-most-one"
+
+
+async def test_what_is_left_of_a_fence_is_computed_when_the_line_is_written() -> None:
+    scene = Scene()
+    scene.runner.start(at_most_one(3, left_s=5.0))
+    held: list[Callable[[], dict[str, Any] | None]] = []
+    scene.attachment.held = held
+    scene.runner.renew(RenewFence(clock.now() + 6.0))
+    await trio.sleep(0.05)
+    scene.runner.renew(RenewFence(clock.now() + 7.0))
+    (write,) = held
+    await trio.sleep(0.05)
+    line = write()
+    assert line is not None
+    assert 6.0 < line["fences"][0]["fence_s"] <= 6.95, "the newest fence, less what has passed since it was told"
+
+
+async def test_a_copy_that_was_stopped_for_want_of_a_quorum_starts_again_under_the_same_epoch() -> None:
+    scene = Scene()
+    scene.runner.start(at_most_one(3, left_s=5.0))
+    scene.runner.stop(StopInstance(INSTANCE, 3))
+    scene.say(state="stopped")
+    scene.runner.start(at_most_one(3, left_s=5.0))
+    assert scene.orders() == [("start", 3), ("stop", 3), ("start", 3)]
+    scene.say(state="running")
+    assert scene.states()[-1] is InstanceState.RUNNING
 
 
 async def test_a_renewal_moves_every_fence_but_that_of_a_copy_that_is_to_stop() -> None:

@@ -12,7 +12,7 @@ import pytest
 from swimstream.runtime.control import VERBS
 from swimstream.worker_config import WorkerConfig
 from tests.attached.plain import Message, Plain
-from tests.attached.schema import check_answer, check_order, check_request, is_request
+from tests.attached.schema import check_answer, check_order, check_request, check_schema, is_request
 from tests.attached.stage import WAIT_S, peer_at
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ def examples() -> Iterator[tuple[str, Message]]:
     """Yield every message of the page, the transcript's and the single ones."""
     for mark, text in re.findall(r"^(?:    )?([<>]) (\{.*\})$", PAGE, re.MULTILINE):
         yield mark, json.loads(text)
+
+
+def test_the_schema_is_one() -> None:
+    check_schema()
 
 
 def test_every_example_of_the_page_is_as_the_schema_says() -> None:

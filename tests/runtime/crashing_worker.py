@@ -16,7 +16,7 @@ from swimstream.events import EventsLost, MessageReceived
 from swimstream.runners.registry import IN_PROCESS
 from swimstream.runtime.peer_process import PeerProcess
 from swimstream.worker import Worker
-from tests.runtime.process_operators import has_a_child, tells_pid
+from tests.runtime.process_operators import clings_to_life, has_a_child, tells_pid
 
 if TYPE_CHECKING:
     from swimstream.runners.context import OperatorContext
@@ -48,6 +48,7 @@ def main() -> None:
     worker.register("inside", waits)
     worker.register("apart", tells_pid, isolation=IN_PROCESS)
     worker.register("parent", has_a_child, isolation=IN_PROCESS)
+    worker.register("clinging", clings_to_life, isolation=IN_PROCESS)
     worker.start()
     peer = worker._running()
     say(peer.pid if isinstance(peer, PeerProcess) else 0)

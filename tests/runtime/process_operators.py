@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 NEIGHBOUR = InstanceId("job", "source", 1)
 LONG_S = 1_000.0
+PR_SET_PDEATHSIG = 1
 
 
 def number(value: int) -> bytes:
@@ -132,6 +134,18 @@ def holds_the_interpreter(ctx: OperatorContext) -> None:
     reply.wait(LONG_S)
     sys.setswitchinterval(LONG_S)
     library.write(library.open(ctx.resume_from, os.O_WRONLY), b"!", 1)
+    library.sleep(int(LONG_S))
+
+
+def clings_to_life(ctx: OperatorContext) -> None:
+    """Outlive the worker as far as an operator can: no signal at its end, and no thread that could notice it."""
+    library = ctypes.PyDLL(None)
+    library.prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0)
+    ctx.checkpoint(number(os.getpid()))
+    pipe = str(ctx.parameters["pipe"])
+    Path(pipe).read_bytes()  # until the checkpoint has been seen
+    sys.setswitchinterval(LONG_S)
+    library.open(f"{pipe}.held".encode(), os.O_RDONLY)
     library.sleep(int(LONG_S))
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 60.0
+FROZEN = next((state for state in InstanceState if state.name == "FROZEN"), None)
+needs_frozen = pytest.mark.skipif(FROZEN is None, reason="the model has no such state yet")
 GONE = (MemberState.SUSPECT, MemberState.DEAD)
 
 
@@ -75,9 +77,11 @@ class Scene:
         found = self.witness._running().views.when(lambda view: Found(view) if condition(view) else None)
         return found.wait(WAIT_S)
 
-    def run(self, kind: str, guarantee: str = AT_LEAST_ONE, *, parallelism: int = 3) -> View:
+    def run(self, kind: str, guarantee: str = AT_LEAST_ONE, *, parallelism: int = 3, pipe: str = "") -> View:
         """Have so many instances run on the worker, and return a view that shows it."""
-        operator = OperatorSpec(name="o", kind=kind, parallelism=parallelism, instances=guarantee)
+        operator = OperatorSpec(
+            name="o", kind=kind, parallelism=parallelism, instances=guarantee, parameters={"pipe": pipe}
+        )
         self.witness.submit(JobSpec(name="job", operators=(operator,))).wait(WAIT_S)
         return self.until(lambda view: states(view) == [InstanceState.RUNNING] * parallelism and has_said(view, kind))
 
@@ -144,6 +148,21 @@ def test_the_processes_of_operators_have_ended_before_their_failure_is_told(scen
     assert left == [False] * len(pids)
 
 
+@pytest.mark.parametrize("guarantee", [AT_LEAST_ONE, AT_MOST_ONE])
+def test_an_operator_that_outlives_its_worker_is_killed_before_its_failure_is_told(
+    scene: Scene, tmp_path: Path, guarantee: str
+) -> None:
+    pipe, held = tmp_path / "pipe", tmp_path / "pipe.held"  # the latter is opened with the interpreter held, for good
+    os.mkfifo(pipe)
+    os.mkfifo(held)
+    view = scene.run("clinging", guarantee, parallelism=1, pipe=str(pipe))
+    for each in (pipe, held):
+        os.close(os.open(each, os.O_WRONLY))
+    scene.process.kill()
+    scene.until(lambda view: states(view) == [InstanceState.FAILED])
+    assert not is_there(int(view.statuses[0].checkpoint))
+
+
 def test_what_an_operators_process_has_started_is_killed_as_well(scene: Scene) -> None:
     view = scene.run("parent", parallelism=1)
     descriptor = os.pidfd_open(int(view.statuses[0].checkpoint))
@@ -174,6 +193,30 @@ def test_a_worker_that_is_stopped_and_killed_is_told_of_as_well(scene: Scene) ->
     scene.process.send_signal(signal.SIGSTOP)
     scene.process.kill()
     scene.until(lambda view: states(view) == [InstanceState.FAILED] * 3)
+
+
+@needs_frozen
+@pytest.mark.parametrize("kind", ["inside", "apart"])
+def test_a_worker_that_holds_its_interpreter_is_frozen_and_not_dead(scene: Scene, tmp_path: Path, kind: str) -> None:
+    scene.run(kind)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with scene.witness.events() as events:
+        scene.tell(f"freeze {pipe}")
+        if kind == "inside":
+            view = scene.until(lambda view: states(view) == [FROZEN] * 3)
+            assert {each.cause.rpartition(" for ")[0] for each in view.statuses} == {"its worker's loop has not turned"}
+        else:
+            scene.until(lambda view: view.counters.get("datagrams_sent", 0) > 0)
+        scene.witness.send("w", "topic").wait(WAIT_S)
+        os.close(os.open(pipe, os.O_WRONLY))
+        view = scene.until(lambda view: states(view) == [InstanceState.RUNNING] * 3)
+        assert {each.cause for each in view.statuses} == {""}
+        news = events.drain()
+    seen = {each.member.state for each in news if isinstance(each, MemberChanged)}
+    told = {each.status.state for each in news if isinstance(each, InstanceChanged)}
+    assert not set(GONE) & seen
+    assert told == ({FROZEN, InstanceState.RUNNING} if kind == "inside" else set())
 
 
 def test_a_port_or_directory_that_a_predecessor_still_holds_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
