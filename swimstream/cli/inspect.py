@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from swimstream.runtime.control_client import Answer
 
+TELLING_ERRORS = ("fatal", "infrastructure")
+"""Kinds of failure that say what comes next; any other is tried again."""
+
 
 @click.command()
 @options
@@ -54,8 +57,8 @@ def operators(control: Path, *, as_json: bool) -> None:
 
     def lines() -> Sequence[str]:
         heads = (
-            *("INSTANCE", "STATE", "WORKER", "EPOCH", "PROGRESS", "FAILURES", "GUARANTEE", "STOPPED BY"),
-            *("ENDPOINT", "CAUSE"),
+            *("INSTANCE", "STATE", "WORKER", "EPOCH", "PROGRESS", "BACKLOG", "WATERMARK", "FAILURES"),
+            *("GUARANTEE", "STOPPED BY", "ENDPOINT", "CAUSE"),
         )
         rows = [_operator_row(row) for row in answer["operators"]]
         return (columns(heads, rows) if rows else ["no jobs"]) + _isolation_lines(answer)
@@ -64,9 +67,18 @@ def operators(control: Path, *, as_json: bool) -> None:
 
 
 def _operator_row(row: dict[str, Any]) -> Sequence[object]:
-    """Return the cells of a row; older workers know no guarantees."""
-    keys = ("instance", "state", "worker", "epoch", "progress", "failures")
-    return [*(row[key] for key in keys), row.get("guarantee", ""), _stop_words(row), row["endpoint"], row["cause"]]
+    """Return the cells of a row; older workers know neither guarantees nor what an operator says of its input."""
+    told = ["" if row.get(key) is None else row[key] for key in ("backlog", "watermark_ms")]
+    cause = f"{row['error']}: {row['cause']}" if row.get("error") in TELLING_ERRORS else row["cause"]
+    return [
+        *(row[key] for key in ("instance", "state", "worker", "epoch", "progress")),
+        *told,
+        row["failures"],
+        row.get("guarantee", ""),
+        _stop_words(row),
+        row["endpoint"],
+        cause,
+    ]
 
 
 def _stop_words(row: dict[str, Any]) -> str:

@@ -321,7 +321,9 @@ class Node(NodeViews):
         for decision in plan.decisions:
             if decision.index > self._seen_plan.index:
                 self._notify(Decided(decision))
-        self._seen_plan = plan
+        seen, self._seen_plan = self._seen_plan, plan
+        if plan.jobs != seen.jobs or len(plan.assignments) < len(seen.assignments):
+            self._rooms.forget_past_statuses()
         self._rooms.must_decide = True
         if plan.is_evicted(self.run) and not self._rooms.membership.is_leaving:
             self._begin_new_run(above=plan.evicted[self.run.name])

@@ -73,6 +73,9 @@ class Rooms:
 
     def tell_status(self, status: InstanceStatus) -> None:
         """Merge a status, one's own or heard, and spread it if it is news: a change of state ahead of progress."""
+        if self.council.plan.has_outlived(status.instance, status.epoch):
+            self.counters["statuses_past"] += 1
+            return
         before = self.statuses.get(status.instance)
         fragment = self.statuses.merge(status)
         if fragment is None:
@@ -86,6 +89,15 @@ class Rooms:
         if changed:
             self.must_decide = True
             self.outbox.put(Notify(InstanceChanged(status)))
+
+    def forget_past_statuses(self) -> None:
+        """Drop the statuses of instances that have left the plan. Whoever has this plan drops the same ones."""
+        plan = self.council.plan
+        for status in self.statuses.all():
+            if plan.has_outlived(status.instance, status.epoch):
+                self.statuses.forget(status.instance)
+                self.membership.gossip.discard(f"s/{status.instance}")
+                self.counters["statuses_pruned"] += 1
 
     def members_by_name(self) -> dict[str, Member]:
         """Return what is held of every member, gone ones included."""

@@ -115,6 +115,11 @@ class Plan:
             )
         )
 
+    def has_outlived(self, instance: InstanceId, epoch: int) -> bool:
+        """Return whether that epoch is of an instance which no job has any more: what is said of it is past."""
+        is_gone = instance not in self.assignments and self.spec_of(instance) is None
+        return is_gone and epoch <= self.index  # a later epoch is of a plan that has not come here yet
+
     def version_of(self, job: str) -> int:
         """Return the version of an accepted job, 1 for one that was never changed."""
         return self.directives.versions.get(job, 1)

@@ -50,6 +50,9 @@ class AsyncioTask:
 
     async def _run(self) -> None:
         """Settle `ended` here: asyncio would end the loop of all for the SystemExit of one."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._context.whereabouts.enter(lambda: [task.get_coro()])
         try:
             await self._function(self._context)
         # a cancellation is a failure too, if nobody asked for it

@@ -158,6 +158,7 @@ class Life:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         self._cancel_task = lambda: loop.call_soon_threadsafe(task.cancel)
+        context.whereabouts.enter(lambda: [task.get_coro()])
         if context.cancelled:
             return
         try:

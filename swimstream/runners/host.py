@@ -65,6 +65,8 @@ class _Copy:
         self.scope = trio.CancelScope()
         self.fence_at = fence_at
         self.child: Child | None = None
+        self.is_unending = False
+        """Whether it was asked to stop, did not, and nothing can end it."""
         self.ask: Callable[[], None] = self.scope.cancel
         """Asks it to stop; again when it has been asked already."""
         self.watched = trio.CancelScope()
@@ -199,6 +201,9 @@ class InstanceHost:
         self._wanted[instance] = effect
         if running is not None:
             self._cancel(running)
+            if running.is_unending:
+                self._turn_down(instance)
+                return
         if instance not in self._supervised:
             assert self._nursery is not None
             self._supervised.add(instance)
@@ -258,6 +263,27 @@ class InstanceHost:
             self._reports.stops_missed += 1
             log.error("operator goes on; nothing can end it in the worker instance=%s epoch=%d", instance, epoch)
             self._report(instance, epoch, InstanceState.STOPPING, UNENDED)
+            copy.is_unending = True
+            self._turn_down(instance)
+
+    def _turn_down(self, instance: InstanceId) -> None:
+        """Say that a newer epoch cannot begin here, since an older copy goes on; so it is executed elsewhere.
+
+        Not of an at-most-one instance: somebody might take the end of that epoch for the end of the older copy.
+        """
+        wanted = self._wanted.get(instance)
+        if wanted is None or wanted.fence_at is not None:
+            return
+        del self._wanted[instance]
+        self._reports.put(
+            Report(
+                instance=instance,
+                epoch=wanted.epoch,
+                state=InstanceState.FAILED,
+                cause=f"an older copy {UNENDED}",
+                error=ErrorClass.INFRASTRUCTURE,
+            )
+        )
 
     async def _supervise(self, instance: InstanceId) -> None:
         """Run one epoch of `instance` after the other, until none is wanted."""

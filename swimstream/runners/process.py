@@ -91,7 +91,8 @@ class Child:
         self._said: Ending | None = None
         self._waits: set[Reply[Address] | Reply[None]] = set()
         self._drained = trio.Event()
-        self._early_s = EARLY_S if isinstance(what, Command) else 0.0
+        self._is_command = isinstance(what, Command)
+        self._early_s = EARLY_S if self._is_command else 0.0
         order = _order(start, what, worker=context.worker, is_captured=output is not None)
         self._to_child, self._outbox = trio.open_memory_channel[bytes](QUESTIONS_MAX + 16)
         ours, theirs = socket.socketpair()
@@ -127,8 +128,9 @@ class Child:
         self._hear_of_fence()
 
     def dump(self) -> None:
-        """Ask where it stands; it answers as soon as its code lets go of the GIL."""
-        self._tell("dump")
+        """Ask where it stands; it answers as soon as its code lets go of the GIL. A command stands nowhere."""
+        if not self._is_command:
+            self._tell("dump")
 
     def pass_fence(self) -> None:
         """Its deadline is over: kill what the kernel has not killed, namely what it has started itself."""

@@ -22,6 +22,7 @@ from swimstream.events import (
     Superseded,
     TagsChanged,
 )
+from swimstream.model.status import InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +72,10 @@ def _count(number: int, noun: str) -> str:
 
 
 def status_json(status: InstanceStatus) -> JsonTable:
-    """Return what a worker says of an instance; a checkpoint is hexadecimal."""
+    """Return what a worker says of an instance; a checkpoint is hexadecimal.
+
+    `error` says what kind of failure it is if it has FAILED. `watermark_ms` and `backlog` are null if it tells none.
+    """
     return {
         "instance": str(status.instance),
         "epoch": status.epoch,
@@ -83,6 +87,9 @@ def status_json(status: InstanceStatus) -> JsonTable:
         "checkpoint": status.checkpoint.hex(),
         "endpoint": status.endpoint,
         "cause": status.cause,
+        "error": status.error.name.lower() if status.state is InstanceState.FAILED else "",
+        "watermark_ms": status.watermark_ms,
+        "backlog": status.backlog,
     }
 
 
@@ -155,11 +162,15 @@ def _operator_json(view: View, standing: InstanceStanding, job: JobSpec) -> Json
         "progress": 0,
         "checkpoint": held.resume_from.hex() if held else "",
         "endpoint": "",
+        "error": "",
+        "watermark_ms": None,
+        "backlog": None,
     }
     status = view.status_by_instance.get(instance)
     if held is not None and status is not None and status.epoch == held.epoch:
         said = status_json(status)
-        row |= {key: said[key] for key in ("since_ms", "progress", "checkpoint", "endpoint")}
+        keys = ("since_ms", "progress", "checkpoint", "endpoint", "error", "watermark_ms", "backlog")
+        row |= {key: said[key] for key in keys}
     return row | {"state": standing.state, "cause": standing.why}
 
 

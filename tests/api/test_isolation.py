@@ -222,7 +222,8 @@ def test_the_command_runs_the_peer_apart_unless_told_otherwise(
     tmp_path: Path, written: str, asked: str | None, found: str
 ) -> None:
     (tmp_path / "w.toml").write_text(f'name = "a"\n{written}\n')
-    assert _build(tmp_path / "w.toml", name=None, bind=None, control=None, isolation=asked).config.isolation == found
+    made = _build(tmp_path / "w.toml", name=None, bind=None, control=None, logs=None, commands=(), isolation=asked)
+    assert made.config.isolation == found
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,16 @@ class Stage:
             assert self.arrived.wait_for(found, WAIT_S), self.states(epoch)
         return found()[0]
 
+    def until_cause(self, cause: str) -> None:
+        """Wait until that is reported of some epoch."""
+
+        def is_told() -> bool:
+            self._take()
+            return any(each.cause == cause for each in self.taken)
+
+        with self.arrived:
+            assert self.arrived.wait_for(is_told, WAIT_S), self.taken
+
     def until_checkpoint(self, wanted: bytes = b"", *, epoch: int = 3) -> bytes:
         """Return the first checkpoint, or wait for a wanted one."""
 

@@ -12,7 +12,15 @@ from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import NOTHING_SEEN, Evidence, Member, MemberState, Profile
 from swimstream.model.plan import Plan as PlanValue
 from swimstream.model.plan import PlanMark
-from swimstream.runtime.control_json import authority_json, event_json, leader_json, member_json, operators_json
+from swimstream.model.status import ErrorClass, InstanceState, InstanceStatus
+from swimstream.runtime.control_json import (
+    authority_json,
+    event_json,
+    leader_json,
+    member_json,
+    operators_json,
+    status_json,
+)
 from swimstream.runtime.view import View
 
 A, B = Run("a", 1), Run("b", 1)
@@ -123,3 +131,28 @@ def test_a_round_trip_is_estimated_between_any_two_that_are_placed() -> None:
 def test_isolation_is_told_with_the_age_of_the_newest_proof_if_there_is_one(age_s: float, shown: float | None) -> None:
     row = event_json(IsolationChanged(is_isolated=True, age_s=age_s), now=0.0)
     assert row == {"event": "isolation", "is_isolated": True, "age_s": shown}
+
+
+def test_an_instance_comes_with_what_it_says_of_its_input() -> None:
+    instance = next(JOB.instances())
+    changes: tuple[Change, ...] = CHANGES[:3]
+    plan = PlanValue().advance(Entry(index=index, term=1, change=each) for index, each in enumerate(changes, 1))
+    status = InstanceStatus(
+        instance=instance, epoch=3, run=B, seq=1, state=InstanceState.STALLED, since_ms=1, watermark_ms=17, backlog=4,
+        cause="no progress: stands at a.py:3 f",
+    )  # fmt: skip
+    profile = Profile(address=Address("127.0.0.1", 1), kinds=("map",))
+    member = Member(run=B, incarnation=0, state=MemberState.ALIVE, profile=profile, since=0.0)
+    (row,) = operators_json(View(run=A, members=(member,), plan=plan, statuses=(status,)))
+    assert isinstance(row, dict)
+    assert (row["state"], row["watermark_ms"], row["backlog"], row["error"]) == ("stalled", 17, 4, "")
+    assert row["cause"] == "no progress: stands at a.py:3 f"
+
+
+@pytest.mark.parametrize("state", list(InstanceState))
+def test_a_kind_of_failure_is_named_of_what_has_failed_alone(state: InstanceState) -> None:
+    said = InstanceStatus(
+        instance=next(JOB.instances()), epoch=3, run=B, seq=1, state=state, since_ms=1, error=ErrorClass.FATAL
+    )
+    assert status_json(said)["error"] == ("fatal" if state is InstanceState.FAILED else "")
+    assert status_json(said)["backlog"] is None

@@ -13,8 +13,9 @@ import trio.testing
 from swimstream.core.effects import DumpStack
 from swimstream.errors import UsageError
 from swimstream.model.report import Report
-from swimstream.model.status import InstanceState
+from swimstream.model.status import ErrorClass, InstanceState
 from swimstream.runners.context import OperatorContext
+from swimstream.runners.host import UNENDED
 from swimstream.runners.neighbours import SeenNeighbours
 from swimstream.runners.registry import IN_PROCESS, IN_WORKER
 from swimstream.runners.stacks import Whereabouts
@@ -207,3 +208,47 @@ def test_of_another_epoch_nothing_is_said(stage: Stage) -> None:
 
 def test_before_it_has_begun_it_stands_nowhere() -> None:
     assert Whereabouts().look() is None
+
+
+# --- what does not end ----------------------------------------------------------------------------
+
+
+def _that_waits_for(may_end: threading.Event) -> OperatorFunction:
+    """Return an operator that does not stop when asked."""
+
+    def waits(_: OperatorContext) -> None:
+        may_end.wait(WAIT_S)
+
+    return waits
+
+
+def test_a_newer_epoch_is_turned_down_while_an_older_copy_cannot_be_ended() -> None:
+    """So that it is executed elsewhere; it would wait for ever here."""
+    stage = Stage(stop_timeout_s=0.01)
+    may_end = threading.Event()
+    stage.run(_that_waits_for(may_end), epoch=3)
+    stage.until(InstanceState.RUNNING)
+    try:
+        for epoch in (4, 5):
+            stage.host.start(start(epoch))
+            report = stage.until(InstanceState.FAILED, epoch=epoch)
+            assert report.error is ErrorClass.INFRASTRUCTURE
+            assert report.cause == f"an older copy {UNENDED}"
+    finally:
+        may_end.set()
+        stage.host.end(WAIT_S)
+    assert InstanceState.RUNNING not in stage.states(4)
+
+
+def test_a_newer_epoch_of_an_at_most_one_instance_is_never_turned_down() -> None:
+    """Its end would be taken for the end of the copy that goes on."""
+    stage = Stage(stop_timeout_s=0.01)
+    may_end = threading.Event()
+    stage.run(_that_waits_for(may_end), epoch=3)
+    stage.until(InstanceState.RUNNING)
+    stage.host.start(start(4, fence_at=clock.now() + WAIT_S))
+    stage.until_cause(UNENDED)
+    may_end.set()
+    stage.until(InstanceState.RUNNING, epoch=4)
+    stage.host.end(WAIT_S)
+    assert InstanceState.FAILED not in stage.states(4)

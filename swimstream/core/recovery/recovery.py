@@ -31,6 +31,7 @@ from swimstream.core.recovery.pending import why_blocked
 from swimstream.core.recovery.placement import places_in
 from swimstream.core.recovery.rebalancing import rebalance
 from swimstream.core.recovery.restarts import judge_end, note_running
+from swimstream.core.recovery.stalls import is_given_up
 from swimstream.core.recovery.waiting import FOREVER, MAY_STILL_ACT, Waits
 from swimstream.core.recovery.workers import review_workers, waits_for_worker
 from swimstream.model.changes import (
@@ -172,11 +173,26 @@ class Recovery:
                 return [Revoke(instance=held.instance, epoch=held.epoch, reason=NOT_TAKEN_UP)]
             case InstanceState.FAILED | InstanceState.STOPPED:
                 return self._restart(situation, held, workers, places)
+            case InstanceState.STALLED:
+                return self._give_up_stalled(situation, held, workers, places)
             case InstanceState.RUNNING if held.failures:
                 note_running(held, self._waits)
                 return []
             case _:  # an isolated instance too has been taken up: its worker starts it again by itself
                 return []
+
+    def _give_up_stalled(
+        self, situation: Situation, held: Assignment, workers: Workers, places: Places
+    ) -> list[Change]:
+        """Execute an instance again that has made no progress for too long."""
+        if not is_given_up(situation, held, self._waits):
+            return []
+        if not situation.is_at_most_one(held.instance):
+            return self._restart(situation, held, workers, places)
+        if not situation.may_hold():
+            return []
+        reason = f"stalled: {situation.statuses[held.instance].cause}"
+        return [Revoke(instance=held.instance, epoch=held.epoch, reason=reason)]
 
     def _restart(self, situation: Situation, held: Assignment, workers: Workers, places: Places) -> list[Change]:
         """Execute an instance again that has ended by itself, when it is time; or give up."""

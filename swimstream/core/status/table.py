@@ -74,7 +74,7 @@ class StatusTable:
         if held is not None:
             if status.version <= held.status.version:
                 return None
-            self._forget(held)
+            self._take_from_owner(held)
         elif len(self._records) >= STATUSES_MAX:
             self._counters["statuses_refused"] += 1
             return None
@@ -87,6 +87,14 @@ class StatusTable:
         self._hashes[owner] = self._hashes.get(owner, 0) ^ _hash(fragment)
         self._lasting[owner] = self._lasting.get(owner, 0) ^ record.lasting
         return fragment
+
+    def forget(self, instance: InstanceId) -> None:
+        """Drop what is held of an instance, if anything."""
+        held = self._records.pop(instance, None)
+        if held is not None:
+            self._take_from_owner(held)
+            self.version += 1
+            self._sorted = None
 
     def hash_of(self, owner: str) -> int:
         """Return a hash over the statuses that a worker wrote, 0 if none; equal sets have equal hashes."""
@@ -104,7 +112,7 @@ class StatusTable:
         """Return the encoded statuses that a worker wrote, sorted by instance."""
         return [self._records[instance].fragment for instance in sorted(self._owned.get(owner, ()), key=_order)]
 
-    def _forget(self, record: _Record) -> None:
+    def _take_from_owner(self, record: _Record) -> None:
         owner = record.status.run.name
         self._owned[owner].discard(record.status.instance)
         self._hashes[owner] ^= _hash(record.fragment)

@@ -126,3 +126,17 @@ def test_a_copy_has_ended_for_good_only_by_a_final_state_of_that_very_epoch(stat
     assert not table.has_ended(attrs.evolve(held, epoch=4))
     assert not table.has_ended(attrs.evolve(held, epoch=6))
     assert not table.has_ended(attrs.evolve(held, instance=status(1, 5, 1).instance))
+
+
+@given(STATUSES, st.integers(0, 3))
+def test_what_is_forgotten_leaves_no_trace_in_hashes_and_fragments(statuses: list[InstanceStatus], index: int) -> None:
+    gone = InstanceId("j", "o", index)
+    table = table_of(statuses)
+    table.forget(gone)
+    never = table_of([each for each in statuses if each.instance != gone])
+    assert table.all() == never.all()
+    for owner in OWNERS:
+        assert table.hash_of(owner) == never.hash_of(owner)
+        assert table.lasting_hash_of(owner) == never.lasting_hash_of(owner)
+        assert table.fragments_of(owner) == never.fragments_of(owner)
+    assert table.owners() == never.owners()
