@@ -104,10 +104,10 @@ def test_what_was_only_starting_is_not_blamed() -> None:
     assert blames(settle(scene)) == [(Proof.CRASHED, [0])]
 
 
-@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"])
-def test_a_kill_by_somebodys_hand_blames_nobody(signal: str) -> None:
+@pytest.mark.parametrize("how", ["was killed by SIGKILL", "was killed by SIGTERM", "has ended without a goodbye"])
+def test_a_kill_by_somebodys_hand_blames_nobody(how: str) -> None:
     scene = town()
-    last_words(scene, "a", f"worker process was killed by {signal}")
+    last_words(scene, "a", f"worker process {how}")
     assert blames(settle(scene)) == []
 
 
