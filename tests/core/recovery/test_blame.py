@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from swimstream.core.boots import RAISE_MS_MAX
@@ -255,6 +257,17 @@ def test_a_worker_that_flaps_counts_once_in_a_streak() -> None:
         dies(scene, "a")
         comes_back(scene, "a")
     assert blamed(scene, 0).streak == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kills_at_random_convict_nobody(seed: int) -> None:
+    """Every instance loses its worker more than ten times on the way."""
+    scene, rng = town(), Random(seed)
+    for _ in range(80):
+        name = rng.choice(NAMES)
+        dies(scene, name)
+        comes_back(scene, name)
+    assert quarantined(scene) == []
 
 
 @pytest.mark.parametrize(("workers", "needed"), [(1, float("inf")), (2, 14), (3, 9), (6, 6), (20, 4), (1_000, 2)])
