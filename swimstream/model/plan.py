@@ -104,17 +104,6 @@ class Plan:
             and not (held is not None and held.finished)
         )
 
-    def assigned_to(self, name: str) -> tuple[InstanceId, ...]:
-        """Return the unfinished instances that the worker of that name has, or runs until another has taken over."""
-        unfinished = (held for held in self.assignments.values() if not held.finished)
-        return tuple(
-            sorted(
-                held.instance
-                for held in unfinished
-                if name == held.run.name or (held.former_run is not None and name == held.former_run.name)
-            )
-        )
-
     def version_of(self, job: str) -> int:
         """Return the version of an accepted job, 1 for one that was never changed."""
         return self.directives.versions.get(job, 1)
