@@ -25,6 +25,7 @@ ROOMS = [
     "runtime",
     "runners",
     "worker_config",
+    "placing_commands",
     "commands",
     "worker",
     "cli",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from swimstream.runtime.view import View
 
 
-class Questions(abc.ABC):
+class PlacingCommands(abc.ABC):
     """Answered at once from what this worker knows, by any thread; every worker gives the same answer in time."""
 
     @abc.abstractmethod
