@@ -26,7 +26,7 @@ from swimstream.commands import Commands
 from swimstream.config import PRESETS
 from swimstream.core.boots import boot_above
 from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerStopped
-from swimstream.placing_commands import PlacingCommands
+from swimstream.questions import Questions
 from swimstream.runners.host import InstanceHost
 from swimstream.runners.registry import IN_WORKER, F, OperatorFunction, Registry
 from swimstream.runtime import clock
@@ -56,7 +56,7 @@ class _Stage(enum.Enum):
     STOPPED = "has stopped"
 
 
-class Worker(Commands, PlacingCommands):
+class Worker(Commands, Questions):
     """A member of a cluster that runs operators. Starts once; every method may be called from any thread."""
 
     def __init__(

@@ -25,7 +25,7 @@ ROOMS = [
     "runtime",
     "runners",
     "worker_config",
-    "placing_commands",
+    "questions",
     "commands",
     "worker",
     "cli",

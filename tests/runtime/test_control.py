@@ -19,7 +19,7 @@ from swimstream.model.keys import KeysReport
 from swimstream.model.member import MemberState
 from swimstream.model.plan import Plan
 from swimstream.model.talk import QueryResult
-from swimstream.placing_commands import PlacingCommands
+from swimstream.questions import Questions
 from swimstream.runtime import control
 from swimstream.runtime.control import LINE_BYTES_MAX, ControlServer
 from swimstream.runtime.control_client import ControlClient
@@ -59,7 +59,7 @@ COUNCIL = CouncilReport(
 )
 
 
-class FakeWorker(PlacingCommands):
+class FakeWorker(Questions):
     """What the control port sees of a worker."""
 
     def __init__(self) -> None:

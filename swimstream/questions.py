@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from swimstream.runtime.view import View
 
 
-class PlacingCommands(abc.ABC):
+class Questions(abc.ABC):
     """Answered at once from what this worker knows, by any thread; every worker gives the same answer in time."""
 
     @abc.abstractmethod
