@@ -28,6 +28,7 @@ ROOMS = [
     "log_pages",
     "job_commands",
     "placing_commands",
+    "questions",
     "commands",
     "worker",
     "peer",
