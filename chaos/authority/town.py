@@ -184,7 +184,7 @@ class Town(Settlement[Host]):
         self.started: list[Started] = []
         self.ended: list[Ended] = []
         claims = [claim_of(f"w{number:04}", number, kinds=(KIND,)) for number in range(workers)]
-        plan = _plan([claim.run for claim in claims], self.timing, tuple(operators))
+        plan = plan_of([claim.run for claim in claims], self.timing, tuple(operators))
         for claim in claims:
             name, address = claim.run.name, claim.profile.address
             config = NodeConfig(name=name, advertise=address, expect=EXPECT_NEVER, kinds=(KIND,), timing=self.timing)
@@ -222,7 +222,7 @@ def instance_at(operator: str, number: int) -> InstanceId:
     return InstanceId(JOB, operator, number)
 
 
-def _plan(runs: list[Run], timing: Timing, operators: tuple[str, ...]) -> Plan:
+def plan_of(runs: list[Run], timing: Timing, operators: tuple[str, ...]) -> Plan:
     """Return the plan in which each run has one instance of each operator."""
     guarantees = {ONCE: AT_MOST_ONE}
     specs = tuple(
