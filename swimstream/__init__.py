@@ -7,6 +7,8 @@ version; everything else may move.
 from swimstream.config import LAN, LOCAL, WAN, Timing
 from swimstream.errors import (
     DeliveryFailed,
+    FatalError,
+    InfrastructureError,
     JoinFailed,
     StaleToken,
     StorageError,
@@ -65,7 +67,9 @@ __all__ = [
     "Event",
     "EventsLost",
     "Evidence",
+    "FatalError",
     "ForeignCluster",
+    "InfrastructureError",
     "InstanceChanged",
     "InstanceId",
     "InstanceState",

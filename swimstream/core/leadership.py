@@ -98,7 +98,11 @@ class Leadership:
     def _patience(self) -> Patience:
         timing = self._timing
         longest_s = timing.suspicion_mult * timing.suspicion_max_mult * timing.probe_interval_s
-        return Patience(accept_s=timing.accept_timeout_s, absence_s=2 * longest_s + timing.sync_interval_s)
+        return Patience(
+            accept_s=timing.accept_timeout_s,
+            absence_s=2 * longest_s + timing.sync_interval_s,
+            doubt_s=timing.probe_interval_s,
+        )
 
     def _authority(self) -> SetAuthority:
         """Return this leader's own values; they matter only until the plan has any."""

@@ -94,6 +94,11 @@ class Member:
         """Return what `accuser` saw, as far as it is known."""
         return dict(zip(self.accusers, self.evidence, strict=False)).get(accuser, NOTHING_SEEN)
 
+    def may_be_witnessed(self, accuser: str, incarnation: int, *, accusers_max: int) -> bool:
+        """Return whether a death that is declared already can have `accuser` as one more, of at most so many."""
+        is_new = accuser not in ("", *self.accusers) and len(self.accusers) < accusers_max
+        return self.state is MemberState.DEAD and incarnation == self.incarnation and is_new
+
     def accused_by(self, accuser: str, evidence: Evidence) -> Member:
         """Return the record with one more accuser; what one has said before stays."""
         names = sorted({*self.accusers, accuser})

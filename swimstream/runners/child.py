@@ -26,9 +26,10 @@ import trio
 from swimstream.core.effects import StartInstance
 from swimstream.model.identity import InstanceId
 from swimstream.model.job import OperatorSpec
+from swimstream.model.status import ErrorClass
 from swimstream.runners.asked import AskedNeighbours
 from swimstream.runners.async_task import run_async
-from swimstream.runners.causes import cause_of
+from swimstream.runners.causes import cause_of, class_of
 from swimstream.runners.context import OperatorContext
 from swimstream.runners.fence import arm
 from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
@@ -111,7 +112,7 @@ class Life:
                 threading.Thread(target=sender.run, name="swimstream-reports", daemon=True).start()
             case other:
                 raise AssertionError(f"expected the order to start, got {other!r}")
-        cause = None
+        cause, kind = None, ErrorClass.RETRYABLE
         try:
             sys.path[:] = order["path"]
             found = _place_from(order).find()
@@ -119,13 +120,14 @@ class Life:
             self._call(cast("OperatorFunction", found), context)
         # BaseException: whatever an operator raises is its failure, to be told before the process ends
         except BaseException as error:
+            kind = class_of(error)
             log.exception("operator failed instance=%s epoch=%d", context.instance, context.epoch)
             cause = cause_of(error)
         sender.flush()
         if cause is None:
             self._send("returned")
         else:
-            self._send("failed", cause)
+            self._send("failed", cause, *([int(kind)] if kind else []))
         return 0 if cause is None else 1
 
     def _call(self, function: OperatorFunction, context: OperatorContext) -> None:

@@ -14,7 +14,7 @@ Both sides are our own code of one version, so what cannot be read is a bug. A m
 | `running` | the function is about to be called |
 | `report, progress, checkpoint, endpoint` | None: as before |
 | `ask, number, what, instance, other than` | what: `now`, `located`, `finished` |
-| `returned` or `failed, cause` | the last message |
+| `returned`, `failed, cause`, or `failed, cause, class` | the last message; class: a number of `ErrorClass`, else 0 |
 """
 
 from __future__ import annotations

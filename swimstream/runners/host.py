@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, cast
 import attrs
 import trio
 
-from swimstream.model.status import InstanceState
+from swimstream.model.status import ErrorClass, InstanceState
 from swimstream.runners.async_task import run_async
-from swimstream.runners.causes import cause_of
+from swimstream.runners.causes import cause_of, class_of
 from swimstream.runners.context import OperatorContext
 from swimstream.runners.neighbours import SeenNeighbours
 from swimstream.runners.process import FENCED, KILL_AFTER_MULT, Child, Ending
@@ -223,12 +223,12 @@ class InstanceHost:
         # BaseException: whatever an operator raises is that operator's failure and ends nothing else
         except BaseException as error:
             log.exception("operator failed instance=%s epoch=%d", instance, epoch)
-            ending = Ending(InstanceState.FAILED, cause_of(error))
+            ending = Ending(InstanceState.FAILED, cause_of(error), class_of(error))
         finally:
             watch.cancel()
             del self._running[instance]
         state = InstanceState.STOPPED if context.cancelled else ending.state
-        self._report(instance, epoch, state, ending.cause)
+        self._report(instance, epoch, state, ending.cause, error=ending.error)
 
     async def _execute(
         self, effect: StartInstance, registered: Registered, copy: _Copy, neighbours: Neighbours
@@ -281,5 +281,13 @@ class InstanceHost:
             )
             self._cancel(copy)
 
-    def _report(self, instance: InstanceId, epoch: int, state: InstanceState, cause: str | None = None) -> None:
-        self._reports.put(Report(instance=instance, epoch=epoch, state=state, cause=cause))
+    def _report(
+        self,
+        instance: InstanceId,
+        epoch: int,
+        state: InstanceState,
+        cause: str | None = None,
+        *,
+        error: ErrorClass | None = None,
+    ) -> None:
+        self._reports.put(Report(instance=instance, epoch=epoch, state=state, cause=cause, error=error))

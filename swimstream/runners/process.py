@@ -21,7 +21,7 @@ import trio
 
 from swimstream.errors import SwimstreamError, UsageError
 from swimstream.model.identity import Address, InstanceId
-from swimstream.model.status import InstanceState
+from swimstream.model.status import ErrorClass, InstanceState
 from swimstream.runners.asked import QUESTIONS_MAX
 from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
 from swimstream.runtime import clock
@@ -52,6 +52,7 @@ class Ending:
 
     state: InstanceState
     cause: str | None = None
+    error: ErrorClass = ErrorClass.RETRYABLE
 
 
 class Child:
@@ -235,6 +236,8 @@ class Child:
                 self._said = Ending(InstanceState.FINISHED)
             case ["failed", str(cause)]:
                 self._said = Ending(InstanceState.FAILED, cause)
+            case ["failed", str(cause), int(kind)]:
+                self._said = Ending(InstanceState.FAILED, cause, ErrorClass(kind))
             case other:
                 raise AssertionError(f"expected a message of an operator's process, got {other!r}")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from swimstream.errors import FatalError
 from swimstream.model.identity import Address, InstanceId
 from swimstream.runtime import clock
 
@@ -35,6 +36,10 @@ async def short_async(_: OperatorContext) -> None: ...
 
 def bad(_: OperatorContext) -> None:
     raise ValueError("no such column")
+
+
+def hopeless(_: OperatorContext) -> None:
+    raise FatalError("no such column")
 
 
 def tells_pid(ctx: OperatorContext) -> None:

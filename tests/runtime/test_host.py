@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from swimstream.errors import UsageError, WorkerStopped
+from swimstream.errors import FatalError, InfrastructureError, UsageError, WorkerStopped
 from swimstream.model.identity import Address, InstanceId
 from swimstream.model.plan import Assignment, Plan
-from swimstream.model.status import CAUSE_BYTES_MAX, InstanceState
+from swimstream.model.status import CAUSE_BYTES_MAX, ErrorClass, InstanceState
 from swimstream.runners.causes import cause_of
 from swimstream.runners.context import OperatorContext
 from swimstream.runners.host import InstanceHost, _Copy
@@ -63,6 +63,27 @@ def test_a_function_that_raises_has_failed_with_its_cause(stage: Stage) -> None:
 
     stage.run(bad)
     assert stage.until(InstanceState.FAILED).cause == "ValueError: no such column"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (FatalError("no such column"), ErrorClass.FATAL),
+        (InfrastructureError("the disk is full"), ErrorClass.INFRASTRUCTURE),
+        (ValueError("no such column"), ErrorClass.RETRYABLE),
+        (ExceptionGroup("", [InfrastructureError("")]), ErrorClass.INFRASTRUCTURE),
+        (ExceptionGroup("", [InfrastructureError(""), ValueError("")]), ErrorClass.RETRYABLE),
+        (ExceptionGroup("", [ValueError(""), ExceptionGroup("", [FatalError("")])]), ErrorClass.FATAL),
+    ],
+)
+def test_what_a_function_raises_says_what_kind_of_failure_it_is(
+    stage: Stage, error: Exception, expected: ErrorClass
+) -> None:
+    async def bad(_: OperatorContext) -> None:
+        raise error
+
+    stage.run(bad)
+    assert stage.until(InstanceState.FAILED).error is expected
 
 
 def test_even_a_system_exit_is_only_a_failure_of_that_instance(stage: Stage) -> None:

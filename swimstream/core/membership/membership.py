@@ -264,6 +264,8 @@ class Membership:
                 self.gossip.push(
                     confirmation_of(held.run.name, reporter), accusation_of(confirmed, MemberState.SUSPECT, reporter)
                 )
+        elif held.may_be_witnessed(reporter, incarnation, accusers_max=self._timing.suspicion_confirmations + 1):
+            self.table.put(held.accused_by(reporter, evidence))  # its word was under way when the death was declared
         elif incarnation > held.incarnation:
             self.table.put(attrs.evolve(held, incarnation=incarnation))
 

@@ -6,6 +6,11 @@
 - **Evict** a run that is declared dead, has left, was replaced by a later run of its name, or that the plan names and
   nobody has seen for `absence_s` (it died while nobody was left to remember it).
 
+A death is taken from two accusers, where there are two workers who could accuse, and from two sites, where those are in
+two. One accuser alone has waited for others already (Lifeguard's suspicion lasts longer the fewer agree), and nobody
+probes who is dead; so only what is under way may still come. `doubt_s` is left for that; then it is decided all the
+same, and the reason says on how little. A goodbye, a later run, or a person's word needs no accuser.
+
 A run that may come back (dead or absent, not one that has left or was replaced) is held instead of evicted while an
 instance waits for it: a pinned one, or one whose `hold_for_s` is not over. Its other instances are moved one by one.
 """
@@ -25,6 +30,9 @@ if TYPE_CHECKING:
     from swimstream.core.recovery.situation import Patience, Situation
     from swimstream.core.recovery.waiting import Waits
     from swimstream.model.plan import Assignment
+
+ACCUSERS_WANTED = 2
+"""So many workers, and so many sites, are to have seen a death."""
 
 
 @attrs.frozen(kw_only=True)
@@ -59,7 +67,7 @@ def review_workers(situation: Situation, waits: Waits, patience: Patience) -> Wo
             hosted.setdefault(held.run, []).append(held)
     for run in sorted(run for run in hosted if not situation.plan.is_evicted(run)):
         member = situation.members.get(run.name)
-        gone = _gone(run, member, waits, patience)
+        gone = _gone(run, member, situation, waits, patience)
         if gone is None:
             _review_present(found, situation, run, member, hosted[run])
         elif gone.may_return and any(waits_for_worker(held, gone, situation, waits) for held in hosted[run]):
@@ -101,7 +109,7 @@ def _hold(found: Workers, situation: Situation, run: Run, *, reason: str, member
         found.changes.append(Hold(run=run, reason=reason, evidence=_seen_by(member)))
 
 
-def _gone(run: Run, member: Member | None, waits: Waits, patience: Patience) -> Gone | None:
+def _gone(run: Run, member: Member | None, situation: Situation, waits: Waits, patience: Patience) -> Gone | None:
     """Return why `run` is gone, or None if it may live."""
     if member is None or member.run.boot < run.boot:
         since = waits.since(f"absent {run}") + patience.absence_s
@@ -110,10 +118,25 @@ def _gone(run: Run, member: Member | None, waits: Waits, patience: Patience) -> 
     if member.run.boot > run.boot:
         return Gone(why=f"a later run is here: {member.run}", since=member.since, may_return=False)
     if member.state is MemberState.DEAD:
-        return Gone(why="declared dead", since=member.since, may_return=True)
+        doubt = _doubt(member, situation)
+        if doubt and not waits.is_past(member.since + patience.doubt_s):
+            return None
+        return Gone(why=f"declared dead{doubt}", since=member.since, may_return=True)
     if member.state is MemberState.LEFT:
         return Gone(why="has left", since=member.since, may_return=False)
     return None
+
+
+def _doubt(dead: Member, situation: Situation) -> str:
+    """Return in which respect too few have seen that a worker is dead, or nothing."""
+    others = [each for each in situation.members_sorted if not each.state.is_gone and each.run != dead.run]
+    if len(dead.accusers) < min(ACCUSERS_WANTED, len(others)):
+        return ", though only one has seen it" if dead.accusers else ", though nobody says to have seen it"
+    sites = {each.profile.site for each in others}
+    seen_from = {accuser.profile.site for name in dead.accusers if (accuser := situation.members.get(name)) is not None}
+    if len(seen_from) < min(ACCUSERS_WANTED, len(sites)):
+        return f", though seen from site {min(seen_from)} only" if seen_from else ", though nobody knows from where"
+    return ""
 
 
 def _seen_by(member: Member | None) -> tuple[str, ...]:

@@ -184,6 +184,15 @@ def test_a_death_names_all_who_had_accused() -> None:
     assert (held(membership, "b").state, held(membership, "b").accusers) == (MemberState.DEAD, ("c", "d"))
 
 
+def test_who_accuses_while_the_death_is_being_declared_is_named_too() -> None:
+    membership = view(others="bcd")
+    hear(membership, suspect("b", by="c"))
+    hear(membership, dead("b", by="c"))
+    hear(membership, suspect("b", by="d"))
+    hear(membership, suspect("b", by="e"), is_hearsay=True)
+    assert (held(membership, "b").state, held(membership, "b").accusers) == (MemberState.DEAD, ("c", "d"))
+
+
 def test_a_suspicion_that_nobody_signed_is_signed_by_who_declares_the_death() -> None:
     membership = view(others="bcd")
     hear(membership, dead("b", by="c"), is_hearsay=True)

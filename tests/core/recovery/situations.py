@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ACCEPT_S = 10.0
 ABSENCE_S = 60.0
+DOUBT_S = 1.0
 AUTHORITY = SetAuthority(isolation_ms=6_000, drift_ppm=10_000)
 WAIT_S = wait_s(AUTHORITY.isolation_ms, AUTHORITY.drift_ppm)
 
@@ -96,8 +97,11 @@ def instance(index: int = 0, *, of: str = "job") -> InstanceId:
 class Scene:
     """A leader's world. `decide` asks and applies what was decided, as a commit would."""
 
-    def __init__(self, *members: Member, jobs: Iterable[JobSpec] = (), now: float = 1_000.0) -> None:
+    def __init__(
+        self, *members: Member, jobs: Iterable[JobSpec] = (), now: float = 1_000.0, doubt_s: float = 0.0
+    ) -> None:
         self.now = now
+        self.doubt_s = doubt_s
         self.members = {each.run.name: each for each in members}
         self.statuses: dict[InstanceId, InstanceStatus] = {}
         self.counters: Counter[str] = Counter()
@@ -135,7 +139,8 @@ class Scene:
         return self.decide()
 
     def new_leader(self) -> None:
-        self.recovery = Recovery(Patience(accept_s=ACCEPT_S, absence_s=ABSENCE_S), authority=AUTHORITY)
+        patience = Patience(accept_s=ACCEPT_S, absence_s=ABSENCE_S, doubt_s=self.doubt_s)
+        self.recovery = Recovery(patience, authority=AUTHORITY)
         self.guard.take_office(self.now)
 
     def commit(self, *changes: Change) -> None:

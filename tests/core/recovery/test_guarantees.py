@@ -407,7 +407,7 @@ def test_what_is_not_held_for_moves_alone_and_at_most_one_after_its_wait() -> No
     scene.put(newer("b"))
     for which in scene.plan.assignments:
         scene.say(InstanceState.RUNNING, which=which)
-    scene.becomes("a", MemberState.DEAD)
+    scene.becomes("a", MemberState.DEAD, accusers=("b",))
     hold, plain = scene.decide()
     assert isinstance(hold, Hold)
     assert isinstance(plain, Assign)
