@@ -97,9 +97,14 @@ class Scene:
     # --- begin and end ----------------------------------------------------------------------------
 
     def _begin(self, rate: float) -> None:
-        for name in self._fleet.hands:
+        first, *others = self._fleet.hands
+        self._fleet.start(first)
+        self._until_ready([first])
+        for name in others:
             self._fleet.start(name)
-            self._until_ready([name])
+        self._until_ready(others)
+        self._began_at, self._sampled_at = time.monotonic(), 0.0
+        self.soak.samples.clear()
         self._flights = self._example.job(data=self._example.data, database=self._database, rate=rate)
         side = OperatorSpec(
             name=SIDE_KIND,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,8 @@ class Call:
 
     method: str
     arguments: tuple[object, ...]
+    named: Mapping[str, object]
+    """Arguments by name, but for the time."""
 
 
 @attrs.frozen

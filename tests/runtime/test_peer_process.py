@@ -236,3 +236,16 @@ def test_a_bad_address_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(UsageError):
         peer_child._start(None, None, None)  # type: ignore[arg-type]  # handed on
     assert len(tries) == 1
+
+
+def test_a_worker_whose_peer_is_apart_hands_over_and_says_goodbye() -> None:
+    with Worker(name="a", preset="local", expect=2, join_timeout_s=WAIT_S) as other:
+        leaver = Worker(name="b", seeds=[str(other.address)], preset="local", expect=2, isolation=PROCESS)
+        leaver.start()
+        leaver.stop()
+        left = other._running().views.when(
+            lambda view: next(
+                (Found(each.state) for each in view.members if each.run.name == "b" and each.state.is_gone), None
+            )
+        )
+        assert left.wait(WAIT_S) is MemberState.LEFT
