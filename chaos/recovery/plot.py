@@ -31,7 +31,9 @@ def draw(path: Path, kills: Sequence[Kill], *, title: str) -> None:
         colour = COLOURS[guarantee]
         axes.plot(each.running_s, [row] * len(each.running_s), ".", color=colour, alpha=0.5, markersize=5)
         axes.plot([each.share(0.5)], [row], "|", color=colour, markersize=13, markeredgewidth=2.5)
-        labels.append(f"{each.preset}, {each.way}, {'leader' if each.was_leader else 'worker'}, {guarantee}")
+        labels.append(
+            f"{each.preset}, {each.way}, {'the leader' if each.was_leader else 'not the leader'}, {guarantee}"
+        )
     for row, other in enumerate(OTHERS, start=len(every)):
         width = max(other.to_s - other.from_s, 0.04 * other.to_s)
         axes.barh(row, width, left=other.from_s, height=0.6, color="0.6")
@@ -42,12 +44,12 @@ def draw(path: Path, kills: Sequence[Kill], *, title: str) -> None:
             label=f"target on lan, {GUARANTEES[operator]}, p50 {p50_s:g} s",
         )  # fmt: skip
     axes.axvline(
-        TOLD_S_MAX, color="0.3", linestyle=":", linewidth=1, label=f"target if the peer survives {TOLD_S_MAX:g} s"
+        TOLD_S_MAX, color="0.3", linestyle=":", linewidth=1, label=f"target if the peer survives, p50 {TOLD_S_MAX:g} s"
     )
     axes.set_yticks(range(rows), labels, fontsize=7)
     axes.invert_yaxis()
     axes.set_xscale("log")
-    ticks = [0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 300]
+    ticks = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 300]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel("seconds from SIGKILL until all of the victim's instances run elsewhere; | is the median")
