@@ -31,6 +31,8 @@ class Leadership:
         self._stewardship: Stewardship | None = None
         self._seen = ("", 0)
         self._has_offered = False
+        self.is_ending = False
+        """Whether this run is to be given nothing, as it is about to say goodbye."""
 
     def settle(self, now: float) -> None:
         """Tell who leads if that has changed; begin or end to decide."""
@@ -62,6 +64,7 @@ class Leadership:
             statuses=rooms.statuses.by_instance(),
             stopped_at=rooms.council.guard.stopped_at,
             now=now,
+            ending=frozenset({rooms.membership.run} if self.is_ending else ()),
             tags=rooms.conversation.tagging.table.all(),
             coordinates=rooms.detector.coordinates.by_name(rooms.membership.run.name),
         )

@@ -135,7 +135,8 @@ async def speak(
         runs_apart = kind in kinds_apart
         return not runs_apart or guarantee != AT_MOST_ONE or processes.has_ended(status.instance, status.epoch)
 
-    def report_ends(now: float) -> None:
+    def act(now: float) -> None:
+        node.take_no_more(now=now)
         for status in node.statuses():
             if status.run == node.run and not status.state.is_over and is_proven(status):
                 said = Report(
@@ -146,11 +147,6 @@ async def speak(
                     error=ErrorClass.INFRASTRUCTURE,
                 )
                 node.report(said, now=now)
-
-    def act(now: float) -> None:
-        report_ends(now)
-        # if it decides alone and nobody else has room, it has just given all of that to itself; then comes a pause
-        report_ends(now)
         node.leave(REQUEST, now=now)
 
     driver.post(act)

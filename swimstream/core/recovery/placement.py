@@ -362,7 +362,7 @@ def places_in(situation: Situation, *, gone: Collection[Run] = ()) -> Places:
         situation.members.values(),
         tags=situation.tags,
         coordinates=situation.coordinates,
-        gone=gone,
+        gone={*gone, *situation.ending},
         suspects=suspects(plan),
         at_rest={each for each, held in quarantined if held is not None and situation.has_ended(held)},
     )
