@@ -95,7 +95,7 @@ class FakeNode:
         self._command("say", request)
 
     def take_no_more(self, *, now: float) -> None:
-        self.log.append("take_no_more")
+        self.log.append(("take_no_more",))
 
     def withdraw(self, request: int, *, within_s: float, now: float) -> None:
         self.log.append(("withdraw", within_s))
