@@ -27,7 +27,7 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from swimstream.core.recovery.blame import suspects
+from swimstream.core.recovery.blame import crashed_runs, suspects
 from swimstream.core.recovery.candidates import Candidates, Entry, Group, Placement, Pool, Rated, Score
 from swimstream.core.recovery.nearness import NEAR_S, Neighbourhoods
 from swimstream.core.recovery.suitability import Tags, suitable
@@ -354,12 +354,16 @@ class Places:
 
 
 def places_in(situation: Situation, *, gone: Collection[Run] = ()) -> Places:
-    """Return the table for one decision; those who are to blame for some crash, as it may be, are placed apart."""
+    """Return the table for one decision; those who are to blame for some crash, as it may be, are placed apart.
+
+    A worker whose own process has crashed gets nothing, though its peer still speaks: it says goodbye next.
+    """
     plan = situation.plan
+    crashed = crashed_runs(situation.statuses.values())
     quarantined = ((each, plan.assignments.get(each)) for each in plan.directives.quarantined)
     return Places(
         plan,
-        situation.members.values(),
+        [member for member in situation.members.values() if member.run not in crashed],
         tags=situation.tags,
         coordinates=situation.coordinates,
         gone=gone,
