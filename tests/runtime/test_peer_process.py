@@ -22,6 +22,7 @@ from swimstream.runtime import peer_child
 from swimstream.runtime.replies import Found
 from swimstream.worker import Worker
 from swimstream.worker_config import PROCESS
+from tests.runtime.crashing_worker import PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +41,9 @@ class Scene:
     """A witness that takes no instances, in this process, and a worker in another one that takes them all."""
 
     def __init__(self, isolation: str = PROCESS) -> None:
-        self.witness = Worker(name="witness", preset="local", capacity=0, expect=2, join_timeout_s=WAIT_S)
+        self.witness = Worker(
+            name="witness", preset="local", timing=PATIENT, capacity=0, expect=2, join_timeout_s=WAIT_S
+        )
         self.witness.start()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.runtime.crashing_worker", "w", str(self.witness.address), isolation],
