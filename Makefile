@@ -4,6 +4,7 @@
 # make worlds   every story of the simulator, many seeds of each, on all cores (SEEDS=1000; an hour or two on two cores)
 # make bench-peers  beside memberlist and kinship on real processes (NODES="16 32 64" RUNS=5); see chaos/README.md
 # make bench-packet  what a packet costs, us of CPU
+# make bench-decision  what it costs a leader to decide about 2,000 lost instances of 20,000, s of CPU
 # make fuzz     hostile bytes for MINUTES=10, and a stranger's million packets; see chaos/README.md
 # make papers   the experiments of the SWIM and Lifeguard papers, in virtual time; see docs/papers.md
 # make fence    at-most-one operators paused past their deadline, TRIALS=100 times, on real processes; see chaos/README.md
@@ -26,7 +27,7 @@ SECONDS ?= 60
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types docs worlds papers bench-peers bench-packet fuzz repair mutants bench-council fence freeze authority minority clean
+.PHONY: demo test lint types docs worlds papers bench-peers bench-packet bench-decision fuzz repair mutants bench-council fence freeze authority minority clean
 
 demo: .venv/demo.stamp
 	$(BIN)/swimstream demo
@@ -89,6 +90,9 @@ bench-peers: .venv/bench.stamp
 	$(BIN)/python -m chaos.peers $(addprefix --nodes ,$(NODES)) --runs $(RUNS) --json build/reports/bench-peers.json --plot build/reports/bench-peers.svg
 
 # The files are named so that `test` does not collect them.
+bench-decision: .venv/dev.stamp
+	$(BIN)/python -m tests.benchmarks.decision
+
 bench-packet: .venv/dev.stamp
 	mkdir -p build/reports
 	$(BIN)/python -m pytest tests/benchmarks/bench_packet.py --benchmark-timer=time.process_time \

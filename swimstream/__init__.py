@@ -5,8 +5,13 @@ version; everything else may move.
 """
 
 from swimstream.config import LAN, LOCAL, WAN, Timing
+from swimstream.core.job_status import InstanceStanding, JobState, JobStatus
 from swimstream.errors import (
     DeliveryFailed,
+    FatalError,
+    InfrastructureError,
+    JobCancelled,
+    JobFailed,
     JoinFailed,
     StaleToken,
     StorageError,
@@ -41,6 +46,7 @@ from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.keys import KeysReport
 from swimstream.model.member import Evidence, Member, MemberState, Profile
 from swimstream.model.plan import Assignment, Plan, PlanMark
+from swimstream.model.restart import RestartStrategy
 from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.model.talk import QueryResult, Question
 from swimstream.runners.command import Command
@@ -67,13 +73,20 @@ __all__ = [
     "Event",
     "EventsLost",
     "Evidence",
+    "FatalError",
     "ForeignCluster",
+    "InfrastructureError",
     "InstanceChanged",
     "InstanceId",
+    "InstanceStanding",
     "InstanceState",
     "InstanceStatus",
     "IsolationChanged",
+    "JobCancelled",
+    "JobFailed",
     "JobSpec",
+    "JobState",
+    "JobStatus",
     "JoinFailed",
     "KeysReport",
     "LeaderChanged",
@@ -91,6 +104,7 @@ __all__ = [
     "QueryReceived",
     "QueryResult",
     "Question",
+    "RestartStrategy",
     "Run",
     "SeatStanding",
     "StaleToken",

@@ -3,7 +3,7 @@
 `UsageError` is the caller's fault and leaves every state as it was. `WireError` is a
 peer's or a stranger's fault: the packet is dropped and counted, nothing else happens.
 `JoinFailed`, `DeliveryFailed`, `JobFailed`, `JobCancelled`, `StaleToken` and `WorkerStopped` are the world's. Bugs of
-our own raise `AssertionError`.
+our own raise `AssertionError`. `FatalError` and `InfrastructureError` are for operators: swimstream never raises them.
 """
 
 from __future__ import annotations
@@ -62,6 +62,20 @@ class StaleToken(SwimstreamError):
         self.resource = resource
         self.token = token
         self.newest = newest
+
+
+class FatalError(SwimstreamError):
+    """Raise it in an operator that would fail again wherever it is executed: it is not tried again, but quarantined.
+
+    Until somebody pardons the instance, or updates its job. `raise FatalError(...) from error` keeps the cause.
+    """
+
+
+class InfrastructureError(SwimstreamError):
+    """Raise it in an operator that fails through no fault of its own: a full disk, a device that is gone.
+
+    It is executed on another worker at once, if any can, and none of its restarts is used up.
+    """
 
 
 class WorkerStopped(SwimstreamError):

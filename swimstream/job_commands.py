@@ -83,8 +83,8 @@ class JobCommands(abc.ABC):
     def scale(self, job: str, operator: str, parallelism: int) -> Reply[None]:
         """Have an operator executed in so many instances, 1 to 1,024; the rest of the job stays as it is.
 
-        Should the job change meanwhile, what it has become is scaled. `UsageError` if it is refused, or after 16
-        changes that came in between.
+        Should the job change meanwhile, what it has become is scaled. `UsageError` if no such job or operator is known
+        here, which may be a moment after another worker has accepted it, or after 16 changes that came in between.
         """
         given: object = parallelism
         if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= PARALLELISM_MAX:

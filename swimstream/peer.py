@@ -20,6 +20,7 @@ from swimstream.commands import Commands
 from swimstream.core.boots import boot_above
 from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerStopped
 from swimstream.model.status import CAUSE_BYTES_MAX, CHECKPOINT_BYTES_MAX, ENDPOINT_CHARS_MAX
+from swimstream.questions import Questions
 from swimstream.runners.attached import AttachedRunner
 from swimstream.runtime import clock
 from swimstream.runtime.attaching import limits
@@ -40,11 +41,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VIEW_S = 1.0
-TICK_S = 0.5
+TICK_S = 0.25
 """How often an attached process should tick, so that it does not count its fences shorter than they are."""
 
 
-class Peer(Commands):
+class Peer(Commands, Questions):
     """A worker for one process that attaches. Starts once; methods may be called from any thread but say otherwise.
 
     `config.module` is not for it; its kinds are those that the process attaches with.

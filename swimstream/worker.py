@@ -26,6 +26,7 @@ from swimstream.commands import Commands
 from swimstream.config import PRESETS
 from swimstream.core.effects import Saved
 from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerStopped
+from swimstream.questions import Questions
 from swimstream.runners.host import InstanceHost
 from swimstream.runners.log_service import LogService
 from swimstream.runners.logs import Logs
@@ -62,7 +63,7 @@ class _Stage(enum.Enum):
     STOPPED = "has stopped"
 
 
-class Worker(Commands):
+class Worker(Commands, Questions):
     """A member of a cluster that runs operators. Starts once; every method may be called from any thread."""
 
     _stage = _Stage.NEW
@@ -96,6 +97,7 @@ class Worker(Commands):
         isolation: str = THREAD,
         frozen_after_s: float = 1.0,
         join_timeout_s: float = 10.0,
+        drain_timeout_s: float = 20.0,
         stop_timeout_s: float = 5.0,
     ) -> None:
         """Build a worker that has not started; see `WorkerConfig` for each field. Raise `UsageError` for a bad one."""
@@ -121,6 +123,7 @@ class Worker(Commands):
             isolation=isolation,
             frozen_after_s=frozen_after_s,
             join_timeout_s=join_timeout_s,
+            drain_timeout_s=drain_timeout_s,
             stop_timeout_s=stop_timeout_s,
         )
         self._lock = threading.Lock()
@@ -172,8 +175,9 @@ class Worker(Commands):
             raise
 
     def stop(self, *, leave: bool = True) -> None:
-        """Stop operators, say goodbye and end. `leave=False` ends at once, as a crash would look to the others.
+        """Have others take over, stop operators, say goodbye and end, as `leave` does.
 
+        `leave=False` ends at once, as a crash would look to the others.
         Raise `WorkerStopped` if the worker had ended before, by a fault or because a later run took its name.
         """
         if in_event_loop():
@@ -217,7 +221,10 @@ class Worker(Commands):
     # --- the end ----------------------------------------------------------------------------------
 
     def leave(self) -> Reply[None]:
-        """Stop operators, say goodbye and end; settled when that is done. `stopped` follows."""
+        """Have others take over, stop operators, say goodbye and end; settled when that is done. `stopped` follows.
+
+        Others get `drain_timeout_s` for that; what nobody takes over by then is stopped all the same.
+        """
         peer, host = self._running(), self._host
         assert host is not None
         reply: Reply[None] = Reply()
@@ -226,7 +233,13 @@ class Worker(Commands):
             said = peer.leave()
             reply.take_over(said)
 
-        host.close(say_goodbye, grace_s=self.config.stop_timeout_s)
+        def close() -> None:
+            host.close(say_goodbye, grace_s=self.config.stop_timeout_s)
+
+        if self.config.drain_timeout_s:
+            peer.withdraw(self.config.drain_timeout_s).on_settled(reply, close)
+        else:
+            close()
         reply.take_over(peer.ended)
         return reply
 
@@ -347,7 +360,7 @@ class Worker(Commands):
         if peer is not None:
             if leave and not peer.ended.is_settled:
                 try:
-                    self.leave().wait(2 * timeout_s)
+                    self.leave().wait(self.config.drain_timeout_s + 2 * timeout_s)
                 except TimeoutError:
                     log.warning("stopped without a complete goodbye worker=%s", self.config.name)
                 except SwimstreamError as error:

@@ -137,6 +137,9 @@ class WorkerConfig:
     """The instances in the worker are FROZEN when its operators' loop has not turned for so long; at least 0.1 s."""
     join_timeout_s: float = attrs.field(default=10.0, validator=_check_seconds)
     """How long the start waits for a seed to answer before it goes on trying in the background."""
+    drain_timeout_s: float = attrs.field(default=20.0, validator=_check_seconds)
+    """How long a worker that leaves waits for others to take over what it runs, 0: not at all. It waits for nobody who
+    is not there: without a worker that could take over, or a council that could decide it, it leaves at once."""
     stop_timeout_s: float = attrs.field(default=5.0, validator=_check_seconds)
     """How long a stop waits for operators to end, and again for others to be told."""
 

@@ -56,6 +56,7 @@ from swimstream.model.job import (
     AT_MOST_ONE,
     CONFLICTS,
     HOLD_FOR_S_MAX,
+    KEEP_REPLACEMENT,
     PARALLELISM_MAX,
     PINNED,
     SCOPES,
@@ -72,6 +73,7 @@ from swimstream.model.restart import (
     ATTEMPTS_MAX,
     DELAY_S_MAX,
     MULTIPLIER_MAX,
+    NO_RESTART,
     STRATEGIES,
     USUAL_RESTART,
     RestartStrategy,
@@ -250,10 +252,10 @@ guarantees = st.one_of(
 
 _delays = st.floats(0, 3_600)
 restarts = st.one_of(
-    st.just(USUAL_RESTART),
+    st.sampled_from([USUAL_RESTART, RestartStrategy(strategy=NO_RESTART)]),
     st.builds(
         RestartStrategy,
-        strategy=st.sampled_from(STRATEGIES),
+        strategy=st.sampled_from([each for each in STRATEGIES if each != NO_RESTART]),
         attempts=st.integers(1, ATTEMPTS_MAX),
         delay_s=st.floats(0, 10),
         delay_max_s=st.floats(10, DELAY_S_MAX),
@@ -281,7 +283,7 @@ class Wishes(TypedDict, total=False):
 
 
 @st.composite
-def wishes(draw: st.DrawFn, *, inputs: tuple[str, ...], is_pinned: bool) -> Wishes:
+def wishes(draw: st.DrawFn, *, inputs: tuple[str, ...], guarantee: str) -> Wishes:
     """Draw some of them for an operator with these inputs."""
     if draw(booleans):
         return {}
@@ -291,9 +293,9 @@ def wishes(draw: st.DrawFn, *, inputs: tuple[str, ...], is_pinned: bool) -> Wish
         "anti_affinity": draw(st.sampled_from(ANTI_AFFINITIES)),
         "slots": draw(st.integers(1, SLOTS_MAX)),
         "stall_after_s": draw(st.floats(0, STALL_AFTER_S_MAX)),
-        "on_conflict": draw(st.sampled_from(CONFLICTS)),
+        "on_conflict": draw(st.sampled_from(CONFLICTS)) if guarantee == AT_LEAST_ONE else KEEP_REPLACEMENT,
         "labels": draw(st.dictionaries(names, texts(bytes_max=8), max_size=2)),
-        "standby": 0 if is_pinned else draw(st.integers(0, STANDBY_MAX)),
+        "standby": 0 if guarantee == PINNED else draw(st.integers(0, STANDBY_MAX)),
     }
     if inputs:
         found["blocking"] = tuple(draw(st.lists(st.sampled_from(inputs), unique=True)))
@@ -319,7 +321,7 @@ def jobs(draw: st.DrawFn, job_names: st.SearchStrategy[str] = names) -> JobSpec:
             instances=guarantee,
             hold_for_s=hold_for_s,
         )
-        operators.append(attrs.evolve(plain, **draw(wishes(inputs=inputs, is_pinned=guarantee == PINNED))))
+        operators.append(attrs.evolve(plain, **draw(wishes(inputs=inputs, guarantee=guarantee))))
     return JobSpec(name=draw(job_names), operators=tuple(operators))
 
 

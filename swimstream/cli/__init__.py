@@ -39,6 +39,8 @@ if TYPE_CHECKING or HAS_CLICK:
         "drain": ("swimstream.cli.placing", "drain", "Have what a worker has moved elsewhere."),
         "assert-dead": ("swimstream.cli.placing", "assert_dead", "Give your word that a worker is dead."),
         "rebalance": ("swimstream.cli.placing", "rebalance", "Have instances moved to workers that join, or not."),
+        "explain": ("swimstream.cli.explain", "explain", "Show why an instance is where it is."),
+        "what-if": ("swimstream.cli.explain", "what_if", "Show what would come of the death of workers."),
         "tags": ("swimstream.cli.talk", "tags", "Show what workers say of themselves; set or remove tags."),
         "broadcast": ("swimstream.cli.talk", "broadcast", "Tell every application of a cluster something."),
         "send": ("swimstream.cli.talk", "send", "Send the application of one worker something."),

@@ -9,6 +9,7 @@ import attrs
 import click
 
 from swimstream.cli.asking import GONE_WORDS, ask, columns, options, show, span, told_in_one_line
+from swimstream.cli.explain import outcome_lines
 from swimstream.job_file import load_job
 
 if TYPE_CHECKING:
@@ -144,11 +145,16 @@ def decisions(control: Path, *, as_json: bool, last: int) -> None:
 
 @click.command()
 @click.argument("jobfile", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only show where its instances would go, and why.")
 @options
-def submit(jobfile: Path, *, control: Path, as_json: bool) -> None:
+def submit(jobfile: Path, *, dry_run: bool, control: Path, as_json: bool) -> None:
     """Have the job in the TOML file JOBFILE executed; return once it is part of the plan."""
     with told_in_one_line("submit"):
         job = load_job(jobfile)
+    if dry_run:
+        told = ask(control, "dry-run", command="submit", job=attrs.asdict(job))
+        show(told, as_json=as_json, lines=lambda: outcome_lines(told))
+        return
     answer = ask(control, "submit", job=attrs.asdict(job))
     show(answer, as_json=as_json, lines=lambda: [f"job {answer['job']} is accepted"])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from swimstream.cli.asking import ask, options, show, told_in_one_line
+from swimstream.cli.asking import GONE_WORDS, ask, options, show, told_in_one_line
 from swimstream.errors import UsageError
 from swimstream.model.job import AT_MOST_ONE
 
@@ -91,6 +91,11 @@ def assert_dead(name: str, *, confirm: str, control: Path, as_json: bool) -> Non
 
     What runs at most once moves at once then, without the time that would prove its end.
     """
+    members = ask(control, "members", command="assert-dead")["members"]
+    alive = next((row["state"] for row in members if row["name"] == name and row["state"] not in GONE_WORDS), "")
+    with told_in_one_line("assert-dead"):
+        if alive:
+            raise UsageError(f"name: {name} is {alive}; nobody may declare it dead")
     rows = ask(control, "operators", command="assert-dead")["operators"]
     waiting = [
         row["instance"]

@@ -92,6 +92,10 @@ class ChangeRequests:
         accept = partial(self._accept, key, change)
         self._requests.add(Request(kind=COMMAND, message=message, look=_nothing_to_see, accept=accept), now)
 
+    def accept_own(self, request: int, change: Command, now: float) -> Verdict:
+        """Take a command of this worker's own for the log, if it leads; return why not, or where it is."""
+        return self._accept((self._membership.run, request), change, now)
+
     # --- the leader's side ------------------------------------------------------------------------
 
     def receive(self, sender: Run, asked: ChangeRequest, now: float) -> None:

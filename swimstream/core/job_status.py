@@ -49,7 +49,7 @@ class JobState(enum.Enum):
     PENDING = "pending"
     """Nothing of it runs, or has finished, yet."""
     RUNNING = "running"
-    """Whatever is due runs or has finished. Due is what no blocking input keeps waiting."""
+    """Whatever is due runs, in its newest version, or has finished. Due is what no blocking input keeps waiting."""
     DEGRADED = "degraded"
     """Some of it runs, some does not."""
     FINISHED = "finished"
@@ -74,6 +74,8 @@ class InstanceStanding:
     epoch: int = 0
     """Since which decision; 0: never assigned."""
     progress: int = 0
+    is_outdated: bool = False
+    """It still runs as it was before an update or a restart."""
     why: str = ""
     """Why it does not run, or why it failed last."""
 
@@ -137,6 +139,7 @@ def _standing(
         worker=held.run.name if held is not None else "",
         epoch=held.epoch if held is not None else 0,
         progress=said.progress if said is not None else 0,
+        is_outdated=held is not None and held.stale > 0 and not held.finished,
         why=why,
     )
 
@@ -192,7 +195,8 @@ def _job_status(plan: Plan, name: str, standings: tuple[InstanceStanding, ...]) 
     else:
         open_ = [each for each in standings if each.state not in (FINISHED, RETIRED)]
         due = _due(job, {each.instance.operator for each in open_})
-        left = [each for each in open_ if each.state != RUNNING and each.instance.operator in due]
+        not_right = (each for each in open_ if each.state != RUNNING or each.is_outdated)
+        left = [each for each in not_right if each.instance.operator in due]
         begun = any(each.state in (RUNNING, FINISHED) for each in standings)
         state = JobState.FINISHED if plan.is_finished(name) else _state_of(job, open_, left, begun=begun)
     accused = [each for each in left if each.state == QUARANTINED]

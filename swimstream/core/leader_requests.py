@@ -82,6 +82,8 @@ class Request:
     deadline: float = float("inf")
     """When it is answered at the latest, with `overdue`."""
     overdue: str = ""
+    is_looked_for: bool = False
+    """Whether `look` alone answers it: that the leader has granted it is only the beginning. A refusal does, too."""
 
 
 @attrs.define
@@ -149,7 +151,7 @@ class LeaderRequests:
 
     def receive_reply(self, reply: ProposeReply) -> None:
         """Take the leader's no, or where it has committed what was asked for."""
-        self._take(reply.request, Done(reply.index) if reply.index else Refused(reply.error))
+        self._hear(reply.request, Done(reply.index) if reply.index else Refused(reply.error))
 
     def give_up(self) -> None:
         """Answer everything, and from now on at once: this worker takes part no more."""
@@ -159,11 +161,19 @@ class LeaderRequests:
 
     def _ask_leader(self, request: Request, now: float) -> None:
         if self._council.is_leader:
-            self._take(request.message.request, request.accept(now))
+            self._hear(request.message.request, request.accept(now))
             return
         leader = self._membership.table.address_of(self._council.mark.leader)
         if leader is not None:
             self._outbox.send(leader, request.message)
+
+    def _hear(self, number: int, verdict: Verdict) -> None:
+        """Take the leader's word."""
+        waiting = self._waiting.get(number)
+        if waiting is not None and waiting.request.is_looked_for and isinstance(verdict, Done):
+            waiting.ask_at = float("inf")  # until another leads
+        else:
+            self._take(number, verdict)
 
     def _take(self, number: int, verdict: Verdict) -> None:
         """Answer a request that still waits, unless it must be asked again or the plan has to come further."""
@@ -207,6 +217,6 @@ class LeaderRequests:
             asker, number = key
             member = self._membership.table.get_run(asker)
             if asker == self._membership.run:
-                self._take(number, Done(index))
+                self._hear(number, Done(index))
             elif member is not None:
                 self._outbox.send(member.profile.address, ProposeReply(request=number, index=index))

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from swimstream.core.effects import Notify
+from swimstream.core.recovery.draining import EMPTYING
 from swimstream.core.recovery.recovery import Recovery
 from swimstream.core.recovery.situation import Patience, Situation
 from swimstream.core.stewardship import Stewardship
@@ -29,6 +30,7 @@ class Leadership:
         self._recovery: Recovery | None = None
         self._stewardship: Stewardship | None = None
         self._seen = ("", 0)
+        self._has_offered = False
 
     def settle(self, now: float) -> None:
         """Tell who leads if that has changed; begin or end to decide."""
@@ -42,6 +44,9 @@ class Leadership:
             self._rooms.must_decide = True
         elif not council.is_leader:
             self._recovery = self._stewardship = None
+            self._has_offered = False
+        else:
+            self._offer_leadership(now)
 
     def decide(self, now: float) -> bool:
         """As leader, with nothing left to commit, propose what recovery finds; return whether it found anything."""
@@ -68,6 +73,16 @@ class Leadership:
         rooms.must_decide = rooms.council.log.last_index == last_index  # all left out: decided again at the next input
         return not rooms.must_decide
 
+    def _offer_leadership(self, now: float) -> None:
+        """Have another lead, once, when this worker is to be emptied: what it decides is not to end with it."""
+        council, membership = self._rooms.council, self._rooms.membership
+        directives = council.plan.directives
+        if self._has_offered or directives.mode_of_run(membership.run) not in EMPTYING:
+            return
+        live = {member.run.name for member in membership.table.live() if member.run != membership.run}
+        staying = [seat.name for seat in council.plan.council if directives.mode_of(seat.name) not in EMPTYING]
+        self._has_offered = any(council.hand_over(now, to=name) for name in sorted(staying) if name in live)
+
     def review_at(self) -> float:
         """Return when a leader must look again though nothing has changed; what it must look at anyway waits."""
         if self._recovery is None or self._rooms.must_decide:
@@ -87,6 +102,7 @@ class Leadership:
             accept_s=timing.accept_timeout_s,
             absence_s=2 * longest_s + timing.sync_interval_s,
             doubt_s=timing.probe_interval_s,
+            suspicion_s=timing.suspicion_mult * timing.probe_interval_s,
         )
 
     def _authority(self) -> SetAuthority:

@@ -24,6 +24,7 @@ from swimstream.core.membership.joining import JoinState
 from swimstream.core.reception import Reception
 from swimstream.core.rooms import open_rooms
 from swimstream.core.views import NodeViews
+from swimstream.core.withdrawing import Withdrawal
 from swimstream.events import Decided, Event, MemberChanged, MemberForgotten, Superseded
 from swimstream.model.report import Report
 
@@ -61,6 +62,7 @@ class Node(NodeViews):
         self._hosting = Hosting(self._rooms, timing=config.timing, rng=rng, now=now)
         self._join_request = 0
         self._leaving = Leaving(self._rooms, self._hosting, config.timing)
+        self._withdrawal = Withdrawal(self._rooms)
         self._seen_plan = self.plan
         self._is_stopped = False
         self._deadline: float | None = None
@@ -204,6 +206,13 @@ class Node(NodeViews):
             return
         carry_out()
         self._settle()
+
+    def withdraw(self, request: int, *, within_s: float, now: float) -> None:
+        """Have others take over what runs here, and lead in this node's place, before it leaves.
+
+        Answered when that is done, when nobody could take over what is left, or after `within_s`; see `withdrawing.py`.
+        """
+        self._command(request, lambda: self._withdrawal.begin(request, within_s=within_s, now=now), now)
 
     def leave(self, request: int, *, now: float) -> None:
         """Stop the at-most-one instances, have another lead if this node does, then say goodbye.

@@ -70,6 +70,9 @@ class Participant(Protocol):
     def say(self, request: int, said: Utterance, *, now: float) -> None:
         """Say something for the application."""
 
+    def withdraw(self, request: int, *, within_s: float, now: float) -> None:
+        """Have others take over what runs here."""
+
     def leave(self, request: int, *, now: float) -> None:
         """Say goodbye."""
 

@@ -214,7 +214,10 @@ class DirectivesDraft:
         self.standbys.pop(instance, None)
 
     def set_mode(self, change: SetWorkerMode, index: int) -> None:
-        """Put a worker into a mode."""
+        """Put a worker into a mode; one that it is in already lasts since it was first asked for."""
+        held = self.modes.get(change.name)
+        if held is not None and (held.mode, held.level, held.boot) == (change.mode, change.level, change.boot):
+            return
         self.modes.pop(change.name, None)
         if change.mode == NORMAL and not change.level:
             return

@@ -264,10 +264,9 @@ class ExecutionDraft:
 
     def _evict(self, run: Run) -> None:
         self._evicted[run.name] = max(run.boot, self._evicted.get(run.name, -1))
-        gone = {held.run for held in self._assignments.values() if held.run.name == run.name}
-        for each in sorted(gone):
-            if each.boot <= run.boot and self._must_stop(each):
-                self._stops.setdefault(each, self._index)
+        of_name = [each for each in self._counted_to_stop() if each.name == run.name and each.boot <= run.boot]
+        for each in sorted(each for each in of_name if self._must_stop(each)):
+            self._stops.setdefault(each, self._index)
         for stopped in [each for each in self._stops if each.name == run.name]:
             self._forget_stop_of(stopped)
         if len(self._evicted) > EVICTED_KEPT:
@@ -280,9 +279,12 @@ class ExecutionDraft:
 
         Nobody waits for the end of any other; and so a plan without such operators keeps its shorter form.
         """
+        return self._counted_to_stop()[run] > 0
+
+    def _counted_to_stop(self) -> Counter[Run]:
         if self._to_stop is None:
             self._to_stop = Counter(held.run for held in self._assignments.values() if self._is_to_stop(held))
-        return self._to_stop[run] > 0
+        return self._to_stop
 
     def _is_to_stop(self, held: Assignment) -> bool:
         return not held.finished and self._is_at_most_one(held)

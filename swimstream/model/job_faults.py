@@ -10,9 +10,13 @@ from swimstream.errors import UsageError
 from swimstream.model.identity import NAME_PATTERN
 from swimstream.model.job import (
     ANTI_AFFINITIES,
+    APART_SITE,
+    AT_LEAST_ONE,
     CONFLICTS,
+    FURTHEST_PROGRESS,
     GUARANTEES,
     HOLD_FOR_S_MAX,
+    KEEP_REPLACEMENT,
     LABEL_BYTES_MAX,
     LABELS_MAX,
     OPERATORS_MAX,
@@ -112,6 +116,11 @@ def _life_faults(where: str, spec: OperatorSpec) -> Iterator[str]:
             yield f"{where}.{field}: expected an integer from {low} to {high}, got {given!r}"
     if spec.standby and spec.instances == PINNED:
         yield f"{where}.standby: expected 0 for a pinned operator, which never moves"
+    if spec.on_conflict == FURTHEST_PROGRESS and spec.instances != AT_LEAST_ONE:
+        yield (
+            f"{where}.on_conflict: expected {KEEP_REPLACEMENT!r} for an operator that is {spec.instances}: "
+            "no two copies of it can meet"
+        )
     stall: object = spec.stall_after_s
     if not isinstance(stall, float) or not (stall == 0 or STALL_AFTER_S_MIN <= stall <= STALL_AFTER_S_MAX):
         span = f"{STALL_AFTER_S_MIN} to {STALL_AFTER_S_MAX:.0f} s, or 0 for never"
@@ -127,6 +136,11 @@ def _place_faults(where: str, spec: OperatorSpec) -> Iterator[str]:
             yield f"{where}.sites: expected names of sites, got {site!r}"
     if spec.prefer_site and spec.sites and spec.prefer_site not in spec.sites:
         yield f"{where}.prefer_site: expected one of its sites ({', '.join(spec.sites)}), got {spec.prefer_site!r}"
+    if spec.anti_affinity == APART_SITE and spec.sites and len(spec.sites) < _count(spec.parallelism):
+        yield (
+            f"{where}.anti_affinity: {spec.parallelism} instances cannot each have a site of their own in "
+            f"{len(spec.sites)} ({', '.join(spec.sites)})"
+        )
     if len(spec.labels) > LABELS_MAX:
         yield f"{where}.labels: expected at most {LABELS_MAX}, got {len(spec.labels)}"
     for key, value in spec.labels.items():
@@ -137,6 +151,10 @@ def _place_faults(where: str, spec: OperatorSpec) -> Iterator[str]:
             yield f"{where}.labels.{key}: expected text of at most {LABEL_BYTES_MAX} bytes, got {given!r}"
         else:
             yield from _text_faults(f"{where}.labels.{key}", given)
+
+
+def _count(parallelism: object) -> int:
+    return parallelism if isinstance(parallelism, int) else 0
 
 
 def _parameter_faults(where: str, value: Parameter, depth: int) -> Iterator[str]:

@@ -65,6 +65,9 @@ def restart_faults(where: str, made: RestartStrategy) -> Iterator[str]:
             yield f"{where}.{name}: expected an integer from 0 to {ATTEMPTS_MAX}, got {count!r}"
     if made.strategy == FAILURE_RATE and made.attempts == 0:
         yield f"{where}.attempts: expected at least 1 with {FAILURE_RATE}: so many failures in each interval_s"
+    if made.strategy == NO_RESTART and made.attempts:
+        yield f"{where}.attempts: expected 0 with {NO_RESTART}, whose first failure is its last, got {made.attempts!r}"
+    wrong = set()
     for name, low, high in (
         ("delay_s", 0.0, DELAY_S_MAX),
         ("delay_max_s", 0.0, DELAY_S_MAX),
@@ -76,6 +79,7 @@ def restart_faults(where: str, made: RestartStrategy) -> Iterator[str]:
         value: object = getattr(made, name)
         if not isinstance(value, float) or not low <= value <= high:
             yield f"{where}.{name}: expected a number from {low:g} to {high:g}, got {value!r}"
-            return
-    if made.strategy == EXPONENTIAL_DELAY and made.delay_max_s < made.delay_s:
+            wrong.add(name)
+    comparable = not wrong & {"delay_s", "delay_max_s"}
+    if made.strategy == EXPONENTIAL_DELAY and comparable and made.delay_max_s < made.delay_s:
         yield f"{where}.delay_max_s: expected at least delay_s ({made.delay_s:g}), got {made.delay_max_s:g}"

@@ -128,7 +128,7 @@ class AttachedRunner:
         self._attachment.post(lambda: self._stop(effect.instance, effect.epoch))
 
     def dump(self, effect: DumpStack) -> None:
-        """Do nothing: a process in another language shows where it stands by its own means."""
+        """Do nothing: only the process itself could tell where a copy stands, and it is no part of the protocol."""
 
     def close(self, on_idle: Callable[[], None], *, grace_s: float) -> None:
         """Stop every copy, start no more; call `on_idle` (on some thread) when all have ended or `grace_s` is over."""

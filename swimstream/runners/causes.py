@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from swimstream.model.status import cut_cause
+from swimstream.errors import FatalError, InfrastructureError
+from swimstream.model.status import ErrorClass, cut_cause
 
 FOREIGN_WORDS = {
     "trio": ("no running event loop", "unrecognized yield message"),
@@ -23,3 +24,14 @@ def cause_of(error: BaseException, *, loop: str = "") -> str:
         other = "asyncio" if loop == "trio" else "trio"
         return f'UsageError: it awaits {other} but runs under {loop}; register it with loop="{other}"'
     return cut_cause(f"{type(error).__name__}: {message}" if message else type(error).__name__)
+
+
+def class_of(error: BaseException) -> ErrorClass:
+    """Return what a failure says about its operator. One that several errors ended is as bad as the worst of them."""
+    if isinstance(error, BaseExceptionGroup):
+        classes = {class_of(each) for each in error.exceptions}
+        worst_first = (ErrorClass.FATAL, ErrorClass.RETRYABLE, ErrorClass.INFRASTRUCTURE)
+        return next(each for each in worst_first if each in classes)
+    if isinstance(error, FatalError):
+        return ErrorClass.FATAL
+    return ErrorClass.INFRASTRUCTURE if isinstance(error, InfrastructureError) else ErrorClass.RETRYABLE

@@ -28,12 +28,14 @@ import trio
 from swimstream.core.effects import StartInstance
 from swimstream.model.identity import InstanceId
 from swimstream.model.job import OperatorSpec
+from swimstream.model.status import ErrorClass
 from swimstream.runners.asked import AskedNeighbours
 from swimstream.runners.async_task import run_async
-from swimstream.runners.causes import cause_of
+from swimstream.runners.causes import cause_of, class_of
 from swimstream.runners.context import OperatorContext
 from swimstream.runners.fence import arm
 from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
+from swimstream.runners.fuse import arm_fuse
 from swimstream.runners.place import Place
 from swimstream.runners.registry import ASYNCIO, is_async
 from swimstream.runtime import clock
@@ -53,9 +55,13 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Run one instance to its end: `child CHANNEL_FD FENCE_FD WORKER_PID FENCE_AT`, the last `-` without a fence."""
-    channel_fd, fence_fd, worker_pid, fence_at = sys.argv[1:]
+    """Run one instance to its end: `child CHANNEL FENCE FUSE BURNING WORKER_PID FENCE_AT`.
+
+    The first four are descriptors; the last is `-` without a fence.
+    """
+    channel_fd, fence_fd, fuse, burning, worker_pid, fence_at = sys.argv[1:]
     die_with(int(worker_pid))
+    arm_fuse(int(fuse), int(burning))
     fencing = _own(int(fence_fd))
     if fence_at != "-":
         fence = arm(float(fence_at))
@@ -112,7 +118,7 @@ class Life:
                 threading.Thread(target=sender.run, name="swimstream-reports", daemon=True).start()
             case other:
                 raise AssertionError(f"expected the order to start, got {other!r}")
-        cause = None
+        cause, kind = None, ErrorClass.RETRYABLE
         try:
             sys.path[:] = order["path"]
             found = _place_from(order).find()
@@ -123,13 +129,14 @@ class Life:
             self._call(cast("OperatorFunction", found), context, loop=str(order["loop"]))
         # BaseException: whatever an operator raises is its failure, to be told before the process ends
         except BaseException as error:
+            kind = class_of(error)
             log.exception("operator failed instance=%s epoch=%d", context.instance, context.epoch)
             cause = cause_of(error, loop=str(order["loop"]))
         sender.flush()
         if cause is None:
             self._send("returned")
         else:
-            self._send("failed", cause)
+            self._send("failed", cause, *([int(kind)] if kind else []))
         return 0 if cause is None else 1
 
     def _call(self, function: OperatorFunction, context: OperatorContext, *, loop: str) -> None:

@@ -105,7 +105,7 @@ class Command:
     argv: tuple[str, ...] = attrs.field(default=(), converter=_to_argv, validator=_check_texts)
     """The program and its arguments, with placeholders; at most 256 of at most 64 KiB each."""
     shell: str = attrs.field(default="", validator=_check_line)
-    """A text for `/bin/sh -c`, without placeholders: it reads the SWIMSTREAM_ variables."""
+    """A text for `/bin/sh -c`, without placeholders: it reads the variables, such as `SWIMSTREAM_INDEX`."""
     env: Mapping[str, str] = attrs.field(factory=dict, converter=_copied, validator=_check_env)
     """Variables beside those of the worker, with placeholders."""
     cwd: Path | None = attrs.field(default=None, converter=_to_folder)

@@ -19,6 +19,7 @@ Both sides are our own code of one version, so what cannot be read is a bug. A m
 | `stack, place, text` | the answer to `dump` |
 | `ask, number, what, instance, other than` | what: `now`, `located`, `finished` |
 | `returned`, `failed, cause`, or of a command `exited, status` | the last message; a negative status is a signal |
+| `failed, cause, class` | likewise; class: a number of `ErrorClass`, else 0 |
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import trio
 
 from swimstream.errors import SwimstreamError, UsageError
 from swimstream.model.identity import Address, InstanceId
-from swimstream.model.status import InstanceState
+from swimstream.model.status import ErrorClass, InstanceState
 from swimstream.runners.asked import QUESTIONS_MAX
 from swimstream.runners.command import Command
 from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
@@ -30,7 +30,7 @@ from swimstream.runtime import clock
 from swimstream.runtime.reports import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from swimstream.core.effects import StartInstance
     from swimstream.runners.context import OperatorContext
@@ -45,7 +45,7 @@ REAP_S = 1.0
 KILL_AFTER_MULT = 0.25
 """SIGKILL comes so many times the grace after SIGTERM."""
 POLL_S = 0.02
-EARLY_S = 0.4
+EARLY_S = 0.6
 """So long before its deadline a command's supervisor kills the whole group, and half as long before the kernel it."""
 MODULE = "swimstream.runners.child"
 COMMAND_MODULE = "swimstream.runners.supervisor"
@@ -59,6 +59,7 @@ class Ending:
 
     state: InstanceState
     cause: str | None = None
+    error: ErrorClass = ErrorClass.RETRYABLE
 
 
 class Child:
@@ -97,22 +98,19 @@ class Child:
         ours, theirs = socket.socketpair()
         self._fence, their_fence = socket.socketpair()
         self._fence.setblocking(False)
+        self._fuse, burning = os.pipe()
+        passed = (theirs.fileno(), their_fence.fileno(), self._fuse, burning)
         try:
-            self._process = subprocess.Popen(  # noqa: S603  # our own module
-                _argv(what, start, theirs, their_fence),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=(theirs.fileno(), their_fence.fileno()),
-                start_new_session=True,
-            )
+            self._process = _spawn(_argv(what, start, passed), passed, output)
         except OSError:
             ours.close()
             self._fence.close()
+            os.close(self._fuse)
             raise
         finally:
             theirs.close()
             their_fence.close()
+            os.close(burning)
         self._channel = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
         self._to_child.send_nowait(order)
 
@@ -156,6 +154,7 @@ class Child:
         finally:
             self._channel.socket.close()
             self._fence.close()
+            os.close(self._fuse)
             for reply in list(self._waits):
                 reply.forget(self)
                 reply.fail(UsageError("the process that asked has ended"))
@@ -265,6 +264,8 @@ class Child:
                 self._said = Ending(InstanceState.FAILED, cause)
             case ["exited", int(status)]:
                 self._said = _exited(status, was_asked=self._context.cancelled)
+            case ["failed", str(cause), int(kind)]:
+                self._said = Ending(InstanceState.FAILED, cause, ErrorClass(kind))
             case other:
                 raise AssertionError(f"expected a message of an operator's process, got {other!r}")
 
@@ -323,18 +324,6 @@ def _address(text: str | None) -> Address | None:
     return None if text is None else Address.parse(text, field="address")
 
 
-def _load(context: OperatorContext, message: list[object]) -> Report:
-    _, watermark_ms, backlog, busy_until, backpressured = message
-    return Report(
-        instance=context.instance,
-        epoch=context.epoch,
-        watermark_ms=cast("int | None", watermark_ms),
-        backlog=cast("int | None", backlog),
-        busy_until=cast("float | None", busy_until),
-        backpressured=cast("bool | None", backpressured),
-    )
-
-
 def _exited(status: int, *, was_asked: bool) -> Ending:
     """Return what it means that a command has ended so: a negative status is the signal that it died of."""
     if status == 0:
@@ -346,13 +335,31 @@ def _exited(status: int, *, was_asked: bool) -> Ending:
     return Ending(InstanceState.FAILED, f"exit status {status}")
 
 
-def _argv(what: InProcess | Command, start: StartInstance, channel: socket.socket, fence: socket.socket) -> list[str]:
-    """Return how the process is started."""
+def _spawn(argv: list[str], passed: tuple[int, ...], output: int | None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603  # our own module
+        argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=passed, start_new_session=True
+    )
+
+
+def _argv(what: InProcess | Command, start: StartInstance, passed: Iterable[int]) -> list[str]:
+    """Return how the process is started, with the descriptors that it inherits."""
     fence_at = "-" if start.fence_at is None else repr(start.fence_at)
-    common = [str(channel.fileno()), str(fence.fileno()), str(os.getpid()), fence_at]
+    common = [*map(str, passed), str(os.getpid()), fence_at]
     if isinstance(what, Command):
         return [sys.executable, "-m", COMMAND_MODULE, *common, repr(EARLY_S)]
     return [sys.executable, "-m", MODULE, *common]
+
+
+def _load(context: OperatorContext, message: list[object]) -> Report:
+    _, watermark_ms, backlog, busy_until, backpressured = message
+    return Report(
+        instance=context.instance,
+        epoch=context.epoch,
+        watermark_ms=cast("int | None", watermark_ms),
+        backlog=cast("int | None", backlog),
+        busy_until=cast("float | None", busy_until),
+        backpressured=cast("bool | None", backpressured),
+    )
 
 
 def _order(start: StartInstance, what: InProcess | Command, *, worker: str, is_captured: bool) -> bytes:

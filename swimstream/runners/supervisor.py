@@ -2,10 +2,10 @@
 
 A command knows nothing of us, and a kernel timer does not survive `exec`. So this process holds the timer in the
 command's place, and the command is tied to it: the kernel kills this process, whatever its state, and in its end the
-command (PR_SET_PDEATHSIG). That is one step more than a timer of the command's own, so it is set 0.2 s early.
+command (PR_SET_PDEATHSIG). That is one step more than a timer of the command's own, so it is set 0.3 s early.
 
-What the command starts itself is tied to nothing. So another 0.2 s before, if it runs then, this process kills the
-whole group, which it leads. If it stands still, that is left to the worker, once that one runs.
+What the command starts is in the group that this process leads, and the kernel kills that with it, too: `fuse.py`.
+Another 0.3 s before, if it runs then, this process kills the whole group itself.
 
 One thread and one loop, so that forking is safe and nothing can hold up a renewal.
 """
@@ -29,6 +29,7 @@ from swimstream.runners.child import PR_SET_PDEATHSIG, die_with
 from swimstream.runners.command import REPORT_FD
 from swimstream.runners.fence import arm
 from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
+from swimstream.runners.fuse import arm_fuse
 from swimstream.runners.report_lines import ReportLines
 from swimstream.runtime import clock
 from swimstream.runtime.reports import REPORT_INTERVAL_S
@@ -46,12 +47,14 @@ FIRST_FD = 10
 
 
 def main() -> None:
-    """Run one command to its end: `supervisor CHANNEL_FD FENCE_FD WORKER_PID FENCE_AT EARLY_S`, most as of `child`."""
-    channel_fd, fence_fd, worker_pid, fence_at, early_s = sys.argv[1:]
+    """Run one command to its end: as `child`, and `EARLY_S` as the last argument."""
+    channel_fd, fence_fd, fuse, burning, worker_pid, fence_at, early_s = sys.argv[1:]
     die_with(int(worker_pid))
     channel, fencing = _own(int(channel_fd)), _own(int(fence_fd))
+    held = _moved(int(fuse))
+    arm_fuse(held, _moved(int(burning)))
     deadline = None if fence_at == "-" else Deadline(float(fence_at), fencing, early_s=float(early_s))
-    Supervisor(channel, deadline).run()
+    Supervisor(channel, deadline, fuse=held).run()
 
 
 def _own(descriptor: int) -> socket.socket:
@@ -90,8 +93,9 @@ class Deadline:
 class Supervisor:
     """Starts one command, hands on what it says, and tells how it has ended."""
 
-    def __init__(self, channel: socket.socket, deadline: Deadline | None) -> None:
-        """Take over the socket to the worker, and the signals."""
+    def __init__(self, channel: socket.socket, deadline: Deadline | None, *, fuse: int) -> None:
+        """Take over the socket to the worker, and the signals. The command is to hold `fuse`."""
+        self._fuse = fuse
         self._channel = channel
         self._deadline = deadline
         self._frames = Frames()
@@ -114,7 +118,7 @@ class Supervisor:
     def run(self) -> None:
         """Return when the command has ended and that was told."""
         try:
-            command = _spawn(self._receive_order())
+            command = _spawn(self._receive_order(), fuse=self._fuse)
         except (OSError, ValueError) as error:  # no such program, one that cannot be executed, too long arguments
             self._outgoing += encode("failed", cause_of(error))
         else:
@@ -221,7 +225,7 @@ class Supervisor:
             self._outgoing += encode("report", *news)
 
 
-def _spawn(order: Mapping[str, object]) -> subprocess.Popen[bytes]:
+def _spawn(order: Mapping[str, object], *, fuse: int) -> subprocess.Popen[bytes]:
     parent = os.getpid()
     prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
@@ -237,7 +241,7 @@ def _spawn(order: Mapping[str, object]) -> subprocess.Popen[bytes]:
         env={**os.environ, **cast("dict[str, str]", order["env"])},
         cwd=str(order["cwd"]) or None,
         stdin=subprocess.DEVNULL,
-        pass_fds=(REPORT_FD,),
+        pass_fds=(REPORT_FD, fuse),
         preexec_fn=tie,  # noqa: PLW1509  # no other thread runs here
     )
 

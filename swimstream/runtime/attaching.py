@@ -28,6 +28,7 @@ from swimstream.runtime.control_lines import (
     LINE_BYTES_MAX,
     Lines,
     parse_request,
+    read_to_end,
     refusal,
     with_id,
     write_line,
@@ -42,6 +43,7 @@ OUTBOX_MAX = 8_192
 READ_AHEAD_MAX = 1_024
 """Nothing more is read while so many lines wait to be written."""
 LAST_LINES_S = 2.0
+"""How long a process that was told the end may take to hang up."""
 READS = frozenset(("hello", "members", "operators", "leader", "decisions", "counters", "tags", "snapshot"))
 """Verbs whose answers grow with the cluster."""
 READS_MAX = 2
@@ -169,6 +171,8 @@ class Attachment:
                     if len(self._outbox) < READ_AHEAD_MAX:
                         self._room.set()
                 if self._is_over:
+                    await self.connection.send_eof()
+                    await trio.sleep(LAST_LINES_S)  # the process hangs up before, if it is well
                     break
                 self._wake = trio.Event()
                 await self._wake.wait()
@@ -187,7 +191,7 @@ class Attachment:
             return
         if self.lines.overlong:
             self.end(f"expected lines of at most {LINE_BYTES_MAX} bytes")
-            await trio.sleep(LAST_LINES_S)
+            await read_to_end(self.connection)  # closing with unread bytes could take the reason with it
 
     def _hear(self, line: bytes, guest: Guest, nursery: trio.Nursery) -> None:
         request: Request = {}

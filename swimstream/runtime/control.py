@@ -41,7 +41,7 @@ integer `id` of a request comes back with its answer::
     jobs        jobs: name, state, version, counts (state → number), why (the first that does not run as it should),
                 operators (names), finished
     job         request {"verb": "job", "name": "j"}; job: as above, and instances: instance, state, worker, epoch,
-                progress, why
+                progress, is_outdated (runs as it was before an update or a restart), why
     update      request {"verb": "update", "job": {...}, "base": 3}, base may be left out; job, version
     scale       request {"verb": "scale", "job": "j", "operator": "o", "parallelism": 4}; nothing
     cancel      request {"verb": "cancel", "job": "j"}; nothing, once it is decided
@@ -53,6 +53,12 @@ integer `id` of a request comes back with its answer::
                 after so long at most (600 s)
     assert-dead request {"verb": "assert-dead", "name": "w2"}; nothing: somebody's word that w2 is dead
     rebalance   request {"verb": "rebalance", "moves": 2}; nothing; 0: off
+    explain     request {"verb": "explain", "instance": "job/operator[0]"}; instance, version, guarantee, state, worker,
+                boot, epoch, since_ms, progress, cause, decision (or null), waits_for, candidates: worker, boot, able,
+                why (the best 64; candidates_more), history: decisions
+    what-if     request {"verb": "what-if", "kill": ["w2"], "site": ""}; moves: instance, from, to, reason, evidence;
+                pending: instance, why; council: seats, left, able; nobody is killed
+    dry-run     request {"verb": "dry-run", "job": {...}}; like what-if: where the job's instances would go
     leave       nothing; answered once the others have been told; the worker then ends
     watch       a line {"ok": true, "event": "snapshot", ...}, then a line for each event, `event` being member,
                 instance, leader, isolation, decision, superseded, foreign_cluster, forgotten, name_conflict, tags,
@@ -79,6 +85,7 @@ from swimstream.runtime import clock
 from swimstream.runtime.attached_process import AttachedProcess
 from swimstream.runtime.attaching import Attachment
 from swimstream.runtime.control_council import COUNCIL
+from swimstream.runtime.control_explain import EXPLAIN
 from swimstream.runtime.control_jobs import JOBS
 from swimstream.runtime.control_json import (
     JsonTable,
@@ -122,7 +129,10 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 SUBMIT_S = 60.0
 LAST_ANSWER_S = 0.5
-VERBS = {**TALK, **COUNCIL, **JOBS}
+STRANGERS_MAX = 16
+"""Connections by TCP that may be asked for the token at a time."""
+VERBS = {**TALK, **COUNCIL, **JOBS, **EXPLAIN}
+HUNG_UP = (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
 
 
 class ControlServer:
@@ -149,12 +159,14 @@ class ControlServer:
         self._thread = TrioThread(f"swimstream-control-{name}", self._main)
         self._scope = trio.CancelScope()
         self._connections = 0
+        self._unknown = 0
+        """Connections by TCP that have yet to show the token."""
         self._answering = 0
         self._ending = False
         self.refused = 0
         """Connections beyond `CONNECTIONS_MAX`."""
         self.strangers = 0
-        """Connections by TCP that have not shown the token."""
+        """Connections by TCP that were closed for want of the token."""
         self.tcp_address: Address | None = None
         """Where the port is reached by TCP, if it is; final after `start`."""
 
@@ -192,10 +204,22 @@ class ControlServer:
                         nursery.start_soon(trio.serve_listeners, self._serve_tcp, [_listener(by_tcp)])
 
     async def _serve_tcp(self, connection: trio.SocketStream) -> None:
+        """Serve who shows the token; those who have not yet take no place of those who have."""
         assert self._door is not None
-        await self._serve(connection, token=self._door.token)
+        lines = Lines(connection)
+        known = False
+        if self._unknown < STRANGERS_MAX:
+            self._unknown += 1
+            with contextlib.suppress(*HUNG_UP):
+                known = await has_token(connection, lines, self._door.token)
+            self._unknown -= 1
+        if known:
+            await self._serve(connection, lines)
+        else:
+            self.strangers += 1
+            await trio.aclose_forcefully(connection)
 
-    async def _serve(self, connection: trio.SocketStream, *, token: str = "") -> None:
+    async def _serve(self, connection: trio.SocketStream, lines: Lines | None = None) -> None:
         if self._connections >= CONNECTIONS_MAX:
             self.refused += 1
             await trio.aclose_forcefully(connection)
@@ -203,12 +227,8 @@ class ControlServer:
         self._connections += 1
         try:
             async with connection:
-                lines = Lines(connection)
-                if token and not await has_token(connection, lines, token):
-                    self.strangers += 1
-                    return
-                await self._converse(connection, lines)
-        except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+                await self._converse(connection, Lines(connection) if lines is None else lines)
+        except* HUNG_UP:
             pass
         finally:
             self._connections -= 1

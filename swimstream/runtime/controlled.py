@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from swimstream.core.explaining import Explanation
+    from swimstream.core.supposing import Outcome
     from swimstream.model.council import CouncilReport
     from swimstream.model.identity import Address, InstanceId
     from swimstream.model.job import JobSpec
@@ -33,6 +35,15 @@ class Controlled(Protocol):
 
     def submit(self, job: JobSpec) -> Reply[None]:
         """Have a job executed."""
+
+    def explain(self, instance: InstanceId | str) -> Explanation:
+        """Return why an instance is where it is."""
+
+    def what_if(self, *, kill: Iterable[str] = (), site: str = "") -> Outcome:
+        """Return what would come of some deaths."""
+
+    def dry_run(self, job: JobSpec) -> Outcome:
+        """Return where a job's instances would go."""
 
     def leave(self) -> Reply[None]:
         """Say goodbye and end."""

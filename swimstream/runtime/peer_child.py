@@ -86,7 +86,7 @@ class RemoteRunner:
         self._peer.order(effect)
 
     def dump(self, effect: DumpStack) -> None:
-        """Look where an instance stands."""
+        """Have the worker say where an instance stands."""
         self._peer.order(effect)
 
 
@@ -212,7 +212,8 @@ class HostedPeer(PeerThread):
                 await self._has_news.wait()
                 self._has_news = trio.Event()
                 if (news := self._news.take()) is not None:
-                    await stream.send_all(encode(news))
+                    # apart from the loop: the plan of a large cluster is thousands of values, at the join all of them
+                    await stream.send_all(await trio.to_thread.run_sync(encode, news))
         self._has_told_all.set()
 
     async def _survive(self, processes: last_words.OperatorProcesses) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING
 
-from swimstream.core.effects import RenewFence, StartInstance
+from swimstream.core.effects import DumpStack, RenewFence, StartInstance
 from swimstream.runtime.peer_link import News
 from swimstream.runtime.subscriptions import EVENTS_QUEUED_MAX
 from swimstream.runtime.view_changes import ViewChanges
@@ -44,6 +44,8 @@ class Orders:
             self._waiting = [each for each in self._waiting if not _is_about(each, order.instance, never)]
         elif isinstance(order, RenewFence):
             self._waiting = [each for each in self._waiting if not isinstance(each, RenewFence)]
+        elif isinstance(order, DumpStack):
+            self._waiting = [each for each in self._waiting if each != order]
         self._waiting.append(order)
 
     def take(self) -> tuple[Order, ...]:

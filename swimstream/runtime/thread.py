@@ -188,6 +188,12 @@ class PeerThread:
         """Put this worker in a lost council's place; the reply raises `UsageError` when that is refused."""
         return self._command(lambda node, request, now: node.recover_council(request, cluster_id, now=now), UsageError)
 
+    def withdraw(self, within_s: float) -> Reply[None]:
+        """Have others take over what runs here; settled when that is done, cannot be done, or after `within_s`."""
+        return self._command(
+            lambda node, request, now: node.withdraw(request, within_s=within_s, now=now), WorkerStopped
+        )
+
     def leave(self) -> Reply[None]:
         """Say goodbye; the peer ends once it has been said."""
 

@@ -1,13 +1,14 @@
 """What is new in a view, so that a peer in another process need not send everything it knows ten times a second.
 
 A view is one immutable value, most of which is the same as before: the very same objects, so that they are told apart
-from new ones at the cost of a look. Members and statuses travel by their names, tables by their keys, and the plan, if
+from new ones at the cost of a look. Members and statuses travel by their places, tables by their keys, and the plan, if
 it has changed at all, field by field. Both sides hold the view that was sent last; nothing is lost on the way between
 two processes of one machine, so no numbers are needed.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
+Order = str | tuple[str, str, int]
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -44,6 +46,12 @@ class TableChanges(Generic[K, V]):
         """Return how `new` differs from `old`."""
         if new is old:
             return cls({}, ())
+        # as a rule it is a copy with some values replaced and some keys behind: that is seen without hashing any
+        if len(old) <= len(new) and all(one is other for one, other in zip(old, new, strict=False)):
+            pairs = zip(old.values(), new.items(), strict=False)
+            put = {key: after for before, (key, after) in pairs if not _is_same(before, after)}
+            put |= itertools.islice(new.items(), len(old), None)
+            return cls(put, ())
         put = {key: value for key, value in new.items() if not _is_same(old.get(key), value)}
         removed = tuple(key for key in old if key not in new)
         return cls(put, removed)
@@ -56,6 +64,38 @@ class TableChanges(Generic[K, V]):
         for key in self.removed:
             del new[key]
         return new
+
+
+@attrs.frozen
+class RowChanges(Generic[K, V]):
+    """From one sorted row to the next."""
+
+    replaced: Mapping[int, V]
+    """What stands at some places now, if the row is as long as before: as a rule nothing has come or gone."""
+    table: TableChanges[K, V] | None
+    """Else what has changed by key."""
+
+    @classmethod
+    def between(cls, old: tuple[V, ...], new: tuple[V, ...], key_of: Callable[[V], K]) -> RowChanges[K, V]:
+        """Return how `new` differs from `old`."""
+        if new is old:
+            return cls({}, None)
+        if len(old) == len(new):
+            pairs = enumerate(zip(old, new, strict=True))
+            return cls({place: after for place, (before, after) in pairs if not _is_same(before, after)}, None)
+        return cls({}, TableChanges.between(_table(old, key_of), _table(new, key_of)))
+
+    def apply(self, old: tuple[V, ...], key_of: Callable[[V], K], order: Callable[[K], Order]) -> tuple[V, ...]:
+        """Return the row that follows `old`; the same one if nothing has changed."""
+        if self.table is not None:
+            table = self.table.apply(_table(old, key_of))
+            return tuple(table[key] for key in sorted(table, key=order))
+        if not self.replaced:
+            return old
+        new = list(old)
+        for place, value in self.replaced.items():
+            new[place] = value
+        return tuple(new)
 
 
 @attrs.frozen
@@ -98,8 +138,8 @@ class ViewChanges:
     """From one view to the next."""
 
     run: Run
-    members: TableChanges[str, Member]
-    statuses: TableChanges[InstanceId, InstanceStatus]
+    members: RowChanges[str, Member]
+    statuses: RowChanges[InstanceId, InstanceStatus]
     plan: PlanChanges | None
     mark: PlanMark
     tags: TableChanges[str, Mapping[str, str]]
@@ -113,8 +153,8 @@ class ViewChanges:
         """Return how `new` differs from `old`. The cost is a look at every member and status that is not the same."""
         return cls(
             run=new.run,
-            members=_between(old.members, new.members, _name_of),
-            statuses=_between(old.statuses, new.statuses, _instance_of),
+            members=RowChanges.between(old.members, new.members, _name_of),
+            statuses=RowChanges.between(old.statuses, new.statuses, _instance_of),
             plan=None if new.plan is old.plan else PlanChanges.between(old.plan, new.plan),
             mark=new.mark,
             tags=TableChanges.between(old.tags, new.tags),
@@ -128,8 +168,8 @@ class ViewChanges:
         """Return the view that follows `old`."""
         return View(
             run=self.run,
-            members=_apply(self.members, old.members, _name_of, order=lambda name: name),
-            statuses=_apply(self.statuses, old.statuses, _instance_of, order=_natural),
+            members=self.members.apply(old.members, _name_of, order=str),
+            statuses=self.statuses.apply(old.statuses, _instance_of, order=_natural),
             plan=old.plan if self.plan is None else self.plan.apply(old.plan),
             mark=self.mark,
             tags=self.tags.apply(old.tags),
@@ -138,28 +178,6 @@ class ViewChanges:
             is_isolated=self.is_isolated,
             authority_issued_at=self.authority_issued_at,
         )
-
-
-def _between(old: tuple[V, ...], new: tuple[V, ...], key_of: Callable[[V], K]) -> TableChanges[K, V]:
-    if new is old:
-        return TableChanges({}, ())
-    return TableChanges.between(_table(old, key_of), _table(new, key_of))
-
-
-def _apply(
-    changes: TableChanges[K, V],
-    old: tuple[V, ...],
-    key_of: Callable[[V], K],
-    *,
-    order: Callable[[K], str | tuple[str, str, int]],
-) -> tuple[V, ...]:
-    """Return the row that follows `old`, sorted anew only if something was added: what is replaced keeps its place."""
-    if not changes.put and not changes.removed:
-        return old
-    table = changes.apply(before := _table(old, key_of))
-    if any(key not in before for key in changes.put):
-        return tuple(table[key] for key in sorted(table, key=order))
-    return tuple(table.values())
 
 
 def _table(row: Iterable[V], key_of: Callable[[V], K]) -> dict[K, V]:

@@ -75,7 +75,7 @@ def _plan(views: Sequence[View], *, jobs: Iterable[str], index_min: int) -> Iter
             yield f"job {job} was accepted and is not in the plan"
             continue
         for instance in newest.jobs[job].instances():
-            if instance not in newest.assignments:
+            if instance not in newest.assignments and newest.is_wanted(instance):
                 yield f"{instance} is assigned to nobody"
 
 
@@ -95,7 +95,7 @@ def _statuses(views: Sequence[View]) -> Iterator[str]:
         held = {status.instance: status for status in view.statuses()}
         waiting = _waiting(view.plan, {other.run.name for other in views})
         for instance, assignment in view.plan.assignments.items():
-            if assignment.finished or instance in waiting:
+            if assignment.finished or instance in waiting or instance in view.plan.directives.quarantined:
                 continue
             status = held.get(instance)
             if status is None or (status.epoch, status.run) != (assignment.epoch, assignment.run):
@@ -109,6 +109,7 @@ def _copies(plan: Plan, running: Mapping[Run, Mapping[InstanceId, int]]) -> Iter
     for instance, assignment in plan.assignments.items():
         if (
             instance not in waiting
+            and instance not in plan.directives.quarantined
             and not assignment.finished
             and running.get(assignment.run, {}).get(instance) != assignment.epoch
         ):
@@ -116,5 +117,5 @@ def _copies(plan: Plan, running: Mapping[Run, Mapping[InstanceId, int]]) -> Iter
     for run, copies in running.items():
         for instance, epoch in copies.items():
             held = plan.assignments.get(instance)
-            if held is None or held.finished or (held.run, held.epoch) != (run, epoch):
+            if held is None or held.finished or held.revoked or (held.run, held.epoch) != (run, epoch):
                 yield f"{run} still runs {instance} in epoch {epoch}"

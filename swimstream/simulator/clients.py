@@ -12,6 +12,7 @@ from swimstream.simulator.life import Phase
 from swimstream.simulator.linear import Call, is_linearizable
 from swimstream.simulator.operators import HOPELESS_JOB
 from swimstream.simulator.participant import Governed
+from swimstream.simulator.wishes import command_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
     from swimstream.model.job import JobSpec
     from swimstream.model.plan import Plan
     from swimstream.simulator.life import Life
+    from swimstream.simulator.wishes import Wish
     from swimstream.simulator.world import World
 
 RESUBMIT_S = 5.0
 REQUEST_FIRST = 1_000
-COMMAND = ""
-"""Stands for the name of a job where a request was none."""
+COMMAND, WISH = "", "*"
+"""Stand for the name of a job where a request was none: a command for the council, a change of a job."""
 
 
 class Clients:
@@ -67,6 +69,8 @@ class Clients:
         counters = self._world.network.counters
         if name == COMMAND:
             counters["council_commands_refused" if error else "council_commands_done"] += 1
+        elif name == WISH:
+            counters["wishes_refused" if error else "wishes_fulfilled"] += 1
         elif not error and name == HOPELESS_JOB.name:
             self._world.observer.broken(promises.AGREEMENT, f"job {name} was accepted, though no worker runs its kind")
         elif not error:
@@ -120,6 +124,18 @@ class Clients:
         if running:
             name = running[int(to * len(running))].run.name
             self._command(pick, lambda node, request, now: node.transfer_leadership(request, name, now=now))
+
+    def wish(self, wish: Wish) -> None:
+        """Ask some worker for a change of a job that its plan has."""
+        lives = self._running()
+        life = lives[int(wish.pick * len(lives))] if lives else None
+        node = life.node if life is not None else None
+        if life is None or not isinstance(node, Governed):
+            return
+        change = command_of(wish, life.node.plan, accepted=self.accepted, asked_by=life.run.name)
+        if change is not None:
+            request = self._number(WISH)
+            life.command(lambda now: node.change(request, change, now=now))
 
     def _command(self, pick: float, command: Callable[[Governed, int, float], None]) -> None:
         lives = self._running()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from swimstream.model.changes import Assign
+from swimstream.model.changes import Assign, Forget
 from swimstream.model.identity import Run
 from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, PINNED
 from swimstream.simulator import promises
@@ -106,7 +106,11 @@ class CopyJudge:
         """Check an order to stop: what runs at least once goes on while its worker is cut off, unless that `goes`."""
         plan = watch.view.plan
         held = plan.assignments.get(effect.instance)
-        is_its_own = held is not None and (held.run, held.epoch, held.finished) == (watch.view.run, effect.epoch, False)
+        is_its_own = (
+            held is not None
+            and (held.run, held.epoch, held.finished) == (watch.view.run, effect.epoch, False)
+            and not held.revoked
+        )
         if is_its_own and not goes and plan.guarantee_of(effect.instance) == AT_LEAST_ONE:
             self._court.broken(
                 promises.AT_LEAST_ONE,
@@ -120,6 +124,8 @@ class CopyJudge:
         it: that a run goes on which was released since is no fault.
         """
         made, plan = entry.change, watch.view.plan
+        if isinstance(made, Forget) and may_commit and plan.guarantee_of(made.instance) == AT_MOST_ONE:
+            self._check_ended(f"{watch.run} forgets {made.instance}", made.instance, made.epoch + 1)
         if not isinstance(made, Assign) or made.instance.job not in plan.jobs:
             return
         guarantee = plan.guarantee_of(made.instance)
@@ -129,8 +135,12 @@ class CopyJudge:
             self._court.broken(promises.PINNED, f"{what}, but it is pinned to {before.run.name}")
         if guarantee != AT_MOST_ONE or not may_commit:
             return
-        for copy in self._copies.get(made.instance, []):
-            if copy.epoch < entry.index:
+        self._check_ended(what, made.instance, entry.index)
+
+    def _check_ended(self, what: str, instance: InstanceId, before: int) -> None:
+        """Check that no copy of an epoch below `before` is left."""
+        for copy in self._copies.get(instance, []):
+            if copy.epoch < before:
                 self._court.broken(
                     promises.AT_MOST_ONE, f"{what}, and {copy.run} has not ended it in epoch {copy.epoch}"
                 )

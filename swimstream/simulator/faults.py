@@ -98,6 +98,8 @@ class Faults:
     """So often somebody asks for a council of another size; mostly twice within one isolation time-out."""
     transfers: int = attrs.field(default=0, validator=_count)
     """So often somebody asks for the leadership to be handed over."""
+    wishes: int = attrs.field(default=0, validator=_count)
+    """So often somebody asks for a job to be updated, scaled, cancelled, revived or restarted."""
     extreme_clocks: float = attrs.field(default=0.0, validator=_share)
     """Share of the clocks that are wrong by all of `clock_drift`."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swimstream.model.changes import Assign
+from swimstream.model.changes import Assign, Forget
 from swimstream.model.job import AT_MOST_ONE
 from swimstream.model.status import InstanceState
 from swimstream.simulator import promises
@@ -40,12 +40,13 @@ class MoveJudge:
     def append(self, watch: Watch, entry: Entry) -> None:
         """Check one entry of a leader's own term. What it also commits in the same step is left to the other judges."""
         made, plan = entry.change, watch.plan
-        if not isinstance(made, Assign) or watch.view.plan.index >= entry.index:
+        if not isinstance(made, Assign | Forget) or watch.view.plan.index >= entry.index:
             return
         held = plan.assignments.get(made.instance)
         if held is None or plan.guarantee_of(made.instance) != AT_MOST_ONE or _is_over(watch, held):
             return
-        what = f"{watch.run} gives {made.instance} to {made.run} in epoch {entry.index}"
+        gives = f"gives {made.instance} to {made.run}" if isinstance(made, Assign) else f"forgets {made.instance}"
+        what = f"{watch.run} {gives} in epoch {entry.index}"
         stop = plan.stop_index(held)
         if not stop:
             self._court.broken(promises.AT_MOST_ONE, f"{what}, but nothing has stopped {held.run} in {held.epoch}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from swimstream.config import NodeConfig
     from swimstream.core.effects import Saved
+    from swimstream.model.changes import Command
 
 
 class Simulated(Participant, View, Protocol):
@@ -22,13 +23,16 @@ class Simulated(Participant, View, Protocol):
 
 @runtime_checkable
 class Governed(Protocol):
-    """A node that takes commands for its council."""
+    """A node that takes commands for its council, and for jobs."""
 
     def resize_council(self, request: int, seats: int, *, now: float) -> None:
         """Have the council grow or shrink to so many seats."""
 
     def transfer_leadership(self, request: int, to: str, *, now: float) -> None:
         """Have the leadership handed over to that worker."""
+
+    def change(self, request: int, change: Command, *, now: float) -> None:
+        """Have a change of the plan committed."""
 
 
 class Maker(Protocol):

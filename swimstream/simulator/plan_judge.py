@@ -52,8 +52,13 @@ class PlanJudge:
                 continue
             if held.epoch < old.epoch or (held.epoch == old.epoch and held.run != old.run):
                 self._court.broken(promises.COMMITTED, f"the epoch of {instance} did not rise: {old} became {held}")
-            if old.finished and not (held.finished and held.epoch == old.epoch):
+            is_newer = plan.version_of(instance.job) > before.version_of(instance.job)
+            if old.finished and not (held.finished and held.epoch == old.epoch) and not is_newer:
                 self._court.broken(promises.COMMITTED, f"{instance} had finished: {old} became {held}")
+
+        for instance in sorted(before.assignments.keys() - plan.assignments.keys()):
+            if plan.is_wanted(instance) and plan.version_of(instance.job) == before.version_of(instance.job):
+                self._court.broken(promises.COMMITTED, f"{instance} is executed no more, though nobody asked for that")
 
     def _check_history(self, watch: Watch, plan: Plan) -> None:
         """Compare decision by decision: plans skip indexes when several entries are applied at once."""

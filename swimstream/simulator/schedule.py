@@ -13,6 +13,7 @@ import attrs
 
 from swimstream.model.changes import COUNCIL_SIZES
 from swimstream.simulator.ambushes import Moment
+from swimstream.simulator.wishes import Wish, draw_wishes
 
 if TYPE_CHECKING:
     from random import Random
@@ -201,6 +202,7 @@ Fault = (
     | MassLeave
     | LateJoin
     | OperatorFailure
+    | Wish
 )
 
 
@@ -248,6 +250,7 @@ def draw_schedule(faults: Faults, *, nodes: int, rng: Random) -> tuple[Fault, ..
         drawn.append(MassLeave(at=rng.uniform(first, last - over_s), over_s=over_s, share=share))
     drawn += [_draw_decision_crash(faults, rng=rng) for _ in range(faults.decision_crashes)]
     drawn += _draw_council_commands(faults, nodes=nodes, rng=rng)
+    drawn += draw_wishes(faults, rng=rng)
     return tuple(sorted(drawn, key=lambda fault: fault.at))
 
 
@@ -279,7 +282,7 @@ def _end(fault: Fault) -> float:
             return fault.at + fault.for_s
         case MassLeave(at=at, over_s=over_s):
             return at + over_s
-        case Leave() | LateJoin() | OperatorFailure() | ClockLeap() | Resize() | Transfer():
+        case Leave() | LateJoin() | OperatorFailure() | ClockLeap() | Resize() | Transfer() | Wish():
             return fault.at
 
 

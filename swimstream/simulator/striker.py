@@ -39,6 +39,7 @@ from swimstream.simulator.schedule import (
     draw_clock_step,
     links_calm_at,
 )
+from swimstream.simulator.wishes import Wish
 
 if TYPE_CHECKING:
     from swimstream.model.identity import Run
@@ -87,6 +88,8 @@ class Striker:
                 world.clients.resize(fault.seats, pick=fault.pick)
             case Transfer():
                 world.clients.transfer(pick=fault.pick, to=fault.to)
+            case Wish():
+                world.clients.wish(fault)
             case MassRestart():
                 self._restart_many(fault)
             case Cut():

@@ -9,10 +9,13 @@ import pytest
 
 from swimstream.errors import UsageError
 from swimstream.job_file import load_job
+from swimstream.model.identity import Address, Run
+from swimstream.model.member import Member, MemberState, Profile
 from swimstream.runtime import control_jobs
 from swimstream.runtime.control import ControlServer
 from swimstream.runtime.control_client import ControlClient
 from swimstream.runtime.replies import Reply
+from swimstream.runtime.view import View
 from tests.api.test_council_commands import run
 from tests.runtime.test_control import FakeWorker
 
@@ -88,6 +91,7 @@ def test_a_job_is_json_for_programs(control: str) -> None:
         "worker": "",
         "epoch": 0,
         "progress": 0,
+        "is_outdated": False,
         "why": "no live worker runs kind 'k'",
     }
 
@@ -166,7 +170,7 @@ def test_a_drain_that_takes_too_long_is_status_one_and_says_what_is_left(
     control: str, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "drained", lambda _name: Reply())
-    monkeypatch.setattr("swimstream.model.plan.Plan.assigned_to", lambda _plan, _name: ("job/count[0]",))
+    monkeypatch.setattr("swimstream.runtime.view.View.assigned_to", lambda _view, _name: ("job/count[0]",))
     status, out, _ = run("drain", "w2", "--timeout", "0.01", "--control", control)
     assert (status, out) == (1, "w2 still has job/count[0]\n")
 
@@ -183,6 +187,17 @@ def test_nobody_is_declared_dead_unless_the_name_is_typed(control: str, worker: 
     assert (status, out, worker.said) == (2, "", [])
     assert "these run in two places, and both may write" in err
     assert "At most once, and assigned to w2: nothing." in err
+
+
+def test_nobody_is_asked_to_type_the_name_of_a_worker_that_lives(
+    control: str, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = Profile(address=Address("h", 1))
+    member = Member(run=Run("w2", 1), incarnation=0, state=MemberState.SUSPECT, profile=profile, since=0.0)
+    monkeypatch.setattr(worker, "view", lambda: View(run=Run("w1", 5), members=(member,)))
+    status, _, err = run("assert-dead", "w2", "--control", control, typed="w2\n")
+    assert (status, err) == (2, "swimstream assert-dead: name: w2 is suspect; nobody may declare it dead\n")
+    assert worker.said == []
 
 
 def test_a_worker_is_declared_dead_once_its_name_is_typed(control: str, worker: FakeWorker) -> None:

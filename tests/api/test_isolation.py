@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
+from swimstream.cli.worker import _build
 from swimstream.errors import DeliveryFailed, JoinFailed, UsageError, WorkerStopped
 from swimstream.events import Decided, InstanceChanged, MemberChanged, MessageReceived, QueryReceived
 from swimstream.model.job import JobSpec, OperatorSpec
@@ -211,6 +212,18 @@ def test_what_the_peer_logs_is_logged_in_the_worker(caplog: pytest.LogCaptureFix
             assert logged.wait(WAIT_S)
     finally:
         logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize(
+    ("written", "asked", "found"),
+    [("", None, "process"), ('isolation = "thread"', None, "thread"), ('isolation = "process"', "thread", "thread")],
+)
+def test_the_command_runs_the_peer_apart_unless_told_otherwise(
+    tmp_path: Path, written: str, asked: str | None, found: str
+) -> None:
+    (tmp_path / "w.toml").write_text(f'name = "a"\n{written}\n')
+    made = _build(tmp_path / "w.toml", name=None, bind=None, control=None, logs=None, commands=(), isolation=asked)
+    assert made.config.isolation == found
 
 
 @pytest.mark.parametrize(

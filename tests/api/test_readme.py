@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,19 @@ def test_the_talk_example_of_the_guide_works() -> None:
         "first: second sends greeting: hello",
         "second: answers {'first': b'0.7'}, silent (), away ()",
     ]
+
+
+def test_the_life_example_restarts_only_what_has_changed() -> None:
+    lines = run(ROOT / "examples" / "life.py")
+    assert [line for line in lines if line.startswith("life is ")] == [
+        "life is running in version 1: {'running': 2}",
+        "life is running in version 2: {'running': 4}",
+        "life is running in version 3: {'running': 4}",
+        "life is cancelled in version 3: {'cancelled': 4}",
+        "life is running in version 4: {'running': 2}",
+    ]
+    starts = [line.split()[0] for line in lines if " starts" in line]
+    assert Counter(starts) == {"life/fast[0]": 3, "life/fast[1]": 2, "life/fast[2]": 2, "life/slow[0]": 2}
 
 
 def test_the_once_example_moves_the_instance_and_refuses_the_late_write() -> None:

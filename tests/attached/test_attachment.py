@@ -108,6 +108,7 @@ async def test_a_goodbye_that_is_under_way_is_answered_before_the_end() -> None:
             await trio.testing.wait_all_tasks_blocked(0.01)
             wire.goodbye.set()
             heard = [await wire.hear() for _ in range(5)]
+            wire.theirs.close()
     assert heard[2:] == [{"ok": True, "id": 2}, {"order": "end", "reason": "that was it"}, {}]
 
 
@@ -120,4 +121,5 @@ async def test_what_waits_for_ever_does_not_hold_up_the_end() -> None:
             await trio.testing.wait_all_tasks_blocked(0.01)
             wire.attachment.end("that was it")
             heard = [await wire.hear() for _ in range(4)]
+            wire.theirs.close()
     assert heard[2:] == [{"order": "end", "reason": "that was it"}, {}]

@@ -14,7 +14,6 @@ from swimstream.errors import UsageError
 from swimstream.model.plan import Assignment, Plan
 from swimstream.model.status import InstanceState
 from swimstream.runners.attached import DEAD, GONE, AttachedRunner
-from swimstream.runtime import clock
 from swimstream.runtime.control_lines import Over
 from swimstream.runtime.reports import Report, Reports
 from swimstream.runtime.view import View, Views
@@ -24,6 +23,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HANG_S = 60.0
+
+
+class Time:
+    """A clock that the test moves."""
+
+    at = 1_000.0
+
+    def now(self) -> float:
+        return self.at
+
+    def pass_s(self, seconds: float) -> None:
+        self.at += seconds
+
+
+TIME = Time()
+
+
+@pytest.fixture(autouse=True)
+def _time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swimstream.runners.attached.clock", TIME)
 
 
 class FakeProcess:
@@ -99,7 +118,7 @@ class Scene:
 
 def at_most_one(epoch: int, *, left_s: float) -> StartInstance:
     spec = attrs.evolve(COUNT, instances="at-most-one")
-    return attrs.evolve(start(epoch), spec=spec, fence_at=clock.now() + left_s)
+    return attrs.evolve(start(epoch), spec=spec, fence_at=TIME.now() + left_s)
 
 
 async def test_an_order_to_start_tells_all_that_a_copy_needs() -> None:
@@ -287,9 +306,9 @@ async def test_a_closed_runner_does_not_wait_longer_than_its_grace(autojump_cloc
 
 async def test_what_is_left_of_a_fence_is_told_rounded_down() -> None:
     scene = Scene()
-    scene.runner.start(at_most_one(3, left_s=5.0))
+    scene.runner.start(at_most_one(3, left_s=5.0009))
     (line,) = scene.attachment.lines
-    assert 4.0 < line["fence_s"] <= 5.0
+    assert line["fence_s"] == 5.0
     assert line["guarantee"] == "at-most-one"
 
 
@@ -298,14 +317,14 @@ async def test_what_is_left_of_a_fence_is_computed_when_the_line_is_written() ->
     scene.runner.start(at_most_one(3, left_s=5.0))
     held: list[Callable[[], dict[str, Any] | None]] = []
     scene.attachment.held = held
-    scene.runner.renew(RenewFence(clock.now() + 6.0))
-    await trio.sleep(0.05)
-    scene.runner.renew(RenewFence(clock.now() + 7.0))
+    scene.runner.renew(RenewFence(TIME.now() + 6.0))
+    TIME.pass_s(0.5)
+    scene.runner.renew(RenewFence(TIME.now() + 7.0))
     (write,) = held
-    await trio.sleep(0.05)
+    TIME.pass_s(0.5)
     line = write()
     assert line is not None
-    assert 6.0 < line["fences"][0]["fence_s"] <= 6.95, "the newest fence, less what has passed since it was told"
+    assert line["fences"][0]["fence_s"] == 6.5, "the newest fence, less what has passed since it was told"
 
 
 async def test_a_copy_that_was_stopped_for_want_of_a_quorum_starts_again_under_the_same_epoch() -> None:
@@ -324,17 +343,17 @@ async def test_a_renewal_moves_every_fence_but_that_of_a_copy_that_is_to_stop() 
     scene.runner.start(at_most_one(3, left_s=5.0))
     scene.runner.start(attrs.evolve(at_most_one(4, left_s=5.0), instance=NEIGHBOUR))
     scene.runner.stop(StopInstance(INSTANCE, 3))
-    scene.runner.renew(RenewFence(clock.now() + 50.0))
+    scene.runner.renew(RenewFence(TIME.now() + 50.0))
     line = scene.attachment.lines[-1]
     assert [(each["instance"], each["epoch"]) for each in line["fences"]] == [(str(NEIGHBOUR), 4)]
-    assert 49.0 < line["fences"][0]["fence_s"] <= 50.0
+    assert line["fences"][0]["fence_s"] == 50.0
 
 
 async def test_a_fence_that_is_past_is_not_moved() -> None:
     scene = Scene()
-    scene.runner.start(at_most_one(3, left_s=0.01))
-    await trio.sleep(0.02)
-    scene.runner.renew(RenewFence(clock.now() + 50.0))
+    scene.runner.start(at_most_one(3, left_s=5.0))
+    TIME.pass_s(5.0)
+    scene.runner.renew(RenewFence(TIME.now() + 50.0))
     assert [line["order"] for line in scene.attachment.lines] == ["start"]
 
 
@@ -347,7 +366,8 @@ async def test_a_copy_whose_fence_is_past_is_never_ordered() -> None:
 
 async def test_a_process_that_holds_a_copy_past_its_fence_is_killed() -> None:
     scene = Scene()
-    scene.runner.start(at_most_one(3, left_s=0.05))
+    scene.runner.start(at_most_one(3, left_s=5.0))
+    TIME.pass_s(5.0)
     with trio.fail_after(HANG_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(scene.runner.guard)
@@ -356,20 +376,26 @@ async def test_a_process_that_holds_a_copy_past_its_fence_is_killed() -> None:
     assert scene.reports.fences_missed == 0
 
 
-async def test_a_process_that_has_said_in_time_that_a_copy_has_ended_lives() -> None:
+async def test_a_process_that_has_said_in_time_that_a_copy_has_ended_lives(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     scene = Scene()
-    scene.runner.start(at_most_one(3, left_s=0.05))
+    scene.runner.start(at_most_one(3, left_s=5.0))
     scene.runner.start(attrs.evolve(start(4), instance=NEIGHBOUR))
     scene.say(state="stopped")
-    with trio.move_on_after(0.3):
+    TIME.pass_s(6.0)
+    with trio.move_on_after(1.0):
         await scene.runner.guard()
     assert scene.process.kills == 0
 
 
-async def test_a_process_that_nobody_knows_is_told_to_stop_and_the_miss_is_counted() -> None:
+async def test_a_process_that_nobody_knows_is_told_to_stop_and_the_miss_is_counted(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     scene = Scene(provable=False)
-    scene.runner.start(at_most_one(3, left_s=0.02))
-    with trio.move_on_after(0.3):
+    scene.runner.start(at_most_one(3, left_s=5.0))
+    TIME.pass_s(5.0)
+    with trio.move_on_after(1.0):
         await scene.runner.guard()
     assert (scene.process.kills, scene.reports.fences_missed) == (0, 1)
     assert scene.orders() == [("start", 3), ("stop", 3)]
@@ -397,7 +423,8 @@ async def test_a_fenced_copy_has_ended_once_the_process_is_dead() -> None:
 
 async def test_a_process_that_hangs_up_and_lives_on_is_killed_at_its_fence() -> None:
     scene = Scene()
-    scene.runner.start(at_most_one(3, left_s=0.05))
+    scene.runner.start(at_most_one(3, left_s=5.0))
+    TIME.pass_s(5.0)
     with trio.fail_after(HANG_S):
         await scene.runner.lost()
     assert scene.process.kills >= 1

@@ -22,6 +22,7 @@ from swimstream.model.changes import (
     Forget,
     Found,
     Pardon,
+    Proof,
     Quarantine,
     Restart,
     Seat,
@@ -31,7 +32,7 @@ from swimstream.model.changes import (
     SubmitJob,
     UpdateJob,
 )
-from swimstream.model.directives import NO_DIRECTIVES
+from swimstream.model.directives import LOST_INSTANCES_MAX, LOST_KEPT, NO_DIRECTIVES, PPM, Blamed, Lost
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, JobSpec, OperatorSpec
 from swimstream.model.plan import Plan
@@ -250,7 +251,7 @@ def test_one_crash_convicts_nobody_and_three_convict_however_the_blame_is_shared
     everybody = tuple(JOB.instances())
     book.add(Blame(run=B, instances=(READ_0,), reason=""))
     assert not book.plan.directives.blame[READ_0].is_convicted
-    book.add(*(Blame(run=B, instances=everybody, reason="") for _ in range(3)))
+    book.add(*(Blame(run=Run(name, 9), instances=everybody, reason="") for name in "xyz"))
     assert book.plan.directives.blame[COUNT_0].is_convicted
 
 
@@ -389,3 +390,65 @@ def test_what_is_not_wanted_is_never_given_out(changes: list[Change]) -> None:
                 assert spec.instances in (AT_LEAST_ONE, AT_MOST_ONE)
                 assert entry.change.instance not in before.directives.quarantined
                 assert entry.change.instance.job not in before.directives.cancelled
+
+
+# --- how a run has ended --------------------------------------------------------------------------
+
+
+def blame(run: Run, *instances: InstanceId, proof: Proof = Proof.CRASHED) -> Blame:
+    return Blame(run=run, instances=instances, reason="", proof=proof)
+
+
+def test_a_run_is_judged_once(book: Book) -> None:
+    book.add(
+        blame(B, READ_0), blame(B, READ_0), blame(B, READ_0, proof=Proof.NONE), blame(B, READ_0, proof=Proof.ENDED)
+    )
+    assert book.plan.directives.blame[READ_0] == Blamed(deaths=1, weight_ppm=PPM, crashes=(B,))
+
+
+def test_an_earlier_run_than_the_one_that_was_judged_is_not_judged_any_more(book: Book) -> None:
+    book.add(blame(Run("b", 9), READ_0), blame(Run("b", 8), READ_0))
+    assert book.plan.directives.blame[READ_0].deaths == 1
+
+
+def test_what_was_noted_blames_nobody_and_is_gone_when_it_is_judged(book: Book) -> None:
+    book.add(blame(B, READ_0, READ_1, proof=Proof.NONE))
+    assert book.plan.directives.lost["b"] == Lost(boot=B.boot, index=book.plan.index, instances=(READ_0, READ_1))
+    assert not book.plan.directives.blame
+    book.add(blame(B, READ_0, READ_1, proof=Proof.ENDED))
+    assert not book.plan.directives.lost
+    assert book.plan.directives.blame[READ_0] == Blamed(deaths=0, weight_ppm=0, streak=1, crashes=(B,))
+
+
+def test_the_end_of_a_run_of_which_nothing_was_noted_blames_nobody(book: Book) -> None:
+    book.add(blame(B, READ_0, proof=Proof.ENDED))
+    assert not book.plan.directives.blame
+
+
+def test_what_is_assigned_to_nobody_is_not_blamed(book: Book) -> None:
+    book.add(blame(B, InstanceId("job", "read", 77), READ_0))
+    assert list(book.plan.directives.blame) == [READ_0]
+
+
+def test_the_oldest_runs_that_were_lost_are_forgotten_first(book: Book) -> None:
+    book.add(*(blame(Run(f"w{number}", 1), READ_0, proof=Proof.NONE) for number in range(LOST_KEPT + 2)))
+    lost = book.plan.directives.lost
+    assert len(lost) == LOST_KEPT
+    assert not {"w0", "w1"} & set(lost)
+
+
+def test_no_more_instances_are_noted_than_a_plan_can_have(book: Book) -> None:
+    many = tuple(InstanceId("job", "read", index) for index in range(LOST_INSTANCES_MAX // 2))
+    book.add(*(blame(Run(name, 1), *many, proof=Proof.NONE) for name in "xyz"))
+    assert list(book.plan.directives.lost) == ["y", "z"]
+
+
+def test_the_normal_mode_is_kept_only_with_a_level(book: Book) -> None:
+    def normal(level: int) -> SetWorkerMode:
+        return SetWorkerMode(name="w", mode=NORMAL, level=level, boot=0, reason="", asked_by="")
+
+    book.add(normal(2))
+    assert book.plan.directives.modes["w"].level == 2
+    assert book.plan.directives.mode_of("w") == NORMAL
+    book.add(normal(0))
+    assert not book.plan.directives.modes

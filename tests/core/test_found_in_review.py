@@ -125,7 +125,7 @@ def test_who_is_superseded_answers_what_was_submitted() -> None:
 
 
 def test_pending_never_gives_the_room_that_there_is_as_the_reason() -> None:
-    """Between an eviction and the next assignment it says 'site default, 0 of 64 instances held'."""
+    """Between an eviction and the next assignment it says 'site default, 0 of 64 slots held'."""
     scene = Scene(member("a"), jobs=[recovery_job()])
     scene.decide()
     scene.becomes("a", MemberState.DEAD)

@@ -174,9 +174,15 @@ def test_what_was_taken_from_a_job_is_shown_until_it_has_ended_and_does_not_coun
     assert status.state is JobState.RUNNING
 
 
-def test_what_is_to_be_restarted_says_so() -> None:
-    story = Story().run(READ).decide(Restart(instances=(READ,), reason="", evidence=()))
-    assert story.status().instances[0].why == "out of date: is to be restarted"
+def test_what_is_to_be_restarted_says_so_and_its_job_does_not_run_until_it_was() -> None:
+    story = Story().run(READ).run(SORT).run(WRITE).decide(Restart(instances=(READ,), reason="", evidence=()))
+    status = story.status()
+    assert (status.state, status.why) == (
+        JobState.DEGRADED,
+        "j/read[0] is running: out of date: is to be restarted",
+    )
+    assert [each.is_outdated for each in status.instances] == [True, False, False]
+    assert story.run(READ).state() is JobState.RUNNING
 
 
 def test_what_a_worker_said_of_an_earlier_copy_says_nothing_of_this_one() -> None:

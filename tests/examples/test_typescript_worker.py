@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -40,27 +41,43 @@ OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ECONNRESET", 
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the example in a directory of its own, and return it; skip without Node or without a registry."""
+def built() -> Path:
+    """Build the example apart, once for each state of its sources; skip without Node or without a registry."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("node and npm are not installed")
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
     if int(version.lstrip("v").split(".")[0]) < 20:
         pytest.skip(f"the example needs Node 20.3 or newer, this is {version.strip()}")
-    directory = tmp_path_factory.mktemp("typescript") / "worker"
+    directory = ROOT / "build" / f"typescript-worker-{state_of_sources()}"
+    if (directory / "complete").exists():
+        return directory
+    shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(EXAMPLE, directory, ignore=shutil.ignore_patterns("node_modules", "build"))
+    fetch(npm, directory)
+    made = subprocess.run([npm, "run", "build"], cwd=directory, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    (directory / "complete").touch()
+    return directory
+
+
+def state_of_sources() -> str:
+    """Return a digest of all that the build is made of."""
+    files = sorted(EXAMPLE.glob("*.json")) + sorted(EXAMPLE.glob("src/**/*.ts"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+def fetch(npm: str, directory: Path) -> None:
+    """Fetch the compiler; skip if that cannot be had."""
     command = [npm, "ci", "--no-audit", "--no-fund", "--prefer-offline"]
     try:
         fetched = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=NPM_S)
     except subprocess.TimeoutExpired:
         pytest.skip(f"npm could not fetch the TypeScript compiler within {NPM_S} s")
-    if fetched.returncode != 0 and any(word in fetched.stderr for word in OFFLINE):
-        pytest.skip(f"npm cannot reach a registry: {fetched.stderr.strip().splitlines()[-1]}")
+    offline = [line for line in fetched.stderr.splitlines() if any(word in line for word in OFFLINE)]
+    if fetched.returncode != 0 and offline:
+        pytest.skip(f"npm cannot reach a registry: {offline[0]}")
     assert fetched.returncode == 0, fetched.stderr
-    made = subprocess.run([npm, "run", "build"], cwd=directory, capture_output=True, text=True, check=False)
-    assert made.returncode == 0, made.stdout + made.stderr
-    return directory
 
 
 class Pair:

@@ -94,6 +94,10 @@ class FakeNode:
         self.log.append(("said", said))
         self._command("say", request)
 
+    def withdraw(self, request: int, *, within_s: float, now: float) -> None:
+        self.log.append(("withdraw", within_s))
+        self._command("withdraw", request)
+
     def leave(self, request: int, *, now: float) -> None:
         self._command("leave", request)
 

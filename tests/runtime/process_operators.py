@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from swimstream.errors import FatalError
 from swimstream.model.identity import Address, InstanceId
 from swimstream.runtime import clock
 
@@ -40,6 +41,10 @@ async def short_async(_: OperatorContext) -> None: ...
 
 def bad(_: OperatorContext) -> None:
     raise ValueError("no such column")
+
+
+def hopeless(_: OperatorContext) -> None:
+    raise FatalError("no such column")
 
 
 def tells_pid(ctx: OperatorContext) -> None:
@@ -158,33 +163,6 @@ def stamps(ctx: OperatorContext) -> None:
         time.sleep(0.001)
 
 
-def tells_load(ctx: OperatorContext) -> None:
-    ctx.watermark(17)
-    ctx.backlog(5)
-    ctx.busy(LONG_S)
-    ctx.backpressured(is_waiting=True)
-    ctx.checkpoint(b"told")
-    ctx.wait_cancelled(LONG_S)
-
-
-def stuck(ctx: OperatorContext) -> None:
-    ctx.checkpoint(b"stuck")
-    _wait_in_vain(ctx)
-
-
-def _wait_in_vain(ctx: OperatorContext) -> None:
-    ctx.wait_cancelled(LONG_S)
-
-
-async def stuck_async(ctx: OperatorContext) -> None:
-    ctx.checkpoint(b"stuck")
-    await _sleep_in_vain()
-
-
-async def _sleep_in_vain() -> None:
-    await trio.sleep_forever()
-
-
 async def sleeps_with_asyncio(_: OperatorContext) -> None:
     await asyncio.sleep(0.001)
 
@@ -232,3 +210,36 @@ def prints_and_waits(ctx: OperatorContext) -> None:
     print("here")  # noqa: T201  # that is what is tested
     ctx.checkpoint(b"printed")
     ctx.wait_cancelled(LONG_S)
+
+
+def tells_load(ctx: OperatorContext) -> None:
+    ctx.watermark(17)
+    ctx.backlog(5)
+    ctx.busy(LONG_S)
+    ctx.backpressured(is_waiting=True)
+    ctx.checkpoint(b"told")
+    ctx.wait_cancelled(LONG_S)
+
+
+def stuck(ctx: OperatorContext) -> None:
+    ctx.checkpoint(b"stuck")
+    _wait_in_vain(ctx)
+
+
+def _wait_in_vain(ctx: OperatorContext) -> None:
+    ctx.wait_cancelled(LONG_S)
+
+
+async def stuck_async(ctx: OperatorContext) -> None:
+    ctx.checkpoint(b"stuck")
+    await _sleep_in_vain()
+
+
+async def _sleep_in_vain() -> None:
+    await trio.sleep_forever()
+
+
+def bears_a_child(ctx: OperatorContext) -> None:
+    child = subprocess.Popen(["sleep", str(LONG_S)])
+    ctx.checkpoint(number(child.pid))
+    child.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -18,13 +19,14 @@ from swimstream.model.job import OperatorSpec
 from swimstream.model.status import InstanceState
 from swimstream.runners import process
 from swimstream.runners.command import Command
-from swimstream.runners.registry import Registry
+from swimstream.runners.registry import IN_PROCESS, Registry
 from swimstream.runtime import clock
-from tests.runtime.stage import WAIT_S, Stage, start
+from tests.runtime import process_operators as operators
+from tests.runtime.stage import INSTANCE, WAIT_S, Stage, start
 from tests.runtime.test_process import LATE_S, SOON_S, wait_for_end
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from swimstream.core.effects import StartInstance
@@ -176,6 +178,31 @@ def test_one_that_is_renewed_lives_past_its_first_deadline(stage: Stage, tmp_pat
     stage.until(InstanceState.FINISHED)
 
 
+FAR_S = 1_000.0
+
+
+def on_loop(stage: Stage, act: Callable[[], None]) -> None:
+    """Run `act` on the operators' thread, which stands still for as long as that takes."""
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            act()
+        finally:
+            done.set()
+
+    stage.host._thread.post(run)
+    assert done.wait(2 * WAIT_S)
+
+
+def hasten(stage: Stage, fence_at: float) -> None:
+    """Have the deadline come earlier, which no worker does: so a test need not guess how long a start takes."""
+    child = stage.host._running[INSTANCE].child
+    assert child is not None
+    child.renew(fence_at)
+    assert select.select([child._fence], [], [], WAIT_S)[0], "the supervisor has not moved it"
+
+
 def test_one_that_stands_still_with_its_supervisor_dies_without_another_step(stage: Stage, tmp_path: Path) -> None:
     file = tmp_path / "stamps"
     text = (
@@ -183,35 +210,68 @@ def test_one_that_stands_still_with_its_supervisor_dies_without_another_step(sta
         "def stamp(): os.write(file, f'{time.clock_gettime(time.CLOCK_BOOTTIME)!r}\\n'.encode())\n"
         "stamp()\nsay(checkpoint=str(os.getpid()))\nwhile True: stamp()"
     )
-    stage.run(python(text), fence_at=clock.now() + LATE_S)
+    stage.run(python(text), fence_at=clock.now() + FAR_S)
     pid = int(stage.until_checkpoint())
     fence_at = clock.now() + SOON_S
-    stage.fence(fence_at)
-    os.killpg(os.getsid(pid), signal.SIGSTOP)  # and never SIGCONT
-    wait_for_end(pid)
+
+    def stand_still() -> None:
+        hasten(stage, fence_at)
+        os.killpg(os.getsid(pid), signal.SIGSTOP)  # and never SIGCONT
+        wait_for_end(pid)
+
+    on_loop(stage, stand_still)
     assert stage.until(InstanceState.STOPPED).cause == "fenced: authority ended"
     assert max(float(line) for line in file.read_text().splitlines()) < fence_at
+
+
+BEARS = """sleep 1000 & echo "{\\"checkpoint\\": \\"$!\\"}" >&3; wait"""
 
 
 def test_what_it_has_started_dies_before_the_deadline_though_the_worker_stands_still(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the worker is held up, and long before the kernel's timer: only the supervisor can have killed it."""
-    monkeypatch.setattr(process, "EARLY_S", 1_000.0)
-    stage.run(
-        sh("""sleep 1000 & echo "{\\"checkpoint\\": \\"$!\\"}" >&3; wait"""), fence_at=clock.now() + 1_000.0 + LATE_S
-    )
+    """Long before the kernel's timer, and while the worker is held up: only the supervisor can have killed it."""
+    monkeypatch.setattr(process, "EARLY_S", FAR_S)
+    stage.run(sh(BEARS), fence_at=clock.now() + 3 * FAR_S)
     pid = int(stage.until_checkpoint())
-    stage.fence(clock.now() + 1_000.0 + SOON_S)
-    ended = threading.Event()
 
     def stand_still() -> None:
+        child = stage.host._running[INSTANCE].child
+        assert child is not None
+        child.renew(clock.now() + FAR_S)
         wait_for_end(pid)
-        ended.set()
 
-    stage.host._thread.post(stand_still)
-    assert ended.wait(WAIT_S)
+    on_loop(stage, stand_still)
     assert stage.until(InstanceState.STOPPED).cause == "fenced: authority ended"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="such pipes are Linux's")
+def test_what_it_has_started_dies_though_the_supervisor_and_the_worker_stand_still(stage: Stage) -> None:
+    """The kernel kills the stopped supervisor, and in its end the whole group."""
+    stage.run(sh(BEARS), fence_at=clock.now() + FAR_S)
+    pid = int(stage.until_checkpoint())
+
+    def stand_still() -> None:
+        supervisor = os.getsid(pid)
+        os.kill(supervisor, signal.SIGSTOP)
+        os.kill(supervisor, signal.SIGKILL)  # as the timer does
+        wait_for_end(pid)
+
+    on_loop(stage, stand_still)
+    assert (stage.until(InstanceState.FAILED).cause or "") == "its process was ended by SIGKILL"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="such pipes are Linux's")
+def test_what_a_function_has_started_dies_with_its_process_though_the_worker_stands_still(stage: Stage) -> None:
+    stage.run(operators.bears_a_child, isolation=IN_PROCESS)
+    pid = int(stage.until_checkpoint())
+
+    def stand_still() -> None:
+        os.kill(os.getsid(pid), signal.SIGKILL)
+        wait_for_end(pid)
+
+    on_loop(stage, stand_still)
+    assert (stage.until(InstanceState.FAILED).cause or "") == "its process was ended by SIGKILL"
 
 
 # --- what it is told ----------------------------------------------------------------------------------------------

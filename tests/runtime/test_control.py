@@ -20,6 +20,7 @@ from swimstream.model.logs import KeptOutput, LogPage
 from swimstream.model.member import MemberState
 from swimstream.model.plan import Plan
 from swimstream.model.talk import QueryResult
+from swimstream.questions import Questions
 from swimstream.runtime import control
 from swimstream.runtime.control import ControlServer
 from swimstream.runtime.control_client import ControlClient
@@ -61,7 +62,7 @@ COUNCIL = CouncilReport(
 )
 
 
-class FakeWorker(FakeJobs):
+class FakeWorker(FakeJobs, Questions):
     """What the control port sees of a worker."""
 
     def __init__(self) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from swimstream.errors import UsageError, WorkerStopped
+from swimstream.errors import FatalError, InfrastructureError, UsageError, WorkerStopped
 from swimstream.model.identity import Address, InstanceId
 from swimstream.model.plan import Assignment, Plan
-from swimstream.model.status import CAUSE_BYTES_MAX, InstanceState
+from swimstream.model.status import CAUSE_BYTES_MAX, ErrorClass, InstanceState
 from swimstream.runners.causes import cause_of
 from swimstream.runners.context import OperatorContext
-from swimstream.runners.host import InstanceHost, _Copy
+from swimstream.runners.copy import Copy
+from swimstream.runners.host import InstanceHost
 from swimstream.runners.neighbours import SeenNeighbours
 from swimstream.runners.process import FENCED
 from swimstream.runners.registry import OperatorFunction, Registry
@@ -63,6 +64,27 @@ def test_a_function_that_raises_has_failed_with_its_cause(stage: Stage) -> None:
 
     stage.run(bad)
     assert stage.until(InstanceState.FAILED).cause == "ValueError: no such column"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (FatalError("no such column"), ErrorClass.FATAL),
+        (InfrastructureError("the disk is full"), ErrorClass.INFRASTRUCTURE),
+        (ValueError("no such column"), ErrorClass.RETRYABLE),
+        (ExceptionGroup("", [InfrastructureError("")]), ErrorClass.INFRASTRUCTURE),
+        (ExceptionGroup("", [InfrastructureError(""), ValueError("")]), ErrorClass.RETRYABLE),
+        (ExceptionGroup("", [ValueError(""), ExceptionGroup("", [FatalError("")])]), ErrorClass.FATAL),
+    ],
+)
+def test_what_a_function_raises_says_what_kind_of_failure_it_is(
+    stage: Stage, error: Exception, expected: ErrorClass
+) -> None:
+    async def bad(_: OperatorContext) -> None:
+        raise error
+
+    stage.run(bad)
+    assert stage.until(InstanceState.FAILED).error is expected
 
 
 def test_even_a_system_exit_is_only_a_failure_of_that_instance(stage: Stage) -> None:
@@ -308,6 +330,6 @@ def test_a_fence_that_is_past_is_not_moved_and_one_that_is_not_is() -> None:
             reports=Reports(),
             neighbours=SeenNeighbours(Views(View(run=RUN))),
         )
-        host._running[instance] = _Copy(context, fence_at=fence_at)
+        host._running[instance] = Copy(context, fence_at=fence_at)
     host._renew(now + 2 * WAIT_S)
     assert [copy.fence_at for copy in host._running.values()] == [now, now + 2 * WAIT_S]

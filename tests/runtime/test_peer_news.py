@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swimstream.core.effects import RenewFence, StopInstance
@@ -75,6 +75,7 @@ def test_of_fences_the_newest_holds_and_stands_behind_the_stops_before_it() -> N
     assert orders_of(RenewFence(5.0), stop, RenewFence(6.0)) == (stop, RenewFence(6.0))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([INSTANCE, OTHER]), st.booleans()), max_size=60))
 def test_orders_of_a_worker_that_never_reads_stay_few(moves: list[tuple[InstanceId, bool]]) -> None:
     waiting = Orders()

@@ -148,14 +148,13 @@ def test_the_processes_of_operators_have_ended_before_their_failure_is_told(scen
     assert left == [False] * len(pids)
 
 
-@pytest.mark.parametrize("guarantee", [AT_LEAST_ONE, AT_MOST_ONE])
 def test_an_operator_that_outlives_its_worker_is_killed_before_its_failure_is_told(
-    scene: Scene, tmp_path: Path, guarantee: str
+    scene: Scene, tmp_path: Path
 ) -> None:
     pipe, held = tmp_path / "pipe", tmp_path / "pipe.held"  # the latter is opened with the interpreter held, for good
     os.mkfifo(pipe)
     os.mkfifo(held)
-    view = scene.run("clinging", guarantee, parallelism=1, pipe=str(pipe))
+    view = scene.run("clinging", parallelism=1, pipe=str(pipe))
     for each in (pipe, held):
         os.close(os.open(each, os.O_WRONLY))
     scene.process.kill()
@@ -186,13 +185,6 @@ def test_a_worker_that_stands_still_does_not_hold_up_its_peer(scene: Scene) -> N
         scene.tell("events")
         lost, count = map(int, scene.line().split())
         heard += lost + count
-
-
-def test_a_worker_that_is_stopped_and_killed_is_told_of_as_well(scene: Scene) -> None:
-    scene.run("inside")
-    scene.process.send_signal(signal.SIGSTOP)
-    scene.process.kill()
-    scene.until(lambda view: states(view) == [InstanceState.FAILED] * 3)
 
 
 @needs_frozen

@@ -18,7 +18,7 @@ import pytest
 
 from swimstream.errors import UsageError
 from swimstream.model.plan import Assignment, Plan
-from swimstream.model.status import InstanceState
+from swimstream.model.status import ErrorClass, InstanceState
 from swimstream.runners import host, process
 from swimstream.runners.place import Place, place_of
 from swimstream.runners.registry import IN_PROCESS, Registry
@@ -97,7 +97,14 @@ def test_reports_arrive_before_the_end_is_told(stage: Stage) -> None:
 
 def test_a_function_that_raises_has_failed_with_its_cause(stage: Stage) -> None:
     stage.run(operators.bad, isolation=IN_PROCESS)
-    assert stage.until(InstanceState.FAILED).cause == "ValueError: no such column"
+    said = stage.until(InstanceState.FAILED)
+    assert (said.cause, said.error) == ("ValueError: no such column", ErrorClass.RETRYABLE)
+
+
+def test_what_a_function_raises_says_there_too_what_kind_of_failure_it_is(stage: Stage) -> None:
+    stage.run(operators.hopeless, isolation=IN_PROCESS)
+    said = stage.until(InstanceState.FAILED)
+    assert (said.cause, said.error) == ("FatalError: no such column", ErrorClass.FATAL)
 
 
 def test_a_process_that_dies_by_itself_has_failed_with_its_signal(stage: Stage) -> None:

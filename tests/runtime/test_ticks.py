@@ -6,7 +6,7 @@ import os
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swimstream.model.identity import InstanceId, Run
@@ -37,6 +37,7 @@ def looks(made: Pulse, count: int, *, since: float, until: float) -> list[float]
     return [made.look(count, since + number * PAUSE_S) for number in range(1, times + 1)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=50))
 def test_a_loop_that_turns_is_never_frozen(steps: list[int]) -> None:
     made, count = pulse(), 1

@@ -14,6 +14,7 @@ import { connect, type Socket } from "node:net";
 
 export const PROTOCOL = 1;
 const REPORT_MS = 50;
+const FENCE_LOOK_MS = 50;
 const FENCED_STATUS = 70;
 
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
@@ -221,7 +222,6 @@ export class Worker {
   readonly closed: Promise<string>;
   private readonly link: Link;
   private readonly running = new Map<string, OperatorContext>();
-  private tickS = 0;
   private reason = "";
 
   private constructor(socket: Socket, private readonly operators: { readonly [kind: string]: Operator }) {
@@ -241,8 +241,8 @@ export class Worker {
       await worker.link.ask("hello", { protocol: PROTOCOL, ...token });
       const capacity: Table = options.capacity === undefined ? {} : { capacity: options.capacity };
       const told = await worker.link.ask("attach", { protocol: PROTOCOL, kinds: Object.keys(operators), ...capacity });
-      worker.tickS = Number(told["tick_s"]);
-      setInterval(() => worker.tick(), worker.tickS * 1_000).unref();
+      setInterval(() => worker.link.tell("tick", {}, () => undefined), Number(told["tick_s"]) * 1_000).unref();
+      setInterval(() => worker.keepFences(), FENCE_LOOK_MS).unref();
     } catch (error) {
       worker.link.close();
       throw error;
@@ -308,11 +308,10 @@ export class Worker {
   }
 
   /** Keep the fences, also when the peer is gone: nothing but the end of the process is sure to end an operator. */
-  private tick(): void {
+  private keepFences(): void {
     for (const { deadline } of this.running.values()) {
-      if (deadline !== null && now() >= deadline - this.tickS) process.exit(FENCED_STATUS);
+      if (deadline !== null && now() >= deadline - FENCE_LOOK_MS / 1_000) process.exit(FENCED_STATUS);
     }
-    this.link.tell("tick", {}, () => undefined);
   }
 }
 

@@ -14,8 +14,8 @@ much a crash proves depends on who has seen it:
   random convicts every innocent in the end.)
 - Of one worker at most two crashes in a row count, and one of a streak: it is the worker that is ill (dask #1433).
 
-So that chance does not hold suspects together, no two of them are put on one worker while there is another place
-(`Suspects`); and nothing is held against what has run well for its `reset_after_s`.
+So that chance does not hold `suspects` together, no two of them are put on one worker while there is another place; and
+nothing is held against what has run well for its `reset_after_s`.
 
 Each run is judged once, whoever leads: that it was is in the plan (`Directives.lost`), and so is who ran on a run that
 was given up, until it is known how it ended.
@@ -30,7 +30,7 @@ from swimstream.core.boots import RAISE_MS_MAX
 from swimstream.model.changes import EVIDENCE_ITEMS_MAX, Blame, Pardon, Proof, Quarantine
 from swimstream.model.identity import Run
 from swimstream.model.member import MemberState
-from swimstream.model.status import KILLED_BY_HAND, WORKER_CRASHED, ErrorClass, InstanceState
+from swimstream.model.status import NOBODYS_FAULT, WORKER_CRASHED, ErrorClass, InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -85,7 +85,7 @@ class Poison:
         found = []
         for run, hosted in sorted(runs.items()):
             cause = next((said for held in hosted if (said := _last_words(situation, held))), "")
-            if not cause or cause.startswith(KILLED_BY_HAND) or _is_judged(situation.plan, run):
+            if not cause or cause.startswith(NOBODYS_FAULT) or _is_judged(situation.plan, run):
                 continue
             # their last words come one by one, so who still seems to run is one of them
             guilty = [held.instance for held in hosted if self._ran_to_the_end(situation, held)]
@@ -103,28 +103,9 @@ class Poison:
         return has_acted or self._ran.get(held.instance) == held.epoch
 
 
-class Suspects:
-    """Where those are that are to blame for something, so that placement can keep them apart."""
-
-    def __init__(self, plan: Plan) -> None:
-        """Look them up in a plan."""
-        self._blame = plan.directives.blame
-        self._where: dict[InstanceId, Run] = {}
-        for instance in self._blame:
-            held = plan.assignments.get(instance)
-            if held is not None and not held.finished:
-                self._where[instance] = held.run
-
-    def are_together(self, instance: InstanceId, run: Run) -> bool:
-        """Return whether `instance` is a suspect, and on `run` it would be with another one."""
-        if instance not in self._blame:
-            return False
-        return any(where == run and other != instance for other, where in self._where.items())
-
-    def put(self, instance: InstanceId, run: Run) -> None:
-        """Take note that an instance was just given to `run`, in the same review."""
-        if instance in self._blame:
-            self._where[instance] = run
+def suspects(plan: Plan) -> frozenset[InstanceId]:
+    """Return who is placed apart from one another: to blame for a crash, or for more than one end of a worker."""
+    return frozenset(each for each, held in plan.directives.blame.items() if held.deaths or held.streak > 1)
 
 
 def _by_run(plan: Plan) -> dict[Run, list[Assignment]]:

@@ -10,7 +10,8 @@ all, placement decides.
 Whatever is proven to have ended is not waited for: who has left, was replaced by a later run, was declared dead by a
 person, or what its surviving peer has reported. Nor is a single death, however small the cluster. An outage is told
 from what the members' records say, so a new leader sees the same one. Who is only suspected counts as silent as well:
-else the first of a site to be declared dead would be moved before it is known to be one of many.
+else the first of a site to be declared dead would be moved before it is known to be one of many. And when the first of
+them are back, the others are still waited for (`Outages`): they most likely come as well.
 """
 
 from __future__ import annotations
@@ -60,14 +61,33 @@ class _Together:
         return end - first, self.silent_at[end - 1] if end > first else at
 
 
-def outages(members: Iterable[Member], *, suspicion_s: float) -> dict[Run, Outage]:
+class Outages:
+    """Who vanished together with many others; remembers for one leadership who did, until that one is back."""
+
+    def __init__(self, suspicion_s: float) -> None:
+        """Begin with no memory. `suspicion_s` is the shortest suspicion."""
+        self._suspicion_s = suspicion_s
+        self._known: dict[Run, Outage] = {}
+
+    def review(self, members: Mapping[str, Member]) -> dict[Run, Outage]:
+        """Return why the runs are held, by run."""
+        dead = {each.run for each in members.values() if each.state is MemberState.DEAD}
+        known = {run: outage for run, outage in self._known.items() if run in dead}
+        # a suspicion may be refuted, so that what was an outage only with it was none
+        self._known = known | outages(members.values(), suspicion_s=self._suspicion_s, silent=(MemberState.DEAD,))
+        return self._known | outages(members.values(), suspicion_s=self._suspicion_s)
+
+
+def outages(
+    members: Iterable[Member], *, suspicion_s: float, silent: tuple[MemberState, ...] = SILENT
+) -> dict[Run, Outage]:
     """Return the dead runs that vanished together with many others. `suspicion_s`: the shortest suspicion."""
-    known = [each for each in members if each.state is not MemberState.LEFT]
-    everybody = _together(known)
+    known = list(members)
+    everybody = _together(known, silent)
     by_site: dict[str, list[Member]] = {}
     for each in known:
         by_site.setdefault(each.profile.site, []).append(each)
-    sites = {site: _together(there) for site, there in by_site.items()}
+    sites = {site: _together(there, silent) for site, there in by_site.items()}
     window_s = WINDOW_SUSPICIONS * suspicion_s
     found = {}
     for each in known:
@@ -87,9 +107,10 @@ def outages(members: Iterable[Member], *, suspicion_s: float) -> dict[Run, Outag
     return found
 
 
-def _together(members: list[Member]) -> _Together:
-    silent = sorted(each.since for each in members if each.state in SILENT)
-    return _Together(tuple(silent), sum(each.state is MemberState.ALIVE for each in members))
+def _together(members: list[Member], silent: tuple[MemberState, ...]) -> _Together:
+    silent_at = sorted(each.since for each in members if each.state in silent)
+    live = sum(not each.state.is_gone and each.state not in silent for each in members)
+    return _Together(tuple(silent_at), live)
 
 
 class Pace:

@@ -4,7 +4,8 @@ Only the leader asks, and only the leader commits what comes out; nobody acts be
 its reason and its evidence. A missing status is never taken for a death: an assignment counts as not taken up
 only after the leader itself has waited for it, so a new leader starts all such waits anew.
 
-- What is done about the runs of workers: `workers.py`.
+- What is done about the runs of workers: `workers.py`; where an instance goes: `placement.py`; how a worker is emptied:
+  `draining.py`; what moves to one that has joined: `rebalancing.py`.
 - An instance is assigned when it has no run and all that it must wait for has finished, its run is evicted or away, it
   has failed or was stopped by its worker (`restarts.py` says when and where), its copy is out of date, or its worker
   does not take it up in time.
@@ -14,16 +15,21 @@ only after the leader itself has waited for it, so a new leader starts all such 
 - An instance that has finished is concluded and never executed again.
 - An instance of a cancelled job, or in quarantine, is not executed. What is left of one that nobody wants any more is
   forgotten once its copy has ended. Only at-most-one instances are left so, since only of them another copy must wait.
-- A copy that is out of date (`Restart`, `UpdateJob`) is executed anew, on the same run if that still may. Whoever
-  proposes a `Restart` leaves out what has failed by itself: being out of date, it would not wait for its delay.
+- A copy that is out of date (`Restart`, `UpdateJob`) is executed anew, on the same run if that still may. It does not
+  wait for its own delay, even if it has failed by itself meanwhile.
+- What is done about more than a single death: `hazards.py`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from swimstream.core.recovery.draining import clear_modes, drain
+from swimstream.core.recovery.hazards import Hazards, comes_first
+from swimstream.core.recovery.moves import is_former_kept
 from swimstream.core.recovery.pending import why_blocked
 from swimstream.core.recovery.placement import places_in
+from swimstream.core.recovery.rebalancing import rebalance
 from swimstream.core.recovery.restarts import judge_end, note_running
 from swimstream.core.recovery.stalls import is_given_up
 from swimstream.core.recovery.waiting import FOREVER, MAY_STILL_ACT, Waits
@@ -63,6 +69,7 @@ class Recovery:
         self._patience = patience
         self._authority = authority
         self._waits = Waits()
+        self._hazards = Hazards(patience)
         self._unfinished: dict[tuple[str, str], str] = {}
         """What the instances of an operator wait for, as far as this review has asked: see `_waits_for_inputs`."""
 
@@ -83,14 +90,22 @@ class Recovery:
         changes: list[Change] = []
         if not plan.isolation_ms and situation.may_hold():
             changes.append(self._authority)  # rule 7: the same for everybody, so it belongs in the plan
-        workers = review_workers(situation, self._waits, self._patience)
-        changes += workers.changes
+        self._hazards.begin_review(situation)
+        workers = review_workers(situation, self._waits, self._patience, self._hazards.outages)
+        judged = self._hazards.judge(situation, workers.evicted, self._waits)
+        changes += [*judged, *workers.changes]
         places = places_in(situation, gone=workers.evicted)
         for name in sorted(plan.jobs):
             if name not in plan.directives.cancelled:
                 for instance in plan.jobs[name].instances():
                     changes += self._decide_instance(situation, instance, workers, places)
-        return changes + self._forget_leftovers(situation, workers)
+        changes += self._forget_leftovers(situation, workers)
+        if comes_first(judged):  # the rest is looked at again when that is committed, and has been waited for as well
+            return judged
+        changes += clear_modes(situation)
+        decided = {change.instance for change in changes if isinstance(change, Assign | Revoke | Conclude | Quarantine)}
+        changes += drain(situation, places, self._waits, decided=decided, patience_s=self._patience.accept_s)
+        return self._hazards.with_scopes(situation, changes) or list(rebalance(situation, places))
 
     def _decide_instance(
         self, situation: Situation, instance: InstanceId, workers: Workers, places: Places
@@ -226,6 +241,8 @@ class Recovery:
         """Give an instance to another run, or to the same one anew, once nobody acts on its assignment any more."""
         if situation.is_at_most_one(held.instance) and self._must_wait(situation, held, workers):
             return []
+        if self._hazards.must_wait(held.instance, held.run, self._waits):
+            return []
         places.free(held.instance, held.run)
         changes = self._assign(
             situation,
@@ -237,7 +254,9 @@ class Recovery:
             failures=failures,
             elsewhere=elsewhere,
         )
-        if not changes:
+        if changes:
+            self._hazards.note_move(held.run)
+        else:
             places.take(held.instance, held.run)  # what nobody takes keeps its place where it is
         return changes
 
@@ -277,6 +296,7 @@ class Recovery:
                 resume_from=known or (held.resume_from if held is not None else b""),
                 reason=reason,
                 evidence=(*placement.evidence, *evidence)[:EVIDENCE_ITEMS_MAX],
+                handover=held is not None and is_former_kept(held, situation),
             )
         ]
 

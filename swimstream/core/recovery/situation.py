@@ -77,3 +77,5 @@ class Patience:
     """For a run that the plan names and nobody remembers."""
     doubt_s: float = 0.0
     """For more accusers of one that was declared dead by too few."""
+    suspicion_s: float = 4.0
+    """The shortest suspicion: what is told from how workers come and go takes a multiple of it."""

@@ -12,25 +12,31 @@ probes who is dead; so only what is under way may still come. `doubt_s` is left 
 same, and the reason says on how little. A goodbye, a later run, or a person's word needs no accuser.
 
 A run that may come back (dead or absent, not one that has left or was replaced) is held instead of evicted while an
-instance waits for it: a pinned one, or one whose `hold_for_s` is not over. Its other instances are moved one by one.
+instance waits for it: a pinned one, or one whose `hold_for_s` is not over, or any while an outage lasts (`brakes.py`).
+Its other instances are moved one by one.
 """
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.core.recovery.brakes import Outage
 from swimstream.model.changes import EVIDENCE_ITEMS_MAX, Evict, Hold, Release
 from swimstream.model.identity import Run
 from swimstream.model.job import PINNED
 from swimstream.model.member import Member, MemberState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from swimstream.core.recovery.situation import Patience, Situation
     from swimstream.core.recovery.waiting import Waits
     from swimstream.model.plan import Assignment
 
+NO_OUTAGES: Mapping[Run, Outage] = MappingProxyType({})
 ACCUSERS_WANTED = 2
 """So many workers, and so many sites, are to have seen a death."""
 
@@ -42,6 +48,8 @@ class Gone:
     why: str
     since: float
     may_return: bool
+    outage: Outage | None = None
+    """What it vanished in, together with many others."""
 
 
 @attrs.define
@@ -58,7 +66,9 @@ class Workers:
     """The runs of which `changes` has the release."""
 
 
-def review_workers(situation: Situation, waits: Waits, patience: Patience) -> Workers:
+def review_workers(
+    situation: Situation, waits: Waits, patience: Patience, outages: Mapping[Run, Outage] = NO_OUTAGES
+) -> Workers:
     """Return what is to be done about every run that hosts something unfinished, or is held."""
     found = Workers()
     hosted: dict[Run, list[Assignment]] = {run: [] for run in situation.plan.stops}
@@ -68,6 +78,8 @@ def review_workers(situation: Situation, waits: Waits, patience: Patience) -> Wo
     for run in sorted(run for run in hosted if not situation.plan.is_evicted(run)):
         member = situation.members.get(run.name)
         gone = _gone(run, member, situation, waits, patience)
+        if gone is not None and run in outages:
+            gone = attrs.evolve(gone, outage=outages[run])
         if gone is None:
             _review_present(found, situation, run, member, hosted[run])
         elif gone.may_return and any(waits_for_worker(held, gone, situation, waits) for held in hosted[run]):
@@ -87,7 +99,9 @@ def waits_for_worker(held: Assignment, gone: Gone, situation: Situation, waits: 
     if spec.instances == PINNED:
         return waits.leave_alone(held.instance, float("inf"), f"pinned to {held.run.name}, which is away")
     why = "held: its worker is away, moves after hold_for"
-    return waits.leave_alone(held.instance, gone.since + spec.hold_for_s, why)
+    if waits.leave_alone(held.instance, gone.since + spec.hold_for_s, why):
+        return True
+    return gone.outage is not None and waits.leave_alone(held.instance, gone.outage.until, gone.outage.why)
 
 
 def _review_present(
@@ -99,7 +113,7 @@ def _review_present(
     if member.state is MemberState.SUSPECT:
         if any(situation.is_at_most_one(held.instance) for held in hosted):
             _hold(found, situation, run, reason="suspected", member=member)
-    elif run in situation.plan.stops and situation.may_hold():
+    elif not member.state.is_gone and run in situation.plan.stops and situation.may_hold():
         found.released.add(run)
         found.changes.append(Release(run=run, reason="alive"))
 

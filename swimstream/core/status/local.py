@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from swimstream.model.report import Report
 
 
-NEVER: Mapping[InstanceId, float] = MappingProxyType({})
 HANDOVER_S_MAX = 300.0
 """A former copy goes on for so long at most, though its successor has not come up."""
+NEVER: Mapping[InstanceId, float] = MappingProxyType({})
 ISOLATED_CAUSE = "this worker cannot prove that a quorum stands"
 
 

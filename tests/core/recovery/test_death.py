@@ -84,3 +84,13 @@ def test_at_most_one_instances_are_waited_for_from_the_suspicion_on_whatever_the
     scene = running("xxx", instances=AT_MOST_ONE)
     scene.becomes("a", MemberState.SUSPECT, accusers=("b",))
     assert scene.decide() == [Hold(run=Run("a", 1), reason="suspected", evidence=("seen by b",))]
+
+
+def test_a_death_that_is_in_doubt_releases_nobody() -> None:
+    """The wait for the end of a suspect goes on while more accusers are waited for."""
+    scene = running("xyz", instances=AT_MOST_ONE)
+    scene.becomes("a", MemberState.SUSPECT, accusers=("b",))
+    scene.decide()
+    scene.becomes("a", MemberState.DEAD, accusers=("b",))
+    assert scene.decide() == []
+    assert scene.plan.is_held(Run("a", 1))

@@ -351,10 +351,16 @@ def test_what_is_chosen_is_always_the_best_that_is_rated(
 
 
 def test_an_operator_with_instances_on_many_workers_is_placed_by_the_same_rule() -> None:
-    members = [member(f"w{n:02}", capacity=4) for n in range(40)]
-    table = places(*members)
-    for index in range(60):
+    table = places(*(member(f"w{n:02}", capacity=2) for n in range(40)), spec=attrs.evolve(SPEC, parallelism=200))
+    held = []
+    for index in range(150):
         which = InstanceId("job", "op", index)
-        best = table.rate(which)[0].run
-        assert table.choose(which).run == best
-        table.take(which, best)
+        best = table.rate(which)[0]
+        made = table.choose(which).run
+        assert made == (best.run if best.score is not None else None)
+        if made is not None:
+            table.take(which, made)
+            held.append((which, made))
+        if index % 3 == 2:
+            table.free(*held.pop(index % len(held)))
+    assert len({run for _, run in held}) == 40
