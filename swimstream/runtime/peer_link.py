@@ -9,9 +9,12 @@ Descriptors of operators' processes go by another pair, since ancillary data and
 
 from __future__ import annotations
 
+import copyreg
+import io
 import pickle
 import struct
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import attrs
@@ -25,7 +28,7 @@ from swimstream.runtime.thread import PeerSettings
 from swimstream.runtime.view_changes import ViewChanges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 LENGTH = struct.Struct("!I")
@@ -129,8 +132,20 @@ ToWorker = Started | Refused | News | Ended
 
 def encode(message: ToPeer | ToWorker) -> bytes:
     """Return one frame."""
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
+    pickler.dispatch_table = TABLE
+    pickler.dump(message)
+    data = buffer.getvalue()
     return LENGTH.pack(len(data)) + data
+
+
+def _mapping_proxy(mapping: Mapping[str, object]) -> tuple[type, tuple[dict[str, object]]]:
+    return MappingProxyType, (dict(mapping),)
+
+
+TABLE = copyreg.dispatch_table | {MappingProxyType: _mapping_proxy}
+"""Read-only views of tables, such as tags, cross as what they are; pickle alone refuses them."""
 
 
 class Frames:
