@@ -60,6 +60,7 @@ class Call:
 
     method: str
     arguments: tuple[object, ...]
+    keywords: dict[str, object] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -134,17 +135,17 @@ def encode(message: ToPeer | ToWorker) -> bytes:
     """Return one frame."""
     buffer = io.BytesIO()
     pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
-    pickler.dispatch_table = TABLE
+    pickler.dispatch_table = REDUCERS
     pickler.dump(message)
     data = buffer.getvalue()
     return LENGTH.pack(len(data)) + data
 
 
-def _mapping_proxy(mapping: Mapping[str, object]) -> tuple[type, tuple[dict[str, object]]]:
-    return MappingProxyType, (dict(mapping),)
+def _read_only(table: dict[str, object]) -> Mapping[str, object]:
+    return MappingProxyType(table)  # by a function of ours, since pickle does not find this type by its name
 
 
-TABLE = copyreg.dispatch_table | {MappingProxyType: _mapping_proxy}
+REDUCERS = copyreg.dispatch_table | {MappingProxyType: lambda table: (_read_only, (dict(table),))}
 """Read-only views of tables, such as tags, cross as what they are; pickle alone refuses them."""
 
 
