@@ -239,3 +239,11 @@ def test_a_bad_address_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(UsageError):
         peer_child._start(None, None, None)  # type: ignore[arg-type]  # handed on
     assert len(tries) == 1
+
+
+def test_a_worker_with_tags_starts_is_seen_with_them_and_leaves_without_a_fault() -> None:
+    worker = Worker(name="w1", preset="local", isolation=PROCESS, tags={"disk": "ssd"}, join_timeout_s=WAIT_S)
+    worker.start()
+    assert dict(worker.tags("w1")) == {"disk": "ssd"}
+    worker.stop()
+    worker.stopped().wait(WAIT_S)
