@@ -13,6 +13,7 @@ import copyreg
 import io
 import pickle
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING

@@ -247,3 +247,16 @@ def test_a_worker_with_tags_starts_is_seen_with_them_and_leaves_without_a_fault(
     assert dict(worker.tags("w1")) == {"disk": "ssd"}
     worker.stop()
     worker.stopped().wait(WAIT_S)
+
+
+def test_a_worker_whose_peer_is_apart_hands_over_and_says_goodbye() -> None:
+    with Worker(name="a", preset="local", expect=2, join_timeout_s=WAIT_S) as other:
+        leaver = Worker(name="b", seeds=[str(other.address)], preset="local", expect=2, isolation=PROCESS)
+        leaver.start()
+        leaver.stop()
+        left = other._running().views.when(
+            lambda view: next(
+                (Found(each.state) for each in view.members if each.run.name == "b" and each.state.is_gone), None
+            )
+        )
+        assert left.wait(WAIT_S) is MemberState.LEFT
