@@ -27,6 +27,7 @@ from swimstream.runners.neighbours import SeenNeighbours
 from swimstream.runners.process import FENCED, KILL_AFTER_MULT, Child, Ending
 from swimstream.runners.registry import ASYNCIO, AsyncOperator, InProcess, InWorker, ThreadOperator, is_async
 from swimstream.runners.thread import run_in_thread
+from swimstream.runners.warm import WarmProcesses
 from swimstream.runtime import clock
 from swimstream.runtime.reports import Report
 from swimstream.runtime.trio_thread import TrioThread
@@ -34,7 +35,7 @@ from swimstream.runtime.trio_thread import TrioThread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swimstream.core.effects import DumpStack, RenewFence, StartInstance, StopInstance
+    from swimstream.core.effects import DumpStack, KeepWarm, RenewFence, StartInstance, StopInstance
     from swimstream.model.identity import InstanceId
     from swimstream.runners.logs import Logs
     from swimstream.runners.neighbours import Neighbours
@@ -111,6 +112,7 @@ class InstanceHost:
         self._wanted: dict[InstanceId, StartInstance] = {}
         self._running: dict[InstanceId, _Copy] = {}
         self._supervised: set[InstanceId] = set()
+        self._warm = WarmProcesses(registry)
         self._nursery: trio.Nursery | None = None
         self._asyncio = AsyncioThread(f"swimstream-asyncio-{worker}")
         self._closing = False
@@ -149,6 +151,10 @@ class InstanceHost:
         stack = copy.context.whereabouts.look()
         if stack is not None:
             copy.context.stalled(stack)
+
+    def keep_warm(self, effect: KeepWarm) -> None:
+        """Have processes ready for these instances, as far as their kinds run in processes of their own."""
+        self._thread.post(lambda: self._keep_warm(effect.copies))
 
     def close(self, on_idle: Callable[[], None], *, grace_s: float) -> None:
         """Stop every instance, start no more; call `on_idle` (on some thread) when all have ended or `grace_s` is over.
@@ -218,8 +224,13 @@ class InstanceHost:
         if running is not None and running.context.epoch == epoch:
             self._cancel(running)
 
+    def _keep_warm(self, copies: tuple[tuple[InstanceId, str], ...]) -> None:
+        assert self._nursery is not None
+        self._warm.keep(() if self._closing else copies, self._nursery)
+
     def _close(self, on_idle: Callable[[], None], grace_s: float) -> None:
         self._closing = True
+        self._keep_warm(())
         self._on_idle.append(on_idle)
         for instance, wanted in list(self._wanted.items()):
             self._stop(instance, wanted.epoch)
@@ -352,7 +363,9 @@ class InstanceHost:
         """Return how the process has ended."""
         with Output(self._logs, effect.instance, effect.epoch) as output:
             grace_s = self._stop_timeout_s
-            copy.child = Child(effect, registered, copy.context, neighbours, grace_s=grace_s, output=output.writing)
+            writing = output.writing
+            warm = self._warm.take(effect, writing)
+            copy.child = Child(effect, registered, copy.context, neighbours, grace_s=grace_s, output=writing, warm=warm)
             self._on_process(effect, copy.child.pid)
             output.given()
             ending = await copy.child.run(copy.scope, on_running=report_running)
