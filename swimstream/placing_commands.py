@@ -62,11 +62,11 @@ class PlacingCommands(abc.ABC):
         `UsageError` if neither a worker nor an assignment of that name is known here.
         """
         view = self._running().views.current
-        if not any(member.run.name == name for member in view.members) and not view.plan.assigned_to(name):
+        if not any(member.run.name == name for member in view.members) and not view.assigned_to(name):
             raise UsageError(f"name: no worker of the name {name!r} is known")
 
         def look(view: View) -> Found[None] | None:
-            return None if view.plan.assigned_to(name) else Found(None)
+            return None if view.assigned_to(name) else Found(None)
 
         return self._running().views.when(look)
 

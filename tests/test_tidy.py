@@ -28,6 +28,7 @@ ROOMS = [
     "log_pages",
     "job_commands",
     "placing_commands",
+    "questions",
     "commands",
     "worker",
     "peer",
@@ -127,7 +128,8 @@ def test_files_and_functions_hold_one_idea(path: Path) -> None:
     assert source.count("\n") <= FILE_LINES_MAX, f"{path} has more than {FILE_LINES_MAX} lines"
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            first = node.body[0].lineno  # a signature says much in many lines, but does nothing
+            lines = (node.end_lineno or first) - first + 1
             assert lines <= FUNCTION_LINES_MAX, f"{path}:{node.lineno} {node.name} has {lines} lines"
 
 

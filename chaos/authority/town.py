@@ -175,6 +175,8 @@ class Host(NodeHost):
 class Town(Settlement[Host]):
     """Everybody; the first `SEATS` have a seat. `started` and `ended` grow in order of time."""
 
+    host_type: type[Host] = Host
+
     def __init__(self, *, workers: int, pace: str, seed: str, operators: Iterable[str] = (ONCE,)) -> None:
         """Build a town in which everybody runs one instance of each operator."""
         self.timing, links = PACES[pace]
@@ -182,13 +184,13 @@ class Town(Settlement[Host]):
         self.started: list[Started] = []
         self.ended: list[Ended] = []
         claims = [claim_of(f"w{number:04}", number, kinds=(KIND,)) for number in range(workers)]
-        plan = _plan([claim.run for claim in claims], self.timing, tuple(operators))
+        plan = plan_of([claim.run for claim in claims], self.timing, tuple(operators))
         for claim in claims:
             name, address = claim.run.name, claim.profile.address
             config = NodeConfig(name=name, advertise=address, expect=EXPECT_NEVER, kinds=(KIND,), timing=self.timing)
             saved = Saved(voter=BOOT, plan=plan, vote=VoteRecord(plan.term, ""))
             node = Node(config, boot=BOOT, saved=saved, rng=Random(f"{seed}/{name}"), now=self.clock.now)
-            self.hosts[name] = Host(node, self, name=name, address=address)
+            self.hosts[name] = self.host_type(node, self, name=name, address=address)
         self._introduce_all(claims)
 
     @property
@@ -220,11 +222,12 @@ def instance_at(operator: str, number: int) -> InstanceId:
     return InstanceId(JOB, operator, number)
 
 
-def _plan(runs: list[Run], timing: Timing, operators: tuple[str, ...]) -> Plan:
+def plan_of(runs: list[Run], timing: Timing, operators: tuple[str, ...]) -> Plan:
     """Return the plan in which each run has one instance of each operator."""
-    guarantees = {ONCE: AT_MOST_ONE, LEAST: AT_LEAST_ONE}
+    guarantees = {ONCE: AT_MOST_ONE}
     specs = tuple(
-        OperatorSpec(name=name, kind=KIND, parallelism=len(runs), instances=guarantees[name]) for name in operators
+        OperatorSpec(name=name, kind=KIND, parallelism=len(runs), instances=guarantees.get(name, AT_LEAST_ONE))
+        for name in operators
     )
     changes: list[Change] = [
         Found(cluster_id=7, council=tuple(Seat(run.name, BOOT) for run in runs[:SEATS])),

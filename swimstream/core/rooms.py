@@ -201,6 +201,25 @@ def _syncer(
     )
 
 
+def _conversation(
+    config: NodeConfig,
+    membership: Membership,
+    outbox: Outbox,
+    council: Council,
+    envelopes: Envelopes,
+    *,
+    counters: Counter[str],
+) -> Conversation:
+    """Return a conversation that answers the library's own questions."""
+    conversation = Conversation(membership, outbox, config=config, counters=counters)
+    conversation.serve(KEYS_TOPIC, KeyService(envelopes.ring, outbox, counters=counters).answer)
+    conversation.serve(COUNCIL_TOPIC, CouncilService(council).answer)
+    conversation.hand_out(LOGS_TOPIC)
+    if envelopes.ring is None:  # the question would carry a key to everybody in the clear
+        conversation.never_ask(KEYS_TOPIC, "key: this worker has no key_file, so it talks unsealed and changes no keys")
+    return conversation
+
+
 def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now: float) -> Rooms:
     """Build the rooms of a node that is not yet a member."""
     timing = config.timing
@@ -219,12 +238,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
     council = _open_council(config, membership, outbox, statuses, saved=saved, rng=rng, counters=counters, now=now)
     requests = LeaderRequests(membership, council, outbox, counters=counters)
     detector = _detector(membership, outbox, council, timing=timing, rng=rng, counters=counters)
-    conversation = Conversation(membership, outbox, config=config, counters=counters)
-    conversation.serve(KEYS_TOPIC, KeyService(envelopes.ring, outbox, counters=counters).answer)
-    conversation.serve(COUNCIL_TOPIC, CouncilService(council).answer)
-    conversation.hand_out(LOGS_TOPIC)
-    if envelopes.ring is None:  # the question would carry a key to everybody in the clear
-        conversation.never_ask(KEYS_TOPIC, "key: this worker has no key_file, so it talks unsealed and changes no keys")
+    conversation = _conversation(config, membership, outbox, council, envelopes, counters=counters)
     syncer = _syncer(membership, outbox, statuses, conversation, timing=timing, rng=rng, counters=counters)
     return Rooms(
         counters=counters,

@@ -1,9 +1,9 @@
 """How a worker that is about to leave becomes empty first: another leads, then others take over what it runs.
 
-It asks the leader for the mode `leaving`, for this run alone, and looks at the plan and its own copies until nothing is
-left here. It waits for nobody who is not there: when no other worker lives, when the council has lost its majority, or
-when nobody could take over what is left, it is done at once; and in any case after the time that it was given.
-What is left then ends with the worker, as if it had not asked.
+It asks the leader for the mode `leaving`, for this run alone (a leader in that mode has another lead), and looks at the
+plan and its own copies until nothing is left here. It waits for nobody who is not there: when no other worker lives,
+when the council has lost its majority, or when nobody could take over what is left, it is done at once; and in any case
+after the time that it was given. What is left then ends with the worker, as if it had not asked.
 """
 
 from __future__ import annotations
@@ -40,8 +40,6 @@ class Withdrawal:
     def begin(self, request: int, *, within_s: float, now: float) -> None:
         """Ask; `request` is answered when nothing is left here that others could take over, or after `within_s`."""
         rooms = self._rooms
-        if rooms.council.is_leader and not self._is_done():
-            rooms.council.hand_over(now)  # whoever leads then decides about this worker without a break
         run = rooms.membership.run
         change = SetWorkerMode(name=run.name, mode=LEAVING, level=0, boot=run.boot, reason=REASON, asked_by=run.name)
         rooms.requests.add(

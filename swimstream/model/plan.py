@@ -104,17 +104,6 @@ class Plan:
             and not (held is not None and held.finished)
         )
 
-    def assigned_to(self, name: str) -> tuple[InstanceId, ...]:
-        """Return the unfinished instances that the worker of that name has, or runs until another has taken over."""
-        unfinished = (held for held in self.assignments.values() if not held.finished)
-        return tuple(
-            sorted(
-                held.instance
-                for held in unfinished
-                if name == held.run.name or (held.former_run is not None and name == held.former_run.name)
-            )
-        )
-
     def has_outlived(self, instance: InstanceId, epoch: int) -> bool:
         """Return whether that epoch is of an instance which no job has any more: what is said of it is past."""
         is_gone = instance not in self.assignments and self.spec_of(instance) is None

@@ -24,8 +24,11 @@ STATUSES_MAX = 100_000
 WORKER_CRASHED = "worker process "
 """With these words, and `ErrorClass.INFRASTRUCTURE`, begins the cause that a surviving peer gives when its worker's
 process has ended without a goodbye; how it has ended follows."""
-KILLED_BY_HAND = tuple(f"{WORKER_CRASHED}was killed by {name}" for name in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"))
-"""A person, a supervisor or the system has ended it: no sign against what ran there."""
+NOBODYS_FAULT = (
+    *(f"{WORKER_CRASHED}was killed by {name}" for name in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")),
+    f"{WORKER_CRASHED}has ended without a goodbye",
+)
+"""A person, a supervisor or the system has ended it, or nobody knows who: no sign against what ran there."""
 
 
 class InstanceState(enum.IntEnum):

@@ -22,6 +22,7 @@ from swimstream.runners.asyncio_task import AsyncioThread
 from swimstream.runners.causes import cause_of, class_of
 from swimstream.runners.command import Command
 from swimstream.runners.context import OperatorContext
+from swimstream.runners.copy import Copy
 from swimstream.runners.logs import Output
 from swimstream.runners.neighbours import SeenNeighbours
 from swimstream.runners.process import FENCED, KILL_AFTER_MULT, Child, Ending
@@ -56,23 +57,6 @@ CLOSE_MULT = 1 + 2 * KILL_AFTER_MULT
 
 def _nobody(_start: StartInstance, _pid: int) -> None:
     """Do nothing: nobody wants to know."""
-
-
-class _Copy:
-    """One execution under way."""
-
-    def __init__(self, context: OperatorContext, *, fence_at: float | None) -> None:
-        self.context = context
-        self.scope = trio.CancelScope()
-        self.fence_at = fence_at
-        self.child: Child | None = None
-        self.is_unending = False
-        """Whether it was asked to stop, did not, and nothing can end it."""
-        self.ask: Callable[[], None] = self.scope.cancel
-        """Asks it to stop; again when it has been asked already."""
-        self.watched = trio.CancelScope()
-        """Of who watches its fence, and `pressed` of who sees to it that it stops; both are cancelled at its end."""
-        self.pressed = trio.CancelScope()
 
 
 class InstanceHost:
@@ -110,7 +94,7 @@ class InstanceHost:
         self._on_process = on_process
         self._thread = TrioThread(f"swimstream-operators-{worker}", self._main)
         self._wanted: dict[InstanceId, StartInstance] = {}
-        self._running: dict[InstanceId, _Copy] = {}
+        self._running: dict[InstanceId, Copy] = {}
         self._supervised: set[InstanceId] = set()
         self._warm = WarmProcesses(registry)
         self._nursery: trio.Nursery | None = None
@@ -254,7 +238,7 @@ class InstanceHost:
             for on_idle in told:
                 on_idle()
 
-    def _cancel(self, copy: _Copy) -> None:
+    def _cancel(self, copy: Copy) -> None:
         if not copy.context.cancelled:
             self._report(copy.context.instance, copy.context.epoch, InstanceState.STOPPING)
             copy.context.cancel()
@@ -263,7 +247,7 @@ class InstanceHost:
                 assert self._nursery is not None
                 self._nursery.start_soon(self._press, copy)
 
-    async def _press(self, copy: _Copy) -> None:
+    async def _press(self, copy: Copy) -> None:
         """Ask once more what runs in the worker when its time is up; then say that nothing can end it."""
         instance, epoch = copy.context.instance, copy.context.epoch
         with copy.pressed:
@@ -316,7 +300,7 @@ class InstanceHost:
             return
         neighbours = SeenNeighbours(self._views())
         context = OperatorContext(effect, worker=self._worker, reports=self._reports, neighbours=neighbours)
-        copy = self._running[instance] = _Copy(context, fence_at=effect.fence_at)
+        copy = self._running[instance] = Copy(context, fence_at=effect.fence_at)
         if copy.fence_at is not None:
             assert self._nursery is not None
             self._nursery.start_soon(self._watch_fence, copy, copy.fence_at)
@@ -337,7 +321,7 @@ class InstanceHost:
         self._report(instance, epoch, state, ending.cause, error=ending.error)
 
     async def _execute(
-        self, effect: StartInstance, registered: Registered, copy: _Copy, neighbours: Neighbours
+        self, effect: StartInstance, registered: Registered, copy: Copy, neighbours: Neighbours
     ) -> Ending:
         def report_running() -> None:
             self._report(effect.instance, effect.epoch, InstanceState.RUNNING)
@@ -356,7 +340,7 @@ class InstanceHost:
         self,
         effect: StartInstance,
         registered: InProcess | Command,
-        copy: _Copy,
+        copy: Copy,
         neighbours: Neighbours,
         report_running: Callable[[], None],
     ) -> Ending:
@@ -372,7 +356,7 @@ class InstanceHost:
             output.how = ending.cause or ending.state.name.lower()
             return ending
 
-    async def _execute_here(self, registered: InWorker, copy: _Copy) -> None:
+    async def _execute_here(self, registered: InWorker, copy: Copy) -> None:
         """Return when the function has ended."""
         if not is_async(registered.function):
             await run_in_thread(cast("ThreadOperator", registered.function), copy.context)
@@ -398,7 +382,7 @@ class InstanceHost:
                 if copy.child is not None:
                     copy.child.renew(until)
 
-    async def _watch_fence(self, copy: _Copy, until: float) -> None:
+    async def _watch_fence(self, copy: Copy, until: float) -> None:
         """Wait for the fence of `copy`, until the copy has ended."""
         with copy.watched:
             while (left_s := until - clock.now()) > 0:

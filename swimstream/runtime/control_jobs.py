@@ -90,7 +90,7 @@ async def _drained(worker: Controlled, request: Request) -> JsonTable:
         raise UsageError(f"patience_s: expected a number above 0 and up to {PATIENCE_S_MAX:g}, got {patience_s!r}")
     with trio.move_on_after(patience_s):
         await worker.drained(name)
-    return {"left": [str(each) for each in worker.view().plan.assigned_to(name)]}
+    return {"left": [str(each) for each in worker.view().assigned_to(name)]}
 
 
 async def _assert_dead(worker: Controlled, request: Request) -> JsonTable:

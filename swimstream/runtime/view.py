@@ -6,7 +6,7 @@ import functools
 import math
 import threading
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
@@ -16,8 +16,11 @@ from swimstream.model.coordinate import Coordinate, distance_s
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.member import Member
 from swimstream.model.plan import Plan, PlanMark
-from swimstream.model.status import InstanceStatus
+from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.runtime.replies import Found, Reply
+
+if TYPE_CHECKING:
+    from swimstream.model.assignment import Assignment
 
 WAITS_MAX = 4_096
 NO_MARK = PlanMark(term=0, leader="", index=0)
@@ -52,6 +55,19 @@ class View:
     def status_by_instance(self) -> Mapping[InstanceId, InstanceStatus]:
         """Map every instance to its newest status; built when first asked for."""
         return {status.instance: status for status in self.statuses}
+
+    def assigned_to(self, name: str) -> tuple[InstanceId, ...]:
+        """Return the unfinished instances that the worker of that name has, or runs until another has taken over."""
+        unfinished = (held for held in self.plan.assignments.values() if not held.finished)
+        return tuple(
+            sorted(held.instance for held in unfinished if held.run.name == name or self._hands_over(held, name))
+        )
+
+    def _hands_over(self, held: Assignment, name: str) -> bool:
+        if held.former_run is None or held.former_run.name != name:
+            return False
+        successor = self.status_by_instance.get(held.instance)
+        return successor is None or not successor.is_of(held) or successor.state is InstanceState.STARTING
 
     @functools.cached_property
     def jobs(self) -> Mapping[str, JobStatus]:

@@ -132,7 +132,7 @@ class Clients:
         node = life.node if life is not None else None
         if life is None or not isinstance(node, Governed):
             return
-        change = command_of(wish, life.node.plan, asked_by=life.run.name)
+        change = command_of(wish, life.node.plan, accepted=self.accepted, asked_by=life.run.name)
         if change is not None:
             request = self._number(WISH)
             life.command(lambda now: node.change(request, change, now=now))

@@ -215,6 +215,7 @@ STORIES = {
             extreme_clocks=0.5,
             resizes=2,
             transfers=1,
+            wishes=2,
         ),
         links=ROUGH,
         loss_max=0.2,

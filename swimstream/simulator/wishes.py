@@ -9,6 +9,7 @@ import attrs
 from swimstream.model.changes import CancelJob, Command, Restart, UpdateJob
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from random import Random
 
     from swimstream.model.plan import Plan
@@ -49,9 +50,12 @@ def draw_wishes(faults: Faults, *, rng: Random) -> list[Wish]:
     ]
 
 
-def command_of(wish: Wish, plan: Plan, *, asked_by: str) -> Command | None:
-    """Return what is asked for by somebody who has this plan before him; None if it has no job."""
-    names = sorted(plan.jobs)
+def command_of(wish: Wish, plan: Plan, *, accepted: Collection[str], asked_by: str) -> Command | None:
+    """Return what is asked for by somebody who has this plan before him; None if it has no job.
+
+    Only of jobs that are `accepted`: who submits one that was changed meanwhile is refused, and would try for ever.
+    """
+    names = sorted(name for name in plan.jobs if name in accepted)
     if not names:
         return None
     job = plan.jobs[names[int(wish.job * len(names))]]

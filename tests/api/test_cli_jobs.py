@@ -170,7 +170,7 @@ def test_a_drain_that_takes_too_long_is_status_one_and_says_what_is_left(
     control: str, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "drained", lambda _name: Reply())
-    monkeypatch.setattr("swimstream.model.plan.Plan.assigned_to", lambda _plan, _name: ("job/count[0]",))
+    monkeypatch.setattr("swimstream.runtime.view.View.assigned_to", lambda _view, _name: ("job/count[0]",))
     status, out, _ = run("drain", "w2", "--timeout", "0.01", "--control", control)
     assert (status, out) == (1, "w2 still has job/count[0]\n")
 

@@ -31,6 +31,7 @@ from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import Member, MemberState, Profile
 from swimstream.model.plan import Plan
+from swimstream.model.status import InstanceState, InstanceStatus
 from swimstream.runtime.replies import Reply
 from swimstream.runtime.view import View, Views
 
@@ -337,14 +338,19 @@ def test_a_worker_is_drained_once_nothing_is_assigned_to_any_run_of_it() -> None
     reply.wait(WAIT_S)
 
 
-def test_a_worker_that_hands_over_is_not_drained_yet() -> None:
+def test_a_worker_that_hands_over_is_drained_once_the_other_copy_runs() -> None:
     cluster = Cluster()
     cluster.give(WRITE, Run("d", 7))
     reply = cluster.drained("d")
     moved = Assign(instance=WRITE, run=HERE, failures=0, resume_from=b"", reason="", evidence=(), handover=True)
     cluster.decide(moved)
-    assert not reply.is_settled
-    assert cluster.plan().assigned_to("d") == (WRITE,)
+    for state in (InstanceState.STARTING, InstanceState.RUNNING):
+        assert not reply.is_settled
+        assert cluster.view().assigned_to("d") == (WRITE,)
+        status = InstanceStatus(instance=WRITE, epoch=cluster.plan().index, run=HERE, seq=1, state=state, since_ms=0)
+        cluster.views.publish(attrs.evolve(cluster.view(), statuses=(status,)))
+    reply.wait(WAIT_S)
+    assert cluster.view().assigned_to("d") == ()
 
 
 def test_nobody_waits_for_a_worker_that_is_not_known() -> None:

@@ -12,7 +12,7 @@ from swimstream.errors import WireError
 from swimstream.model.changes import Seat
 from swimstream.model.council import COUNCIL_TOPIC, SeatStanding
 from swimstream.model.identity import Address, Run
-from swimstream.model.member import SPEAKS, Member, MemberState, Profile
+from swimstream.model.member import SPEAKS, SPEAKS_GUARANTEES, Member, MemberState, Profile
 from swimstream.model.plan import Plan, PlanMark
 from swimstream.model.talk import Ask
 from swimstream.wire.cbor import encode_item
@@ -96,7 +96,7 @@ def test_the_leaders_log_is_the_measure_also_for_who_has_more_that_was_never_com
 
 
 def test_who_is_of_a_version_that_cannot_answer_is_told_from_who_is_silent() -> None:
-    report = report_of(PLAN, MARK, (member("a", 1), member("b", 2, speaks=SPEAKS - 1)), {"a": LEADER})
+    report = report_of(PLAN, MARK, (member("a", 1), member("b", 2, speaks=SPEAKS_GUARANTEES - 1)), {"a": LEADER})
     assert [seat.is_older for seat in report.seats] == [False, True, False]
 
 

@@ -335,7 +335,9 @@ def test_another_job_of_the_same_name_is_refused(asker: str) -> None:
     town = with_job()
     town.submit(asker, job(parallelism=2), request=2)
     town.run_until(lambda: 2 in town[asker].answers, limit_s=10.0)
-    assert town[asker].answers[2] == "name: another job is named 'job' already, with other operators"
+    assert (
+        town[asker].answers[2] == "name: another job is named 'job' already, with other operators; an update changes it"
+    )
     assert town.node("a").plan.jobs["job"] == job()
 
 

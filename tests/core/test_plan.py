@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swimstream.model import plan as plan_module
+from swimstream.model import execution
 from swimstream.model.changes import (
     Assign,
     Change,
@@ -244,7 +244,7 @@ def test_a_council_that_was_resized_shall_have_as_many_seats_as_was_asked() -> N
 
 
 def test_who_is_waited_for_is_not_forgotten_among_many_evictions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_module, "EVICTED_KEPT", 2)
+    monkeypatch.setattr(execution, "EVICTED_KEPT", 2)
     plan = plan_of(assign(A1), evict(A1), evict(Run("y", 5)), evict(Run("z", 6)))
     assert plan.evicted == {"a": 1, "z": 6}
     assert plan.stops == {A1: 4}

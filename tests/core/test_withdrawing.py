@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from swimstream.core.effects import StopInstance
+from swimstream.core.effects import StartInstance, StopInstance
 from swimstream.model.changes import DRAINING, LEAVING, NORMAL, SetWorkerMode
 from swimstream.model.job import AT_MOST_ONE, PINNED, JobSpec, OperatorSpec
 from swimstream.model.member import MemberState
@@ -31,10 +31,11 @@ class Busy(Town):
     """Workers with jobs that run. `gaps` are the instances that ran nowhere for a moment, though nobody had died."""
 
     def __init__(self, names: str, jobs: list[JobSpec]) -> None:
-        super().__init__(names)
         self.gaps: set[str] = set()
-        self.slow = ""
-        """Whoever does not come up with what it is given."""
+        self.are_slow = False
+        """Whether nothing that is given to anybody comes up, until `come_up`."""
+        self.to_start: list[tuple[Citizen, StartInstance]] = []
+        super().__init__(names)
         self.run_until_led()
         for number, spec in enumerate(jobs, start=1):
             self.submit(names[0], spec, request=number)
@@ -57,7 +58,15 @@ class Busy(Town):
         self.run_until(lambda: LEAVE in self[name].answers)
         self.crash(name)
 
+    def come_up(self) -> None:
+        self.are_slow = False
+        for citizen, effect in self.to_start:
+            super()._carry_out_one(citizen, effect)
+
     def _carry_out_one(self, citizen: Citizen, effect: Effect) -> None:
+        if self.are_slow and isinstance(effect, StartInstance):
+            self.to_start.append((citizen, effect))
+            return
         super()._carry_out_one(citizen, effect)
         if isinstance(effect, StopInstance):
             self.gaps |= {str(effect.instance)} - self.covered()
@@ -73,6 +82,22 @@ def test_a_worker_is_empty_when_its_withdrawal_is_answered_and_nothing_has_stood
     assert town[name].answers[WITHDRAW] == ""
     assert town[name].running == {}
     assert town.covered() == town.wanted
+    assert town.gaps == set()
+
+
+def test_a_former_copy_goes_on_until_its_successor_has_come_up() -> None:
+    town = Busy("abc", regions(jobs=1))
+    name = next(each for each in "abc" if each != town.leader())
+    ours = set(town[name].running)
+    town.are_slow = True
+    town.withdraw(name)
+    town.run_for(5.0)
+    assert {held.run.name for held in town.node(name).plan.assignments.values()}.isdisjoint(name)
+    assert set(town[name].running) == ours
+    assert not town.is_withdrawn(name)
+    town.come_up()
+    town.run_until(lambda: town.is_withdrawn(name))
+    assert town[name].running == {}
     assert town.gaps == set()
 
 

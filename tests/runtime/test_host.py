@@ -14,7 +14,8 @@ from swimstream.model.plan import Assignment, Plan
 from swimstream.model.status import CAUSE_BYTES_MAX, ErrorClass, InstanceState
 from swimstream.runners.causes import cause_of
 from swimstream.runners.context import OperatorContext
-from swimstream.runners.host import InstanceHost, _Copy
+from swimstream.runners.copy import Copy
+from swimstream.runners.host import InstanceHost
 from swimstream.runners.neighbours import SeenNeighbours
 from swimstream.runners.process import FENCED
 from swimstream.runners.registry import OperatorFunction, Registry
@@ -329,6 +330,6 @@ def test_a_fence_that_is_past_is_not_moved_and_one_that_is_not_is() -> None:
             reports=Reports(),
             neighbours=SeenNeighbours(Views(View(run=RUN))),
         )
-        host._running[instance] = _Copy(context, fence_at=fence_at)
+        host._running[instance] = Copy(context, fence_at=fence_at)
     host._renew(now + 2 * WAIT_S)
     assert [copy.fence_at for copy in host._running.values()] == [now, now + 2 * WAIT_S]

@@ -132,8 +132,7 @@ def test_a_site_that_is_cut_off_and_comes_back_has_lost_nothing(*, leader_dies: 
     assert not any(decision.what.startswith(f"evict {name}") for decision in plan.decisions for name in lost)
 
 
-@leader_deaths
-def test_what_a_lost_site_ran_runs_elsewhere_when_it_stays_away(*, leader_dies: bool) -> None:
+def test_what_a_lost_site_ran_runs_elsewhere_when_it_stays_away_though_the_leader_dies() -> None:
     town = Town(OperatorSpec(name="work", kind=KIND, parallelism=9), nodes=9, sites=3)
     leader = town.leader()
     assert leader is not None
@@ -143,14 +142,12 @@ def test_what_a_lost_site_ran_runs_elsewhere_when_it_stays_away(*, leader_dies: 
         if host.site == site and host.life is not None:
             host.life.crash(silent=True, effects_left=0)
     town.pass_time(4.0)
-    if leader_dies:
-        town.crash_leader()
+    town.crash_leader()
     town.wait_until_all_run()
     assert town.quarantined() == set()
 
 
-@leader_deaths
-def test_a_worker_that_flaps_is_given_nothing_for_a_while(*, leader_dies: bool) -> None:
+def test_a_worker_that_flaps_is_given_nothing_for_a_while_though_the_leader_dies() -> None:
     town = Town(OperatorSpec(name="work", kind=KIND, parallelism=5), nodes=5)
     leader = town.leader()
     assert leader is not None
@@ -165,8 +162,7 @@ def test_a_worker_that_flaps_is_given_nothing_for_a_while(*, leader_dies: bool) 
         if QUARANTINED in modes:
             break
     assert modes[-1] == QUARANTINED
-    if leader_dies:
-        town.crash_leader()
+    town.crash_leader()
     town.wait_until_all_run()
     assert town.world.plan().directives.mode_of(host.worker) == QUARANTINED
     town.pass_time(20.0)

@@ -30,7 +30,7 @@ from swimstream.core.boots import RAISE_MS_MAX
 from swimstream.model.changes import EVIDENCE_ITEMS_MAX, Blame, Pardon, Proof, Quarantine
 from swimstream.model.identity import Run
 from swimstream.model.member import MemberState
-from swimstream.model.status import KILLED_BY_HAND, WORKER_CRASHED, ErrorClass, InstanceState
+from swimstream.model.status import NOBODYS_FAULT, WORKER_CRASHED, ErrorClass, InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -85,7 +85,7 @@ class Poison:
         found = []
         for run, hosted in sorted(runs.items()):
             cause = next((said for held in hosted if (said := _last_words(situation, held))), "")
-            if not cause or cause.startswith(KILLED_BY_HAND) or _is_judged(situation.plan, run):
+            if not cause or cause.startswith(NOBODYS_FAULT) or _is_judged(situation.plan, run):
                 continue
             # their last words come one by one, so who still seems to run is one of them
             guilty = [held.instance for held in hosted if self._ran_to_the_end(situation, held)]

@@ -28,6 +28,7 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from swimstream.core.recovery.blame import suspects
 from swimstream.core.recovery.candidates import Candidates, Entry, Group, Placement, Pool, Rated, Score
 from swimstream.core.recovery.nearness import NEAR_S, Neighbourhoods
 from swimstream.core.recovery.suitability import Tags, suitable
@@ -393,6 +394,6 @@ def places_in(situation: Situation, *, gone: Collection[Run] = ()) -> Places:
         tags=situation.tags,
         coordinates=situation.coordinates,
         gone=gone,
-        suspects=plan.directives.blame.keys(),
+        suspects=suspects(plan),
         at_rest={each for each, held in quarantined if held is not None and situation.has_ended(held)},
     )

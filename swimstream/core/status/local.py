@@ -25,7 +25,7 @@ from swimstream.core.status.watchdog import FOREVER, Silence, cause_of_stall
 from swimstream.model.status import InstanceState, InstanceStatus, cut_cause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from swimstream.model.identity import InstanceId, Run
     from swimstream.model.plan import Assignment
@@ -81,6 +81,18 @@ class Held:
         return self.is_parked or (self.is_past(now) and not self.stop_asked)
 
 
+@attrs.frozen(kw_only=True)
+class _Outlook:
+    """What every input of the node asks for; found once after each change, since a worker may hold 1,024 instances."""
+
+    tell_at: float
+    stalls_at: float
+    handover_at: float
+    hands_over: bool
+    has_isolated: bool
+    may_go_on: bool
+
+
 class LocalInstances:
     """The instances of one worker. Bounded by the plan: at most the worker's capacity is assigned to it."""
 
@@ -89,6 +101,8 @@ class LocalInstances:
         self._status_interval_s = status_interval_s
         self._epoch_ms = since_ms - now * 1_000
         self._held: dict[InstanceId, Held] = {}
+        self._known_outlook: _Outlook | None = None
+        """None since something has changed."""
 
     def follow_plan(
         self,
@@ -105,6 +119,7 @@ class LocalInstances:
         `fenced` tells which instances are at-most-one; one of them is started only if `fence_at` says until when.
         `stall_after_s` tells how long an instance may make no progress; one that is not in it, for ever.
         """
+        self._known_outlook = None
         to_stop, news = self._drop_lost(run, assignments, now)
         to_start = []
         for instance in sorted(instance for instance, assigned in assignments.items() if assigned.run == run):
@@ -166,10 +181,13 @@ class LocalInstances:
     @property
     def hands_over(self) -> bool:
         """Return whether some copy goes on here for its successor's sake."""
-        return any(held.hands_over_until is not None and not held.status.state.is_over for held in self._held.values())
+        return self._outlook().hands_over
 
     def end_handovers(self, has_successor: Callable[[InstanceId, int], bool], now: float) -> list[InstanceStatus]:
         """Return the former copies to stop now; `has_successor` tells whether a later epoch than that one runs."""
+        if not self.hands_over:
+            return []
+        self._known_outlook = None
         ended = []
         for _, held in sorted(self._held.items()):
             until = held.hands_over_until
@@ -179,10 +197,6 @@ class LocalInstances:
                 held.stop_asked = True
                 ended.append(held.status)
         return ended
-
-    def _handover_deadline(self) -> float:
-        going_on = [each for each in self._held.values() if not each.stop_asked and not each.status.state.is_over]
-        return min((each.hands_over_until for each in going_on if each.hands_over_until is not None), default=FOREVER)
 
     def _take_up(self, assigned: Assignment, stall_after_s: float, now: float) -> Held:
         """Return the record of an epoch that is new here; its first status is told as number 1."""
@@ -211,7 +225,7 @@ class LocalInstances:
     @property
     def has_isolated(self) -> bool:
         """Return whether some instance waits for a proof of a quorum."""
-        return any(held.status.state is InstanceState.ISOLATED for held in self._held.values())
+        return self._outlook().has_isolated
 
     def is_isolated(self, instance: InstanceId) -> bool:
         """Return whether that one waits for a proof of a quorum."""
@@ -221,7 +235,7 @@ class LocalInstances:
     @property
     def may_go_on(self) -> bool:
         """Return whether some fenced copy runs here that was not told to stop."""
-        return any(held.may_go_on for held in self._held.values())
+        return self._outlook().may_go_on
 
     @property
     def fenced_until(self) -> float:
@@ -231,6 +245,9 @@ class LocalInstances:
 
     def park(self) -> list[InstanceStatus]:
         """Return the fenced copies that are to be stopped now; once they have ended they are ISOLATED."""
+        if not self.may_go_on:
+            return []
+        self._known_outlook = None
         parked = [held for _, held in sorted(self._held.items()) if held.may_go_on]
         for held in parked:
             held.stop_asked = held.is_parked = True
@@ -242,6 +259,8 @@ class LocalInstances:
         Never the fence of a copy that was told to stop: somebody may wait for its end. Nor one that is past, as after
         a sleep: its runner ends that copy, and does not move it either.
         """
+        if not self.may_go_on:
+            return False
         going_on = [held for held in self._held.values() if held.may_go_on and not held.is_past(now)]
         if not any(held.fence_at is not None and held.fence_at + slack_s < until for held in going_on):
             return False
@@ -256,6 +275,7 @@ class LocalInstances:
         held = self._held.get(said.instance)
         if held is None or held.status.epoch != said.epoch or held.status.state.is_over:
             return None
+        self._known_outlook = None
         before = held.status
         if before.state is InstanceState.ISOLATED:
             return None  # nothing runs, so this was said before it had ended
@@ -281,6 +301,9 @@ class LocalInstances:
 
     def find_stalled(self, now: float) -> list[InstanceStatus]:
         """Return the statuses of those that are STALLED from now on."""
+        if self._outlook().stalls_at > now:
+            return []
+        self._known_outlook = None
         stalled = []
         for _, held in sorted(self._held.items()):
             at = held.stalls_at
@@ -296,6 +319,9 @@ class LocalInstances:
 
     def fire_timers(self, now: float) -> list[InstanceStatus]:
         """Return the statuses whose progress is due to be told."""
+        if self._outlook().tell_at > now:
+            return []
+        self._known_outlook = None
         due = [
             held
             for _, held in sorted(self._held.items())
@@ -304,11 +330,14 @@ class LocalInstances:
         return [self._tell(held, now) for held in due]
 
     def next_deadline(self) -> float:
-        """Return when `fire_timers`, `end_handovers` or `find_stalled` wants to be called next."""
-        held = self._held.values()
-        due = (each.told_at + self._status_interval_s for each in held if each.is_ahead)
-        stalls_at = min((each.stalls_at for each in held), default=FOREVER)
-        return min(min(due, default=FOREVER), stalls_at, self._handover_deadline())
+        """Return when `fire_timers`, `find_stalled` or `end_handovers` wants to be called next."""
+        outlook = self._outlook()
+        return min(outlook.tell_at, outlook.stalls_at, outlook.handover_at)
+
+    def _outlook(self) -> _Outlook:
+        if self._known_outlook is None:
+            self._known_outlook = _look_ahead(self._held.values(), self._status_interval_s)
+        return self._known_outlook
 
     def _tell(self, held: Held, now: float) -> InstanceStatus:
         held.status = attrs.evolve(held.status, seq=held.status.seq + 1)
@@ -318,6 +347,28 @@ class LocalInstances:
 
     def _calendar_ms(self, now: float) -> int:
         return int(self._epoch_ms + now * 1_000)
+
+
+def _look_ahead(held: Iterable[Held], status_interval_s: float) -> _Outlook:
+    tell_at = stalls_at = handover_at = FOREVER
+    hands_over = has_isolated = may_go_on = False
+    for each in held:
+        if each.is_ahead:
+            tell_at = min(tell_at, each.told_at + status_interval_s)
+        stalls_at = min(stalls_at, each.stalls_at)
+        has_isolated = has_isolated or each.status.state is InstanceState.ISOLATED
+        may_go_on = may_go_on or each.may_go_on
+        if each.hands_over_until is not None and not each.status.state.is_over:
+            hands_over = True
+            handover_at = handover_at if each.stop_asked else min(handover_at, each.hands_over_until)
+    return _Outlook(
+        tell_at=tell_at,
+        stalls_at=stalls_at,
+        handover_at=handover_at,
+        hands_over=hands_over,
+        has_isolated=has_isolated,
+        may_go_on=may_go_on,
+    )
 
 
 def _follow(before: InstanceStatus, said: Report) -> InstanceStatus:

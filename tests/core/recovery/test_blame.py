@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from swimstream.core.boots import RAISE_MS_MAX
@@ -104,10 +106,10 @@ def test_what_was_only_starting_is_not_blamed() -> None:
     assert blames(settle(scene)) == [(Proof.CRASHED, [0])]
 
 
-@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"])
-def test_a_kill_by_somebodys_hand_blames_nobody(signal: str) -> None:
+@pytest.mark.parametrize("how", ["was killed by SIGKILL", "was killed by SIGTERM", "has ended without a goodbye"])
+def test_a_kill_by_somebodys_hand_blames_nobody(how: str) -> None:
     scene = town()
-    last_words(scene, "a", f"worker process was killed by {signal}")
+    last_words(scene, "a", f"worker process {how}")
     assert blames(settle(scene)) == []
 
 
@@ -255,6 +257,17 @@ def test_a_worker_that_flaps_counts_once_in_a_streak() -> None:
         dies(scene, "a")
         comes_back(scene, "a")
     assert blamed(scene, 0).streak == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kills_at_random_convict_nobody(seed: int) -> None:
+    """Every instance loses its worker more than ten times on the way."""
+    scene, rng = town(), Random(seed)
+    for _ in range(80):
+        name = rng.choice(NAMES)
+        dies(scene, name)
+        comes_back(scene, name)
+    assert quarantined(scene) == []
 
 
 @pytest.mark.parametrize(("workers", "needed"), [(1, float("inf")), (2, 14), (3, 9), (6, 6), (20, 4), (1_000, 2)])

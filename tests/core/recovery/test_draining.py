@@ -232,3 +232,13 @@ def test_an_instance_that_is_restarted_for_another_reason_is_left_to_that() -> N
     assert here.decide() == []
     made = the_assign(here.decide_after(60.0))
     assert (made.run, made.handover) == (Run("b", 1), False)
+
+
+def test_a_worker_that_is_asked_again_to_drain_drains_since_the_first_time() -> None:
+    here = scene("a", "b", jobs=1)
+    here.set_mode("a", DRAINING)
+    since = here.plan.directives.modes["a"].index
+    here.set_mode("a", DRAINING)
+    assert here.plan.directives.modes["a"].index == since
+    here.set_mode("a", LEAVING, boot=1)
+    assert here.plan.directives.modes["a"].index > since

@@ -50,9 +50,13 @@ def test_it_tells_who_died_and_who_saw_it() -> None:
     here.settle()
     told = [(each.what, each.reason, each.evidence) for each in why(here).history]
     assert [what for what, _, _ in told] == [
-        "accept job job", "assign job/op[0] to a@1", "evict a@1", "assign job/op[0] to b@1"
-    ]  # fmt: skip
-    assert told[2][2] == ("seen by b", "seen by c")
+        "accept job job",
+        "assign job/op[0] to a@1",
+        "note who ran on a@1: job/op[0]",
+        "evict a@1",
+        "assign job/op[0] to b@1",
+    ]
+    assert told[3][2] == ("seen by b", "seen by c")
 
 
 def test_history_of_others_is_left_out() -> None:
