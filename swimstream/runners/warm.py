@@ -23,7 +23,7 @@ from swimstream.runners.registry import InProcess
 from swimstream.runners.spawned import MODULE, Spawned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from swimstream.core.effects import StartInstance
     from swimstream.model.identity import InstanceId
@@ -51,19 +51,38 @@ class WarmProcesses:
     def __init__(self, registry: Registry) -> None:
         """Begin with none."""
         self._registry = registry
+        self._listed: dict[InstanceId, str] = {}
         self._kept: dict[InstanceId, _Warm] = {}
 
-    def keep(self, copies: Iterable[tuple[InstanceId, str]], nursery: trio.Nursery) -> None:
-        """Keep these warm, with these kinds, and give up all others."""
-        wanted = {instance: kind for instance, kind in copies if isinstance(self._registry.find(kind), InProcess)}
-        for instance, warm in list(self._kept.items()):
-            if wanted.get(instance) != warm.kind:
-                warm.scope.cancel()
-                del self._kept[instance]
-        for instance, kind in wanted.items():
+    def keep(
+        self,
+        copies: Iterable[tuple[InstanceId, str]],
+        nursery: trio.Nursery,
+        *,
+        starting: Container[InstanceId] = (),
+    ) -> None:
+        """Keep these warm, with these kinds, and give up all others but those that are about to be started."""
+        self._listed = {instance: kind for instance, kind in copies if isinstance(self._registry.find(kind), InProcess)}
+        for instance in list(self._kept):
+            if instance not in starting:
+                self.settle(instance)
+        for instance, kind in self._listed.items():
             if instance not in self._kept:
                 warm = self._kept[instance] = _Warm(kind)
                 nursery.start_soon(self._keep, instance, warm)
+
+    def settle(self, instance: InstanceId) -> None:
+        """Give up a warm copy that is not to be kept, now that nothing of the instance is about to be started."""
+        warm = self._kept.get(instance)
+        if warm is not None and self._listed.get(instance) != warm.kind:
+            warm.scope.cancel()
+            del self._kept[instance]
+
+    def give_up(self) -> None:
+        """Keep nothing any more."""
+        self._listed = {}
+        for instance in list(self._kept):
+            self.settle(instance)
 
     def take(self, start: StartInstance, output: int | None) -> Spawned | None:
         """Return the warm process of an instance, which is the caller's from here on; None if there is no such one.
