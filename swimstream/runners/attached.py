@@ -30,7 +30,7 @@ from swimstream.runtime.reports import Report
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swimstream.core.effects import DumpStack, RenewFence, StartInstance, StopInstance
+    from swimstream.core.effects import DumpStack, KeepWarm, RenewFence, StartInstance, StopInstance
     from swimstream.model.identity import InstanceId
     from swimstream.runtime.attaching import Attachment
     from swimstream.runtime.control_json import Json, JsonTable
@@ -134,6 +134,9 @@ class AttachedRunner:
 
     def dump(self, effect: DumpStack) -> None:
         """Do nothing: only the process itself could tell where a copy stands, and it is no part of the protocol."""
+
+    def keep_warm(self, effect: KeepWarm) -> None:
+        """Do nothing: the process is there already, and how it prepares is its own affair."""
 
     def close(self, on_idle: Callable[[], None], *, grace_s: float) -> None:
         """Stop every copy, start no more; call `on_idle` (on some thread) when all have ended or `grace_s` is over."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from swimstream.core.effects import DumpStack, RenewFence, StartInstance, StopInstance
+from swimstream.core.effects import DumpStack, KeepWarm, RenewFence, StartInstance, StopInstance
 from swimstream.events import Event
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.talk import QueryResult
@@ -36,7 +36,7 @@ LENGTH = struct.Struct("!I")
 CHUNK_BYTES = 262_144
 NOTICE_BYTES_MAX = 4_096
 
-Order = StartInstance | RenewFence | StopInstance | DumpStack
+Order = StartInstance | RenewFence | StopInstance | DumpStack | KeepWarm
 
 
 # --- worker → peer --------------------------------------------------------------------------------
