@@ -47,7 +47,6 @@ WISHFUL = JobSpec(
             slots=2,
             stall_after_s=2.5,
             standby=1,
-            on_conflict="furthest-progress",
         ),
         OperatorSpec(name="pay", kind="sink", inputs=("fold",), instances="at-most-one", failover="job"),
     ),
