@@ -214,11 +214,6 @@ class Node(NodeViews):
         """
         self._command(request, lambda: self._withdrawal.begin(request, within_s=within_s, now=now), now)
 
-    def take_no_more(self, *, now: float) -> None:
-        """As leader, give this run nothing from now on: its worker is gone, and its last words are about to be told."""
-        self._advance(now)
-        self._leadership.is_ending = True
-
     def leave(self, request: int, *, now: float) -> None:
         """Stop the at-most-one instances, have another lead if this node does, then say goodbye.
 

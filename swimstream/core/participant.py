@@ -73,9 +73,6 @@ class Participant(Protocol):
     def withdraw(self, request: int, *, within_s: float, now: float) -> None:
         """Have others take over what runs here."""
 
-    def take_no_more(self, *, now: float) -> None:
-        """As leader, give this run nothing from now on."""
-
     def leave(self, request: int, *, now: float) -> None:
         """Say goodbye."""
 

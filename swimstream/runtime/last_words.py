@@ -136,7 +136,6 @@ async def speak(
         return not runs_apart or guarantee != AT_MOST_ONE or processes.has_ended(status.instance, status.epoch)
 
     def act(now: float) -> None:
-        node.take_no_more(now=now)
         for status in node.statuses():
             if status.run == node.run and not status.state.is_over and is_proven(status):
                 said = Report(

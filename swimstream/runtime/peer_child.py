@@ -48,7 +48,7 @@ from swimstream.runtime.ticks import FreezeWatch, Ticks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swimstream.core.effects import DumpStack, RenewFence, StartInstance, StopInstance
+    from swimstream.core.effects import DumpStack, KeepWarm, RenewFence, StartInstance, StopInstance
     from swimstream.events import Event
     from swimstream.model.talk import QueryResult
     from swimstream.runtime.view import View
@@ -87,6 +87,10 @@ class RemoteRunner:
 
     def dump(self, effect: DumpStack) -> None:
         """Have the worker say where an instance stands."""
+        self._peer.order(effect)
+
+    def keep_warm(self, effect: KeepWarm) -> None:
+        """Have the worker prepare instances."""
         self._peer.order(effect)
 
 
@@ -189,8 +193,8 @@ class HostedPeer(PeerThread):
 
     def _obey(self, message: object) -> None:
         match message:
-            case Call(method=method, arguments=arguments, named=named):
-                self._post(lambda node, now: getattr(node, method)(*arguments, **named, now=now))
+            case Call(method=method, arguments=arguments, keywords=keywords):
+                self._post(lambda node, now: getattr(node, method)(*arguments, now=now, **keywords))
             case Reported():
                 self._reports.coalesced = message.coalesced
                 self._reports.fences_missed = message.fences_missed

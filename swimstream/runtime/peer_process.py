@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
-from swimstream.core.effects import DumpStack, RenewFence, StartInstance, StopInstance
+from swimstream.core.effects import DumpStack, KeepWarm, RenewFence, StartInstance, StopInstance
 from swimstream.errors import WorkerStopped
 from swimstream.runtime import clock
 from swimstream.runtime.peer_link import (
@@ -77,8 +77,8 @@ class _Recorder:
         self.calls: list[Call] = []
 
     def __getattr__(self, method: str) -> Callable[..., None]:
-        def call(*arguments: object, now: float, **named: object) -> None:  # noqa: ARG001  # the peer's own is later
-            self.calls.append(Call(method, arguments, named))
+        def call(*arguments: object, now: float, **keywords: object) -> None:  # noqa: ARG001  # the peer's own is later
+            self.calls.append(Call(method, arguments, keywords))
 
         return call
 
@@ -284,6 +284,8 @@ class PeerProcess(PeerThread):
                     self._runner.stop(order)
                 case DumpStack():
                     self._runner.dump(order)
+                case KeepWarm():
+                    self._runner.keep_warm(order)
         if news.view is not None:
             self._shown = news.view.apply(self._shown)
             self.view_changed(self._shown)

@@ -94,9 +94,6 @@ class FakeNode:
         self.log.append(("said", said))
         self._command("say", request)
 
-    def take_no_more(self, *, now: float) -> None:
-        self.log.append(("take_no_more",))
-
     def withdraw(self, request: int, *, within_s: float, now: float) -> None:
         self.log.append(("withdraw", within_s))
         self._command("withdraw", request)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.model.coordinate import Coordinate
-from swimstream.model.identity import InstanceId, Run
+from swimstream.model.identity import InstanceId
 from swimstream.model.job import AT_MOST_ONE
 from swimstream.model.member import SPEAKS_DIRECTIVES, Member, too_old
 from swimstream.model.plan import Assignment, Plan
@@ -29,8 +29,6 @@ class Situation:
     stopped_at: Callable[[Assignment], float]
     """When the wait for a stopped assignment is over, on the clock of `now`; infinity while nothing stops it."""
     now: float
-    ending: frozenset[Run] = frozenset()
-    """Runs that are given nothing, as they are about to say goodbye."""
     tags: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
     """What each worker says of itself, by name."""
     coordinates: Mapping[str, Coordinate] = attrs.field(factory=dict)

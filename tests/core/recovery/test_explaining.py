@@ -44,6 +44,12 @@ def test_it_tells_where_since_which_decision_and_why() -> None:
     assert (told.version, told.guarantee, told.waits_for) == (1, "at-least-one", "")
 
 
+def test_it_tells_who_keeps_it_warm() -> None:
+    (spec,) = job().operators
+    here = settled("a", "b", jobs=(JobSpec(name="job", operators=(attrs.evolve(spec, standby=1),)),))
+    assert (why(here).run, why(here).standbys) == (Run("a", 1), (Run("b", 1),))
+
+
 def test_it_tells_who_died_and_who_saw_it() -> None:
     here = settled("a", "b", "c", jobs=(job(),))
     here.becomes("a", MemberState.DEAD, accusers=("b", "c"))
