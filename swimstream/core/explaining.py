@@ -12,7 +12,7 @@ import attrs
 from swimstream.core.recovery.candidates import Rated
 from swimstream.core.recovery.draining import drain
 from swimstream.core.recovery.pending import pending
-from swimstream.core.recovery.placement import places_in
+from swimstream.core.recovery.places import places_in
 from swimstream.core.recovery.waiting import Waits
 from swimstream.errors import UsageError
 from swimstream.model.history import Decision

@@ -193,8 +193,8 @@ class HostedPeer(PeerThread):
 
     def _obey(self, message: object) -> None:
         match message:
-            case Call(method=method, arguments=arguments):
-                self._post(lambda node, now: getattr(node, method)(*arguments, now=now))
+            case Call(method=method, arguments=arguments, keywords=keywords):
+                self._post(lambda node, now: getattr(node, method)(*arguments, now=now, **keywords))
             case Reported():
                 self._reports.coalesced = message.coalesced
                 self._reports.fences_missed = message.fences_missed

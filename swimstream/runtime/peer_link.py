@@ -9,9 +9,13 @@ Descriptors of operators' processes go by another pair, since ancillary data and
 
 from __future__ import annotations
 
+import copyreg
+import io
 import pickle
 import struct
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import attrs
@@ -25,7 +29,7 @@ from swimstream.runtime.thread import PeerSettings
 from swimstream.runtime.view_changes import ViewChanges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 LENGTH = struct.Struct("!I")
@@ -57,6 +61,7 @@ class Call:
 
     method: str
     arguments: tuple[object, ...]
+    keywords: dict[str, object] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -129,8 +134,20 @@ ToWorker = Started | Refused | News | Ended
 
 def encode(message: ToPeer | ToWorker) -> bytes:
     """Return one frame."""
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
+    pickler.dispatch_table = REDUCERS
+    pickler.dump(message)
+    data = buffer.getvalue()
     return LENGTH.pack(len(data)) + data
+
+
+def _read_only(table: dict[str, object]) -> Mapping[str, object]:
+    return MappingProxyType(table)  # by a function of ours, since pickle does not find this type by its name
+
+
+REDUCERS = copyreg.dispatch_table | {MappingProxyType: lambda table: (_read_only, (dict(table),))}
+"""Read-only views of tables, such as tags, cross as what they are; pickle alone refuses them."""
 
 
 class Frames:

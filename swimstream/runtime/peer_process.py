@@ -77,8 +77,8 @@ class _Recorder:
         self.calls: list[Call] = []
 
     def __getattr__(self, method: str) -> Callable[..., None]:
-        def call(*arguments: object, now: float) -> None:  # noqa: ARG001  # the peer's own time is later
-            self.calls.append(Call(method, arguments))
+        def call(*arguments: object, now: float, **keywords: object) -> None:  # noqa: ARG001  # the peer's own is later
+            self.calls.append(Call(method, arguments, keywords))
 
         return call
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import attrs
@@ -9,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swimstream.core.effects import KeepWarm, RenewFence, StopInstance
-from swimstream.events import LeaderChanged
+from swimstream.events import LeaderChanged, TagsChanged
 from swimstream.model.identity import InstanceId, Run
+from swimstream.runtime.peer_link import Frames, News, encode
 from swimstream.runtime.peer_news import NewsDesk, Orders
 from swimstream.runtime.subscriptions import EVENTS_QUEUED_MAX
 from swimstream.runtime.view import View
 from tests.runtime.stage import INSTANCE, start
 
 if TYPE_CHECKING:
-    from swimstream.runtime.peer_link import News, Order
+    from swimstream.runtime.peer_link import Order
 
 OTHER = InstanceId("job", "count", 1)
 VIEW = View(run=Run("w1", 1))
@@ -48,6 +50,19 @@ def test_events_keep_their_order_and_the_oldest_give_way_and_are_counted() -> No
     assert (news.lost, list(news.events)) == (7, events[7:])
     desk.told(events[0])
     assert take(desk).lost == 0
+
+
+def test_the_read_only_tables_of_tags_reach_the_worker_as_what_they_are() -> None:
+    tags = MappingProxyType({"disk": "ssd"})
+    desk = NewsDesk(VIEW)
+    desk.view_changed(attrs.evolve(VIEW, tags={"w1": tags}))
+    desk.told(TagsChanged(VIEW.run, tags))
+    sent = take(desk)
+    (arrived,) = Frames().feed(encode(sent))
+    assert arrived == sent
+    assert isinstance(arrived, News)
+    assert arrived.view is not None
+    assert isinstance(arrived.view.apply(VIEW).tags["w1"], MappingProxyType)
 
 
 def test_answers_wait_for_as_long_as_it_takes() -> None:

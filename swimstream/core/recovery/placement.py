@@ -28,7 +28,6 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from swimstream.core.recovery.blame import suspects
 from swimstream.core.recovery.candidates import Candidates, Entry, Group, Placement, Pool, Rated, Score
 from swimstream.core.recovery.nearness import NEAR_S, Neighbourhoods
 from swimstream.core.recovery.suitability import Tags, suitable
@@ -38,7 +37,6 @@ from swimstream.model.job import APART_SITE, APART_WORKER, PINNED
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from swimstream.core.recovery.situation import Situation
     from swimstream.model.coordinate import Coordinate
     from swimstream.model.identity import InstanceId, Run
     from swimstream.model.job import JobSpec, OperatorSpec
@@ -382,18 +380,3 @@ class Places:
         where = "site" if spec.anti_affinity == APART_SITE else "worker"
         full = f", {len(able) - len(apart)} are full" if len(apart) < len(able) else ""
         return f"of {len(able)} {kind} {len(apart)} have an instance of {spec.name} in their {where} already{full}"
-
-
-def places_in(situation: Situation, *, gone: Collection[Run] = ()) -> Places:
-    """Return the table for one decision; those who are to blame for some crash, as it may be, are placed apart."""
-    plan = situation.plan
-    quarantined = ((each, plan.assignments.get(each)) for each in plan.directives.quarantined)
-    return Places(
-        plan,
-        situation.members.values(),
-        tags=situation.tags,
-        coordinates=situation.coordinates,
-        gone=gone,
-        suspects=suspects(plan),
-        at_rest={each for each, held in quarantined if held is not None and situation.has_ended(held)},
-    )

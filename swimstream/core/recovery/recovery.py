@@ -28,7 +28,7 @@ from swimstream.core.recovery.draining import clear_modes, drain
 from swimstream.core.recovery.hazards import Hazards, comes_first
 from swimstream.core.recovery.moves import is_former_kept
 from swimstream.core.recovery.pending import why_blocked
-from swimstream.core.recovery.placement import places_in
+from swimstream.core.recovery.places import places_in
 from swimstream.core.recovery.rebalancing import rebalance
 from swimstream.core.recovery.restarts import judge_end, note_running
 from swimstream.core.recovery.stalls import is_given_up

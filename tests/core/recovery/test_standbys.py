@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from swimstream.core.recovery.placement import Places, places_in
+from swimstream.core.recovery.placement import Places
+from swimstream.core.recovery.places import places_in
 from swimstream.model.changes import CORDONED, DRAINING, Assign, CancelJob, Evict, Quarantine, SetStandbys, UpdateJob
 from swimstream.model.identity import Run
 from swimstream.model.job import APART_SITE, APART_WORKER, AT_LEAST_ONE, AT_MOST_ONE, JobSpec
