@@ -338,6 +338,20 @@ def test_a_worker_is_drained_once_nothing_is_assigned_to_any_run_of_it() -> None
     reply.wait(WAIT_S)
 
 
+def test_a_worker_is_drained_although_something_that_ended_there_is_in_quarantine() -> None:
+    cluster = Cluster()
+    epoch = cluster.give(WRITE, Run("d", 7))
+    cluster.decide(Quarantine(instance=WRITE, epoch=epoch, reason="used up", evidence=()))
+    status = InstanceStatus(
+        instance=WRITE, epoch=epoch, run=Run("d", 7), seq=1, state=InstanceState.RUNNING, since_ms=0
+    )
+    cluster.views.publish(attrs.evolve(cluster.view(), statuses=(status,)))
+    assert cluster.view().assigned_to("d") == (WRITE,)
+    status = attrs.evolve(status, state=InstanceState.FAILED)
+    cluster.views.publish(attrs.evolve(cluster.view(), statuses=(status,)))
+    assert cluster.view().assigned_to("d") == ()
+
+
 def test_a_worker_that_hands_over_is_drained_once_the_other_copy_runs() -> None:
     cluster = Cluster()
     cluster.give(WRITE, Run("d", 7))
