@@ -12,6 +12,7 @@ from swimstream import job_commands
 from swimstream.commands import Commands
 from swimstream.errors import JobCancelled, JobFailed, UsageError, WorkerStopped
 from swimstream.model.changes import (
+    CORDONED,
     Assign,
     CancelJob,
     Change,
@@ -32,6 +33,7 @@ from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import Member, MemberState, Profile
 from swimstream.model.plan import Plan
 from swimstream.model.status import InstanceState, InstanceStatus
+from swimstream.runtime import control
 from swimstream.runtime.replies import Reply
 from swimstream.runtime.view import View, Views
 
@@ -412,3 +414,13 @@ def test_an_empty_plan_has_no_jobs() -> None:
     cluster = Cluster()
     cluster.views = Views(View(run=HERE, plan=Plan()))
     assert cluster.jobs() == ()
+
+
+def test_the_members_that_a_worker_tells_come_with_their_modes() -> None:
+    cluster = Cluster()
+    cluster.decide(SetWorkerMode(name="d", mode=CORDONED, level=0, boot=0, reason="", asked_by="a"))
+    rows = control._members(cluster.view())["members"]
+    assert isinstance(rows, list)
+    assert [(row["name"], row["mode"]) for row in rows if isinstance(row, dict)] == [
+        ("a", ""), ("d", "cordoned"), ("s", "")
+    ]  # fmt: skip
