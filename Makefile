@@ -13,6 +13,9 @@
 # make mutants  rules of the protocol, broken one by one in a copy of the tree: each must turn a check red
 # make bench-council  leaders of real clusters killed under load (KILLS=50)
 # make authority  freshness of authority against cluster size, recovery times, needless stops, in virtual time
+# make status-figures  how soon 1,000 workers agree on 20,000 statuses after a tenth of them died, bytes, CPU of the decision
+# make bench-recovery  from SIGKILL to running elsewhere, both guarantees, on real processes (RUNS=30); see docs/figures-recovery.md
+# make soak     the NYC job for MINUTES=30 on real workers that are killed, paused, drained and updated; see chaos/README.md
 # make minority  a minority of real workers cut off, and healed; see chaos/README.md
 # make clean    remove what these made
 PYTHON ?= python3
@@ -26,7 +29,7 @@ SECONDS ?= 60
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types docs worlds papers bench-peers bench-packet bench-decision fuzz repair mutants bench-council fence freeze authority minority clean
+.PHONY: demo test lint types docs worlds papers bench-peers bench-packet bench-decision fuzz repair mutants bench-council fence freeze authority minority bench-recovery soak clean
 
 demo: .venv/demo.stamp
 	$(BIN)/swimstream demo
@@ -75,9 +78,23 @@ bench-council: .venv/bench.stamp
 authority: .venv/demo.stamp
 	$(BIN)/python -m chaos.authority --json build/reports/authority.json
 
+# Not part of `test`: up to an hour on two cores, for a town of a thousand.
+status-figures: .venv/bench.stamp
+	$(BIN)/python -m chaos.status --json build/reports/status.json --plot build/reports/status.svg
+
 # Not part of `test`: it wants to make network namespaces.
 minority: .venv/bench.stamp
 	$(BIN)/python -m chaos.minority --json build/reports/minority.json --plot build/reports/minority.svg
+
+# Not part of `test`: by the clock; some 15 s a kill, 12 sorts of them: RUNS=30 takes 90 minutes, RUNS=2 six.
+bench-recovery: RUNS := $(if $(filter command line environment,$(origin RUNS)),$(RUNS),30)
+bench-recovery: .venv/bench.stamp
+	$(BIN)/python -m chaos.recovery --runs $(RUNS) --json build/reports/recovery.json --plot build/reports/recovery.svg
+
+# Not part of `test`: as long as you say.
+soak: MINUTES := $(if $(filter command line environment,$(origin MINUTES)),$(MINUTES),30)
+soak: .venv/bench.stamp
+	$(BIN)/python -m chaos.soak --minutes $(MINUTES) --json build/reports/soak.json --plot build/reports/soak.svg
 
 # Not part of `test`: it takes minutes, wants the machine for itself and ends with a verdict by the clock.
 bench-peers: .venv/bench.stamp

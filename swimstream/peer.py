@@ -29,6 +29,7 @@ from swimstream.runtime.replies import Found, Reply
 from swimstream.runtime.reports import Reports
 from swimstream.runtime.storage import MemoryStorage, Storage
 from swimstream.runtime.thread import PeerSettings, PeerThread
+from swimstream.runtime.ticks import LOOKS, FreezeWatch, Ticks
 
 if TYPE_CHECKING:
     from swimstream.model.identity import Address
@@ -42,7 +43,8 @@ log = logging.getLogger(__name__)
 
 VIEW_S = 1.0
 TICK_S = 0.25
-"""How often an attached process should tick, so that it does not count its fences shorter than they are."""
+"""How often an attached process should tick, so that it does not count its fences shorter than they are. One whose
+copies shall be FROZEN without a tick ticks `LOOKS` times in that time, if that is more often."""
 
 
 class Peer(Commands, Questions):
@@ -81,7 +83,7 @@ class Peer(Commands, Questions):
         timeout_s = self.config.stop_timeout_s
         if leave and not self._ended.is_settled:
             try:
-                self.leave().wait(2 * timeout_s)
+                self.leave().wait(self.config.drain_timeout_s + 2 * timeout_s)
             except TimeoutError:
                 log.warning("stopped without a complete goodbye worker=%s", self.config.name)
             except SwimstreamError as error:
@@ -100,7 +102,13 @@ class Peer(Commands, Questions):
         self._ended.result()
 
     def leave(self) -> Reply[None]:
-        """Have the process stop what it runs, say goodbye and end; settled when that is done. `stopped` follows."""
+        """Have others take over, the process stop what it runs, say goodbye and end; settled when that is done.
+
+        Others get `drain_timeout_s` for that; what nobody takes over by then is stopped all the same.
+        """
+        return self._leave(drain_s=self.config.drain_timeout_s)
+
+    def _leave(self, *, drain_s: float) -> Reply[None]:
         with self._lock:
             was, self._standing = self._standing, "ending"
             peer, runner = self._peer, self._runner
@@ -108,8 +116,14 @@ class Peer(Commands, Questions):
             self._ended.succeed(None)
             return self._ended
         reply: Reply[None] = Reply()
-        if was != "ending":
+
+        def close() -> None:
             runner.close(lambda: reply.take_over(peer.leave()), grace_s=self.config.stop_timeout_s)
+
+        if was != "ending" and drain_s:
+            peer.withdraw(drain_s).on_settled(reply, close)
+        elif was != "ending":
+            close()
         reply.take_over(peer.ended)
         return reply
 
@@ -150,7 +164,7 @@ class Peer(Commands, Questions):
         told: JsonTable = {
             "worker": {"name": self.run.name, "boot": self.run.boot, "address": str(peer.address)},
             "protocol": PROTOCOL,
-            "tick_s": TICK_S,
+            "tick_s": TICK_S if wish.frozen_after_s is None else min(TICK_S, wish.frozen_after_s / LOOKS),
             "stop_timeout_s": self.config.stop_timeout_s,
             "limits": limits()
             | {
@@ -166,7 +180,7 @@ class Peer(Commands, Questions):
         if self._standing != "ending":
             log.error("the attached process is gone, leaving worker=%s", self.config.name)
             self._ended_by = WorkerStopped("the attached process is gone")
-        self.leave()
+        self._leave(drain_s=0.0)
 
     # --- within -----------------------------------------------------------------------------------
 
@@ -191,14 +205,18 @@ class Peer(Commands, Questions):
                 saved=saved,
                 key_file=config.key_file,
             )
-            reports = Reports()
+            reports, ticks = Reports(), Ticks()
+            freezes = None
+            if wish.frozen_after_s is not None:
+                freezes = FreezeWatch(ticks, reports, frozen_after_s=wish.frozen_after_s, shares_fate=False)
             runner = AttachedRunner(
                 attachment,
                 reports=reports,
                 views=lambda: self._running().views,
                 stop_timeout_s=config.stop_timeout_s,
+                ticks=ticks,
             )
-            peer = PeerThread(settings, storage=storage, runner=runner, reports=reports)
+            peer = PeerThread(settings, storage=storage, runner=runner, reports=reports, freezes=freezes)
             peer.start()
         except BaseException:
             storage.close()

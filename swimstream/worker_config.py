@@ -17,6 +17,7 @@ from swimstream.model.member import CAPACITY_MAX, EXPECT_MAX
 from swimstream.model.talk import check_tags
 from swimstream.runners.command import Command
 from swimstream.runtime.binding import is_loopback
+from swimstream.runtime.ticks import FROZEN_AFTER_S_MIN
 from swimstream.runtime.udp import is_literal
 from swimstream.tables import read_toml, structure
 from swimstream.wire.keyring import KEYS_MAX, parse_key
@@ -30,7 +31,6 @@ THREAD = "thread"
 PROCESS = "process"
 """The peer runs in a small process of its own, which outlives the worker by its last words."""
 PEER_ISOLATIONS = (THREAD, PROCESS)
-FROZEN_AFTER_S_MIN = 0.1
 NO_DEFAULTS: Mapping[str, object] = MappingProxyType({})
 SOCKET_PATH_BYTES_MAX = 100
 

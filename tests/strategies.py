@@ -54,9 +54,7 @@ from swimstream.model.job import (
     ANTI_AFFINITIES,
     AT_LEAST_ONE,
     AT_MOST_ONE,
-    CONFLICTS,
     HOLD_FOR_S_MAX,
-    KEEP_REPLACEMENT,
     PARALLELISM_MAX,
     PINNED,
     SCOPES,
@@ -279,7 +277,6 @@ class Wishes(TypedDict, total=False):
     slots: int
     stall_after_s: float
     standby: int
-    on_conflict: str
 
 
 @st.composite
@@ -293,7 +290,6 @@ def wishes(draw: st.DrawFn, *, inputs: tuple[str, ...], guarantee: str) -> Wishe
         "anti_affinity": draw(st.sampled_from(ANTI_AFFINITIES)),
         "slots": draw(st.integers(1, SLOTS_MAX)),
         "stall_after_s": draw(st.floats(0, STALL_AFTER_S_MAX)),
-        "on_conflict": draw(st.sampled_from(CONFLICTS)) if guarantee == AT_LEAST_ONE else KEEP_REPLACEMENT,
         "labels": draw(st.dictionaries(names, texts(bytes_max=8), max_size=2)),
         "standby": 0 if guarantee == PINNED else draw(st.integers(0, STANDBY_MAX)),
     }

@@ -5,7 +5,6 @@ Everybody begins with all statuses, since to tell 20,000 of them to 1,000 worker
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -57,10 +56,8 @@ class City(Town):
     def __init__(self, *, workers: int, instances: int, pace: str, seed: str) -> None:
         """Build it; takes some seconds for each hundred workers."""
         operators = [f"{LEAST}{number:02}" for number in range(instances)]
-        gc.disable()  # what is built here lives to the end, and there are tens of millions of it
         super().__init__(workers=workers, pace=pace, seed=seed, operators=operators)
         self._tell_all()
-        gc.freeze()
 
     def _tell_all(self) -> None:
         """Put the status of every instance into every table."""

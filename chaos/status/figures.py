@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chaos.peers.figures import Target, percentile
+from chaos.status.storm import AFTER_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +79,7 @@ def bytes_table(outcomes: Sequence[Outcome]) -> str:
         )
         for each in outcomes
     ]
-    head = ("workers", "in peace, p50 / p99 / max, B/s", "from the deaths until all agree",
+    head = ("workers", "in peace, p50 / p99 / max, B/s", f"from the deaths until {AFTER_S:.0f} s after all agree",
             "mean of all in the worst second")  # fmt: skip
     return _table(head, rows)
 

@@ -21,8 +21,8 @@ def draw(path: Path, outcomes: Sequence[Outcome]) -> None:
     for number, each in enumerate(outcomes):
         name, color = f"{each.workers:,} workers", f"C{number}"
         for style, times, what in (
-            (":", each.runs_s, "instances that run again"),
-            ("--", each.pairs_s, "instances known to run, over all workers"),
+            (":", each.runs_s, "run again"),
+            ("--", each.pairs_s, "known to run"),
             ("-", each.knows_s, "workers that know all"),
         ):
             ended = [at for at in times if at < float("inf")]
@@ -37,5 +37,6 @@ def draw(path: Path, outcomes: Sequence[Outcome]) -> None:
     )
     for axes in (shares, sizes):
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7)
+    shares.legend(fontsize=7, loc="center left")
+    sizes.legend(fontsize=7)
     figure.savefig(path, format="svg")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import platform
@@ -58,6 +59,7 @@ def tables(outcomes: Sequence[Outcome], decisions: Sequence[Decision]) -> dict[s
 
 def measure(sizes: Sequence[int], *, instances: int, seed: int) -> tuple[list[Outcome], list[Decision]]:
     """Make all storms and decisions, one after the other."""
+    gc.disable()  # what is built lives to the end, and there are tens of millions of it
     decisions = [decide(workers=size, instances=instances) for size in sizes]
     outcomes = []
     for size in sizes:

@@ -55,7 +55,7 @@ class Outcome:
     quiet_bytes_per_s: tuple[float, ...] = attrs.field(repr=False)
     """Of each worker in peace, in and out together, datagrams and streams; sorted."""
     storm_bytes_per_s: tuple[float, ...] = attrs.field(repr=False)
-    """Of each live worker, from the deaths until all agreed; sorted."""
+    """Of each live worker, from the deaths until `AFTER_S` after all agreed; sorted."""
     runs_s: tuple[float, ...] = attrs.field(repr=False)
     """When each lost instance ran again, sorted; infinite: never."""
     knows_s: tuple[float, ...] = attrs.field(repr=False)

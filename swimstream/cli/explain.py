@@ -30,6 +30,8 @@ def _explanation_lines(answer: Answer) -> Sequence[str]:
     lines.append(f"  {answer['guarantee']}, version {answer['version']} of its job, progress {answer['progress']}")
     if answer["cause"]:
         lines.append(f"  it says: {answer['cause']}")
+    if answer["standbys"]:
+        lines.append(f"  kept warm by {', '.join(answer['standbys'])}")
     if answer["waits_for"]:
         lines.append(f"  waits: {answer['waits_for']}")
     made = answer["decision"]

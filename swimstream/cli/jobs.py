@@ -50,11 +50,18 @@ def job(name: str, *, control: Path, as_json: bool) -> None:
             f"version    {row['version']}",
             f"operators  {', '.join(row['operators'])}",
             f"instances  {_counts(row)}",
+            *_standbys(row),
             "",
             *columns(heads, list(told)),
         ]
 
     show(answer, as_json=as_json, lines=lines)
+
+
+def _standbys(row: Answer) -> Sequence[str]:
+    """Return one line that says by whom what is kept warm, none if nothing is."""
+    told = [f"{each['instance']} by {', '.join(each['standbys'])}" for each in row["instances"] if each["standbys"]]
+    return [f"kept warm  {'; '.join(told)}"] if told else []
 
 
 def _counts(row: Answer) -> str:

@@ -145,6 +145,16 @@ class DumpStack:
 
 
 @attrs.frozen
+class KeepWarm:
+    """Keep exactly these instances warm, each with the kind of its operator; what else is warm is given up.
+
+    It begins nothing: only a `StartInstance` does, which takes over what is warm. It comes after those of its turn.
+    """
+
+    copies: tuple[tuple[InstanceId, str], ...]
+
+
+@attrs.frozen
 class StoreKeys:
     """Put these keys into the worker's key file, if it has one; the first one seals."""
 
@@ -184,6 +194,7 @@ Effect = (
     | RenewFence
     | StopInstance
     | DumpStack
+    | KeepWarm
     | StoreKeys
     | Answer
     | QueryAnswered

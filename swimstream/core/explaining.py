@@ -13,7 +13,7 @@ from swimstream.core.job_status import CANCELLED, QUARANTINED
 from swimstream.core.recovery.candidates import Rated
 from swimstream.core.recovery.draining import drain
 from swimstream.core.recovery.pending import pending
-from swimstream.core.recovery.placement import places_in
+from swimstream.core.recovery.places import places_in
 from swimstream.core.recovery.waiting import Waits
 from swimstream.errors import UsageError
 from swimstream.model.history import Decision
@@ -49,6 +49,8 @@ class Explanation:
     """What that run says of that very epoch."""
     decision: Decision | None
     """By which it was given to that run: with the reason, and the scores as evidence. None if that is forgotten."""
+    standbys: tuple[Run, ...]
+    """Who keeps it warm."""
     waits_for: str
     """Why nothing is done about it at present; empty if there is nothing to do."""
     candidates: tuple[Rated, ...]
@@ -80,6 +82,7 @@ def explain(instance: InstanceId, situation: Situation) -> Explanation:
         epoch=held.epoch if held is not None else 0,
         status=status,
         decision=next((each for each in plan.decisions if held is not None and each.index == held.epoch), None),
+        standbys=plan.directives.standbys.get(instance, ()),
         waits_for=waits_for,
         candidates=tuple(places.rate(instance, at=held.run if held is not None else None)),
         history=_history(instance, plan),

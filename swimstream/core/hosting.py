@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.core.council.asking import Asking
-from swimstream.core.effects import DumpStack, Notify, RenewFence, StartInstance, StopInstance
+from swimstream.core.effects import DumpStack, KeepWarm, Notify, RenewFence, StartInstance, StopInstance
 from swimstream.events import IsolationChanged
 from swimstream.model.job import AT_MOST_ONE
 from swimstream.model.status import InstanceState
@@ -51,6 +51,8 @@ class Hosting:
         """Since when this worker knows L: before, there was nothing to ask for."""
         self._is_leaving = False
         self._has_ended = False
+        self._warm: tuple[tuple[InstanceId, str], ...] = ()
+        """What its runner was told to keep warm last."""
         self.is_isolated = False
         """Whether this worker has known of no quorum for longer than L."""
 
@@ -123,6 +125,7 @@ class Hosting:
             rooms.tell_status(status)
         for assigned in to_start:
             self._start(assigned, fence_at if assigned.instance in fenced else None)
+        self._keep_warm()
 
     def _start(self, assigned: Assignment, fence_at: float | None) -> None:
         instance: InstanceId = assigned.instance
@@ -138,6 +141,21 @@ class Hosting:
                 fence_at=fence_at,
             )
         )
+
+    def _keep_warm(self) -> None:
+        """Have the runner prepare what this run is a standby of; what was started just now has taken it over."""
+        plan, local = self._rooms.council.plan, self._rooms.local
+        ours: set[InstanceId] = set()
+        if not self._has_ended and not self._is_leaving:
+            standbys, run = plan.directives.standbys, self._rooms.membership.run
+            ours = {instance for instance, runs in standbys.items() if run in runs}
+            # what was promoted, but may not be started before there is a proof, stays warm until then
+            ours |= {instance for instance, _ in self._warm if local.is_isolated(instance)}
+        wanted = sorted(instance for instance in ours if plan.is_wanted(instance))
+        warm = tuple((each, plan.jobs[each.job].operator(each.operator).kind) for each in wanted)
+        if warm != self._warm:
+            self._warm = warm
+            self._rooms.outbox.put(KeepWarm(warm))
 
     def _may_start(self, now: float) -> bool:
         return bool(self._isolation_s) and now < self._usable_at + START_SHARE * self._isolation_s

@@ -76,6 +76,8 @@ class InstanceStanding:
     progress: int = 0
     is_outdated: bool = False
     """It still runs as it was before an update or a restart."""
+    standbys: tuple[str, ...] = ()
+    """The workers that keep it warm."""
     why: str = ""
     """Why it does not run, or why it failed last."""
 
@@ -140,6 +142,7 @@ def _standing(
         epoch=held.epoch if held is not None else 0,
         progress=said.progress if said is not None else 0,
         is_outdated=held is not None and held.stale > 0 and not held.finished,
+        standbys=tuple(run.name for run in plan.directives.standbys.get(instance, ())),
         why=why,
     )
 

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from swimstream.core.rooms import Rooms
 
 FOREVER = float("inf")
+NO_REST = float("-inf")
+REST_S_PER_INSTANCE = 25e-6
+"""A review of a large plan takes some 10 to 15 us an instance: in a storm of statuses a leader reviews once for many,
+and has most of its time for what else a leader does. 20,000 instances: about 0.5 s between two reviews."""
+UNRESTED_INSTANCES = 1_000
+"""A plan of so many is reviewed whenever something has changed."""
 
 
 class Leadership:
@@ -31,6 +37,8 @@ class Leadership:
         self._stewardship: Stewardship | None = None
         self._seen = ("", 0)
         self._has_offered = False
+        self._rest_until = NO_REST
+        """Until then what comes in is only gathered."""
 
     def settle(self, now: float) -> None:
         """Tell who leads if that has changed; begin or end to decide."""
@@ -51,7 +59,10 @@ class Leadership:
     def decide(self, now: float) -> bool:
         """As leader, with nothing left to commit, propose what recovery finds; return whether it found anything."""
         rooms = self._rooms
-        if self._recovery is None or not rooms.must_decide or not rooms.council.is_settled:
+        if self._recovery is None or not rooms.must_decide or now < self._rest_until:
+            return False
+        self._rest_until = NO_REST
+        if not rooms.council.is_settled:
             return False
         rooms.must_decide = False
         if self._stewardship is not None and self._stewardship.decide(now):
@@ -66,6 +77,8 @@ class Leadership:
             coordinates=rooms.detector.coordinates.by_name(rooms.membership.run.name),
         )
         changes = self._recovery.decide(situation)
+        rest_s = REST_S_PER_INSTANCE * max(0, len(rooms.council.plan.assignments) - UNRESTED_INSTANCES)
+        self._rest_until = now + rest_s if rest_s else NO_REST
         if not changes:
             return False
         last_index = rooms.council.log.last_index
@@ -85,8 +98,10 @@ class Leadership:
 
     def review_at(self) -> float:
         """Return when a leader must look again though nothing has changed; what it must look at anyway waits."""
-        if self._recovery is None or self._rooms.must_decide:
+        if self._recovery is None:
             return FOREVER
+        if self._rooms.must_decide:
+            return self._rest_until if self._rest_until > NO_REST else FOREVER
         care_at = self._stewardship.review_at() if self._stewardship is not None else FOREVER
         return min(self._recovery.next_deadline(), care_at)
 

@@ -19,7 +19,7 @@ import attrs
 import trio
 
 from swimstream.errors import WorkerStopped
-from swimstream.model.status import InstanceState
+from swimstream.model.status import WORKER_CRASHED, ErrorClass, InstanceState
 from swimstream.runners.ending import FENCED
 from swimstream.runners.neighbours import SeenNeighbours
 from swimstream.runtime import clock
@@ -30,19 +30,22 @@ from swimstream.runtime.reports import Report
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swimstream.core.effects import DumpStack, RenewFence, StartInstance, StopInstance
+    from swimstream.core.effects import DumpStack, KeepWarm, RenewFence, StartInstance, StopInstance
     from swimstream.model.identity import InstanceId
     from swimstream.runtime.attaching import Attachment
     from swimstream.runtime.control_json import Json, JsonTable
     from swimstream.runtime.control_talk import Request
     from swimstream.runtime.replies import Reply
     from swimstream.runtime.reports import Reports
+    from swimstream.runtime.ticks import Ticks
     from swimstream.runtime.view import Views
 
 log = logging.getLogger(__name__)
 
-GONE = "the attached process has hung up"
-DEAD = "the attached process has died"
+GONE = f"{WORKER_CRASHED}has ended without a goodbye: it has hung up"
+"""Nobody knows why, so nothing that ran there is blamed."""
+HOW_S = 0.5
+"""A process hangs up a moment before it is dead; then the kernel tells how it has ended."""
 FENCE_LOOK_S = 0.25
 """How often fences are looked at: the loop's clock may stop while the machine sleeps, the fences' does not."""
 KILLED_WITHIN_S = 5.0
@@ -100,12 +103,14 @@ class AttachedRunner:
         reports: Reports,
         views: Callable[[], Views],
         stop_timeout_s: float,
+        ticks: Ticks,
     ) -> None:
-        """Run on `attachment`; `views` is asked for when an instance starts."""
+        """Run on `attachment`; `views` is asked for when an instance starts. The process's ticks are counted."""
         self._attachment = attachment
         self._reports = reports
         self._views = views
         self._stop_timeout_s = stop_timeout_s
+        self._ticks = ticks
         self._copies: dict[InstanceId, _Copy] = {}
         self._wanted: dict[InstanceId, StartInstance] = {}
         self._closing = False
@@ -129,6 +134,9 @@ class AttachedRunner:
 
     def dump(self, effect: DumpStack) -> None:
         """Do nothing: only the process itself could tell where a copy stands, and it is no part of the protocol."""
+
+    def keep_warm(self, effect: KeepWarm) -> None:
+        """Do nothing: the process is there already, and how it prepares is its own affair."""
 
     def close(self, on_idle: Callable[[], None], *, grace_s: float) -> None:
         """Stop every copy, start no more; call `on_idle` (on some thread) when all have ended or `grace_s` is over."""
@@ -219,6 +227,10 @@ class AttachedRunner:
 
     # --- what the process says --------------------------------------------------------------------
 
+    def tick(self) -> None:
+        """Note that the process goes on: its loop turns."""
+        self._ticks.tick()
+
     def report(self, request: Request) -> None:
         """Take a report; raise `UsageError` that names the field, and `Over` for a copy that is not under way."""
         copy = self._copy_of(request)
@@ -237,6 +249,11 @@ class AttachedRunner:
                 checkpoint=said.checkpoint,
                 endpoint=said.endpoint,
                 cause=said.cause,
+                error=said.error,
+                watermark_ms=said.watermark_ms,
+                backlog=said.backlog,
+                busy_until=None if said.busy_s is None else clock.now() + said.busy_s,
+                backpressured=said.backpressured,
             )
         )
         if state is not None and state.is_over:
@@ -320,10 +337,13 @@ class AttachedRunner:
         for effect in self._wanted.values():
             self._report(effect.instance, effect.epoch, InstanceState.STOPPED)
         self._wanted.clear()
-        for copy in [each for each in self._copies.values() if each.fence_at is None]:
-            self._fail(copy, DEAD if process.is_dead else GONE)
         fences = [copy.fence_at for copy in self._copies.values() if copy.fence_at is not None]
         try:
+            if self._copies and process.is_provable:
+                with trio.move_on_after(HOW_S):
+                    await process.wait_dead()
+            for copy in [each for each in self._copies.values() if each.fence_at is None]:
+                self._fail(copy)
             if fences and process.is_provable:
                 await self._wait_dead(until=max(fences))
         finally:
@@ -334,7 +354,7 @@ class AttachedRunner:
                 await process.wait_dead()
         for copy in list(self._copies.values()):
             if process.is_dead:
-                self._fail(copy, DEAD)
+                self._fail(copy)
             else:
                 copy.end_waits()
         self._copies.clear()
@@ -346,12 +366,22 @@ class AttachedRunner:
             with trio.move_on_after(min(left_s, FENCE_LOOK_S)):
                 await process.wait_dead()
 
-    def _fail(self, copy: _Copy, cause: str) -> None:
-        self._report(copy.effect.instance, copy.effect.epoch, InstanceState.FAILED, cause)
+    def _fail(self, copy: _Copy) -> None:
+        """Say in the words of a worker's crash that the copy has ended with the process."""
+        process, effect = self._attachment.process, copy.effect
+        cause = f"{WORKER_CRASHED}{process.how_it_ended()}" if process.is_dead else GONE
+        self._report(effect.instance, effect.epoch, InstanceState.FAILED, cause, ErrorClass.INFRASTRUCTURE)
         self._over(copy)
 
-    def _report(self, instance: InstanceId, epoch: int, state: InstanceState, cause: str | None = None) -> None:
-        self._reports.put(Report(instance=instance, epoch=epoch, state=state, cause=cause))
+    def _report(
+        self,
+        instance: InstanceId,
+        epoch: int,
+        state: InstanceState,
+        cause: str | None = None,
+        error: ErrorClass | None = None,
+    ) -> None:
+        self._reports.put(Report(instance=instance, epoch=epoch, state=state, cause=cause, error=error))
 
 
 def _start_order(copy: _Copy) -> JsonTable:

@@ -3,6 +3,9 @@
 In this order: it ties its life to the worker's, arms its fence, and only then imports and calls the operator. So
 whatever is still starting when the deadline comes never runs the operator.
 
+One that is kept warm (`warm.py`) imports first, and waits. Its promotion is the order to start: the fence comes with
+it, and is armed before the operator is called. A warm process that has slept through its fence dies as it arms it.
+
 Threads: the operator has the main one. One hears the worker, one sends reports, and one does nothing but move the
 fence when the worker has renewed its authority. An operator whose native code holds the GIL keeps that thread from
 running, so the kernel kills it at the last deadline that got through: it may die without need, never live too long.
@@ -64,9 +67,8 @@ def main() -> None:
     arm_fuse(int(fuse), int(burning))
     fencing = _own(int(fence_fd))
     if fence_at != "-":
-        fence = arm(float(fence_at))
-        threading.Thread(target=_move, args=(fence, fencing), name="swimstream-fence", daemon=True).start()
-    life = Life(_own(int(channel_fd)))
+        _fence(float(fence_at), fencing)
+    life = Life(_own(int(channel_fd)), fencing)
     sys.exit(life.live())
 
 
@@ -85,6 +87,12 @@ def _own(descriptor: int) -> socket.socket:
     return taken
 
 
+def _fence(until: float, fencing: socket.socket) -> None:
+    """Arm the fence, and have it move as the worker says from then on."""
+    fence = arm(until)
+    threading.Thread(target=_move, args=(fence, fencing), name="swimstream-fence", daemon=True).start()
+
+
 def _move(fence: KernelFence | WatchdogFence, renewals: socket.socket) -> None:
     """Move the fence as the worker says, and confirm each move. The fence stays when nothing comes any more."""
     with suppress(ConnectionError):  # the worker died before it had read every confirmation
@@ -97,9 +105,14 @@ def _move(fence: KernelFence | WatchdogFence, renewals: socket.socket) -> None:
 class Life:
     """What happens between the first message of the worker and the last one to it."""
 
-    def __init__(self, channel: socket.socket) -> None:
-        """Take over the socket to the worker."""
+    def __init__(self, channel: socket.socket, fencing: socket.socket) -> None:
+        """Take over the sockets to the worker."""
         self._channel = channel
+        self._fencing = fencing
+        self._given: list[int] = []
+        """Descriptors that came with a message and are not in use yet."""
+        self._function: object = None
+        """What is to be called, if it was imported before the order to start."""
         self._writing = threading.Lock()
         self._messages = self._hear()
         self._neighbours = AskedNeighbours(self._send)
@@ -108,8 +121,10 @@ class Life:
 
     def live(self) -> int:
         """Run the instance; return the exit status: 0 if its function has returned."""
-        match next(self._messages):
+        match self._wait_to_start():
             case ["start", dict(order)]:
+                if order["fence_at"] is not None:
+                    _fence(float(order["fence_at"]), self._fencing)
                 context = OperatorContext(
                     _start_from(order), worker=str(order["worker"]), reports=self._reports, neighbours=self._neighbours
                 )
@@ -120,13 +135,12 @@ class Life:
                 raise AssertionError(f"expected the order to start, got {other!r}")
         cause, kind = None, ErrorClass.RETRYABLE
         try:
-            sys.path[:] = order["path"]
-            found = _place_from(order).find()
+            self._import(order)
             if order["is_captured"]:
                 _speak_at_once()
             context.whereabouts.enter()
             self._send("running")
-            self._call(cast("OperatorFunction", found), context, loop=str(order["loop"]))
+            self._call(cast("OperatorFunction", self._function), context, loop=str(order["loop"]))
         # BaseException: whatever an operator raises is its failure, to be told before the process ends
         except BaseException as error:
             kind = class_of(error)
@@ -138,6 +152,33 @@ class Life:
         else:
             self._send("failed", cause, *([int(kind)] if kind else []))
         return 0 if cause is None else 1
+
+    def _wait_to_start(self) -> list[object]:
+        """Return the order to start; do before what a process does that is kept warm."""
+        for message in self._messages:
+            match message:
+                case ["warm", dict(order)]:
+                    self._warm_up(order)
+                case ["output"]:
+                    _print_to(self._given.pop())
+                case order:
+                    return order
+        sys.exit(1)  # nobody is left who could start it
+
+    def _warm_up(self, order: dict[str, object]) -> None:
+        """Import the operator. If that fails this process ends, and what fails then is a start without it."""
+        try:
+            self._import(order)
+        # BaseException: a module may raise anything
+        except BaseException:
+            log.exception("what is to be kept warm cannot be imported module=%s", order["module"])
+            sys.exit(1)
+
+    def _import(self, order: dict[str, object]) -> None:
+        """Find the function, unless it was found before: a script would be run again."""
+        if self._function is None:
+            sys.path[:] = cast("list[str]", order["path"])
+            self._function = _place_from(order).find()
 
     def _call(self, function: OperatorFunction, context: OperatorContext, *, loop: str) -> None:
         if not is_async(function):
@@ -194,9 +235,11 @@ class Life:
 
     def _receive(self) -> bytes:
         try:
-            return self._channel.recv(CHUNK_BYTES)
+            data, given, _, _ = socket.recv_fds(self._channel, CHUNK_BYTES, 1)
         except ConnectionError:
             return b""
+        self._given += given
+        return data
 
     def _send(self, *message: object) -> None:
         data = encode(*message)
@@ -252,6 +295,14 @@ def _speak_at_once() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+def _print_to(descriptor: int) -> None:
+    """Have whatever is printed from now on appear there."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(descriptor, stream.fileno())
+    os.close(descriptor)
 
 
 def _nothing() -> None:

@@ -4,7 +4,9 @@ Both sides are our own code of one version, so what cannot be read is a bug. A m
 
 | worker → process | |
 |---|---|
-| `start, {…}` | run this function as this instance; the first message |
+| `start, {…}` | run this function as this instance; the first message, but of one that was kept warm |
+| `warm, {…}` | import this function, and wait; the first message |
+| `output` | with a descriptor: print there from now on; once, before `start` |
 | `run, {…}` | likewise this command, to its supervisor |
 | `cancel` | stop |
 | `dump` | say where you stand |

@@ -10,24 +10,24 @@ goes on all the same, that is counted as a missed fence and logged. What must ne
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, assert_never, cast
+from typing import TYPE_CHECKING, assert_never
 
 import attrs
 import trio
 
 from swimstream.model.status import ErrorClass, InstanceState
-from swimstream.runners.async_task import run_async
 from swimstream.runners.asyncio_task import AsyncioThread
 from swimstream.runners.causes import cause_of, class_of
 from swimstream.runners.command import Command
 from swimstream.runners.context import OperatorContext
 from swimstream.runners.copy import Copy
 from swimstream.runners.ending import FENCED, Ending
+from swimstream.runners.in_worker import execute_here
 from swimstream.runners.logs import Output
 from swimstream.runners.neighbours import SeenNeighbours
 from swimstream.runners.process import KILL_AFTER_MULT, Child
-from swimstream.runners.registry import ASYNCIO, AsyncOperator, InProcess, InWorker, ThreadOperator, is_async
-from swimstream.runners.thread import run_in_thread
+from swimstream.runners.registry import InProcess, InWorker, is_async
+from swimstream.runners.warm import WarmProcesses
 from swimstream.runtime import clock
 from swimstream.runtime.reports import Report
 from swimstream.runtime.trio_thread import TrioThread
@@ -35,7 +35,7 @@ from swimstream.runtime.trio_thread import TrioThread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swimstream.core.effects import DumpStack, RenewFence, StartInstance, StopInstance
+    from swimstream.core.effects import DumpStack, KeepWarm, RenewFence, StartInstance, StopInstance
     from swimstream.model.identity import InstanceId
     from swimstream.runners.logs import Logs
     from swimstream.runners.neighbours import Neighbours
@@ -77,7 +77,6 @@ class InstanceHost:
         """Prepare; nothing runs before `launch`. `views` is asked for when an instance starts.
 
         What processes print is kept in `logs`; None: it goes where the worker's own output goes.
-
         An instance in a process of its own gets SIGTERM `stop_timeout_s` after it was asked to stop, SIGKILL a quarter
         of that later. The loop counts a tick each `tick_s`, so that others see whether it turns. `on_process` is told
         the number of each process of an instance, on the host's thread, before anybody could have reaped it.
@@ -95,6 +94,7 @@ class InstanceHost:
         self._wanted: dict[InstanceId, StartInstance] = {}
         self._running: dict[InstanceId, Copy] = {}
         self._supervised: set[InstanceId] = set()
+        self._warm = WarmProcesses(registry)
         self._nursery: trio.Nursery | None = None
         self._asyncio = AsyncioThread(f"swimstream-asyncio-{worker}")
         self._closing = False
@@ -133,6 +133,10 @@ class InstanceHost:
         stack = copy.context.whereabouts.look()
         if stack is not None:
             copy.context.stalled(stack)
+
+    def keep_warm(self, effect: KeepWarm) -> None:
+        """Have processes ready for these instances, as far as their kinds run in processes of their own."""
+        self._thread.post(lambda: self._keep_warm(effect.copies))
 
     def close(self, on_idle: Callable[[], None], *, grace_s: float) -> None:
         """Stop every instance, start no more; call `on_idle` (on some thread) when all have ended or `grace_s` is over.
@@ -202,8 +206,13 @@ class InstanceHost:
         if running is not None and running.context.epoch == epoch:
             self._cancel(running)
 
+    def _keep_warm(self, copies: tuple[tuple[InstanceId, str], ...]) -> None:
+        if not self._closing and self._nursery is not None:
+            self._warm.keep(copies, self._nursery, starting=self._wanted)
+
     def _close(self, on_idle: Callable[[], None], grace_s: float) -> None:
         self._closing = True
+        self._warm.give_up()
         self._on_idle.append(on_idle)
         for instance, wanted in list(self._wanted.items()):
             self._stop(instance, wanted.epoch)
@@ -274,6 +283,7 @@ class InstanceHost:
         while (effect := self._wanted.pop(instance, None)) is not None:
             await self._run(effect)
         self._supervised.remove(instance)
+        self._warm.settle(instance)
         self._tell_if_idle()
 
     async def _run(self, effect: StartInstance) -> None:
@@ -318,7 +328,7 @@ class InstanceHost:
         match registered:
             case InWorker():
                 report_running()
-                await self._execute_here(registered, copy)
+                await execute_here(registered, copy, self._asyncio)
                 return Ending(InstanceState.FINISHED)
             case InProcess() | Command():
                 return await self._execute_apart(effect, registered, copy, neighbours, report_running)
@@ -335,24 +345,14 @@ class InstanceHost:
     ) -> Ending:
         """Return how the process has ended."""
         with Output(self._logs, effect.instance, effect.epoch) as output:
-            grace_s = self._stop_timeout_s
-            copy.child = Child(effect, registered, copy.context, neighbours, grace_s=grace_s, output=output.writing)
+            writing, grace_s = output.writing, self._stop_timeout_s
+            warm = self._warm.take(effect, writing)
+            copy.child = Child(effect, registered, copy.context, neighbours, grace_s=grace_s, output=writing, warm=warm)
             self._on_process(effect, copy.child.pid)
             output.given()
             ending = await copy.child.run(copy.scope, on_running=report_running)
             output.how = ending.cause or ending.state.name.lower()
-            return ending
-
-    async def _execute_here(self, registered: InWorker, copy: Copy) -> None:
-        """Return when the function has ended."""
-        if not is_async(registered.function):
-            await run_in_thread(cast("ThreadOperator", registered.function), copy.context)
-        elif registered.loop == ASYNCIO:
-            task = self._asyncio.begin(cast("AsyncOperator", registered.function), copy.context)
-            copy.ask = task.cancel
-            await task.ended
-        else:
-            await run_async(cast("AsyncOperator", registered.function), copy.context, copy.scope)
+        return ending
 
     # --- fences -----------------------------------------------------------------------------------
 

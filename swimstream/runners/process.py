@@ -1,17 +1,9 @@
-"""Run an instance in a process of its own: start it, speak with it, stop it, and say how it ended.
-
-The process is spawned, not forked (a fork of a process with threads inherits locks that nobody will release), in a
-session of its own, so that a Ctrl-C at the worker's terminal does not reach it and it can be killed with whatever it
-has started. The kernel kills it when the worker's operators' thread ends, however that ends; see `child.py`.
-"""
+"""Run an instance in a process of its own: start it (`spawned.py`), speak with it, stop it, and say how it ended."""
 
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import socket
-import subprocess
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
@@ -25,12 +17,13 @@ from swimstream.runners.asked import QUESTIONS_MAX
 from swimstream.runners.command import Command
 from swimstream.runners.ending import Ending, exited, fenced
 from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
+from swimstream.runners.spawned import COMMAND_MODULE, MODULE, Spawned
 from swimstream.runners.stacks import Stack
 from swimstream.runtime import clock
 from swimstream.runtime.reports import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from swimstream.core.effects import StartInstance
     from swimstream.runners.context import OperatorContext
@@ -41,14 +34,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DRAIN_S = 1.0
-REAP_S = 1.0
 KILL_AFTER_MULT = 0.25
 """SIGKILL comes so many times the grace after SIGTERM."""
-POLL_S = 0.02
 EARLY_S = 0.6
 """So long before its deadline a command's supervisor kills the whole group, and half as long before the kernel it."""
-MODULE = "swimstream.runners.child"
-COMMAND_MODULE = "swimstream.runners.supervisor"
 
 
 class Child:
@@ -63,12 +52,11 @@ class Child:
         *,
         grace_s: float,
         output: int | None = None,
+        warm: Spawned | None = None,
     ) -> None:
-        """Start the process; blocks for some milliseconds. Raise `OSError` if the system refuses.
+        """Start the process, as `Spawned` does and on the thread that it says, or take over one that is `warm`.
 
-        What it prints goes to the descriptor `output`, which stays the caller's; None: where the worker's own goes.
-        Raise `UsageError` for a command that cannot be filled in. To be called by the very thread that is to outlive
-        it: PR_SET_PDEATHSIG means that thread's death.
+        Raise `UsageError` for a command that cannot be filled in.
         """
         self._context = context
         self._neighbours = neighbours
@@ -84,25 +72,11 @@ class Child:
         self._drained = trio.Event()
         self._is_command = isinstance(what, Command)
         self._early_s = EARLY_S if self._is_command else 0.0
-        order = _order(start, what, worker=context.worker, is_captured=output is not None)
+        order = _order(start, what, worker=context.worker, is_captured=output is not None, is_warm=warm is not None)
         self._to_child, self._outbox = trio.open_memory_channel[bytes](QUESTIONS_MAX + 16)
-        ours, theirs = socket.socketpair()
-        self._fence, their_fence = socket.socketpair()
-        self._fence.setblocking(False)
-        self._fuse, burning = os.pipe()
-        passed = (theirs.fileno(), their_fence.fileno(), self._fuse, burning)
-        try:
-            self._process = _spawn(_argv(what, start, passed), passed, output)
-        except OSError:
-            ours.close()
-            self._fence.close()
-            os.close(self._fuse)
-            raise
-        finally:
-            theirs.close()
-            their_fence.close()
-            os.close(burning)
-        self._channel = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+        self._process = warm if warm is not None else _begin(start, is_command=self._is_command, output=output)
+        self._channel = trio.SocketStream(trio.socket.from_stdlib_socket(self._process.channel))
+        self._fence = self._process.fence
         self._to_child.send_nowait(order)
 
     @property
@@ -125,7 +99,7 @@ class Child:
 
     def pass_fence(self) -> None:
         """Its deadline is over: kill what the kernel has not killed, namely what it has started itself."""
-        self._signal(signal.SIGKILL)
+        self._process.signal(signal.SIGKILL)
 
     async def run(self, scope: trio.CancelScope, *, on_running: Callable[[], None]) -> Ending:
         """Return how it has ended; `scope` asks it to stop. Cancelled from outside, it kills the process and waits."""
@@ -135,44 +109,22 @@ class Child:
                 nursery.start_soon(self._write)
                 nursery.start_soon(self._stop, scope)
                 try:
-                    await self._wait_for_end()
+                    await self._process.wait_for_end()
                 finally:
-                    self._reap()
+                    self._process.reap()
                 with trio.move_on_after(DRAIN_S):
                     await self._drained.wait()
                 nursery.cancel_scope.cancel()
             self._hear_of_fence()
         finally:
             self._channel.socket.close()
-            self._fence.close()
-            os.close(self._fuse)
+            self._process.close()
             for reply in list(self._waits):
                 reply.forget(self)
                 reply.fail(UsageError("the process that asked has ended"))
         return self._ending()
 
     # --- its life ---------------------------------------------------------------------------------
-
-    async def _wait_for_end(self) -> None:
-        """Wait until it is dead but, where that can be had, not reaped: so its group's number is still its own."""
-        descriptor = _pidfd(self.pid)
-        if descriptor is None:
-            while self._process.poll() is None:  # noqa: ASYNC110  # nothing else tells
-                await trio.sleep(POLL_S)
-            return
-        try:
-            await trio.lowlevel.wait_readable(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def _reap(self) -> None:
-        """Kill what is left of its group, and take its status."""
-        with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
-            os.killpg(self.pid, signal.SIGKILL)
-        try:
-            self._process.wait(REAP_S)
-        except subprocess.TimeoutExpired:
-            log.exception("a killed operator does not end: it hangs in the kernel pid=%d", self.pid)
 
     async def _stop(self, scope: trio.CancelScope) -> None:
         with scope:
@@ -186,12 +138,7 @@ class Child:
     def _end_by(self, number: signal.Signals) -> None:
         log.warning("operator does not stop, sending %s instance=%s", number.name, self._context.instance)
         self._ended_by = number
-        self._signal(number)
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
+        self._process.signal(number)
 
     def _hear_of_fence(self) -> None:
         """Note the last deadline that it has confirmed."""
@@ -200,7 +147,7 @@ class Child:
                 (self._armed_until,) = UNTIL.unpack(data)
 
     def _ending(self) -> Ending:
-        status = self._process.returncode
+        status = self._process.status
         if status == -signal.SIGKILL and self._fence_at is not None and self._ended_by is None:
             assert self._armed_until is not None
             by_fence = fenced(
@@ -305,30 +252,14 @@ class Child:
         reply.on_settled(self, post)
 
 
-def _pidfd(pid: int) -> int | None:
-    if sys.platform == "linux":
-        with suppress(OSError):  # a kernel before 5.3, or a sandbox
-            return os.pidfd_open(pid)
-    return None
-
-
 def _address(text: str | None) -> Address | None:
     return None if text is None else Address.parse(text, field="address")
 
 
-def _spawn(argv: list[str], passed: tuple[int, ...], output: int | None) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603  # our own module
-        argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=passed, start_new_session=True
-    )
-
-
-def _argv(what: InProcess | Command, start: StartInstance, passed: Iterable[int]) -> list[str]:
-    """Return how the process is started, with the descriptors that it inherits."""
-    fence_at = "-" if start.fence_at is None else repr(start.fence_at)
-    common = [*map(str, passed), str(os.getpid()), fence_at]
-    if isinstance(what, Command):
-        return [sys.executable, "-m", COMMAND_MODULE, *common, repr(EARLY_S)]
-    return [sys.executable, "-m", MODULE, *common]
+def _begin(start: StartInstance, *, is_command: bool, output: int | None) -> Spawned:
+    if is_command:
+        return Spawned(COMMAND_MODULE, fence_at=start.fence_at, more=(repr(EARLY_S),), output=output)
+    return Spawned(MODULE, fence_at=start.fence_at, output=output)
 
 
 def _load(context: OperatorContext, message: list[object]) -> Report:
@@ -343,16 +274,20 @@ def _load(context: OperatorContext, message: list[object]) -> Report:
     )
 
 
-def _order(start: StartInstance, what: InProcess | Command, *, worker: str, is_captured: bool) -> bytes:
+def place_fields(what: InProcess) -> dict[str, object]:
+    """Return what a process needs to find the function."""
+    place = what.place
+    return {"path": sys.path, "module": place.module, "qualname": place.qualname, "script": place.script}
+
+
+def _order(start: StartInstance, what: InProcess | Command, *, worker: str, is_captured: bool, is_warm: bool) -> bytes:
     """Return the first message to the process."""
     if isinstance(what, Command):
         ready = what.rendered(start, worker=worker)
         return encode("run", {"argv": ready.argv, "env": ready.env, "cwd": ready.cwd})
     table = {
-        "path": sys.path,
-        "module": what.place.module,
-        "qualname": what.place.qualname,
-        "script": what.place.script,
+        **place_fields(what),
+        "fence_at": start.fence_at if is_warm else None,  # one that starts cold has armed it before it reads this
         "loop": what.loop,
         "is_captured": is_captured,
         "worker": worker,

@@ -8,15 +8,18 @@ import attrs
 
 from swimstream.errors import UsageError
 from swimstream.model.identity import Address, InstanceId, check_name
+from swimstream.model.job import STALL_AFTER_S_MAX
 from swimstream.model.member import CAPACITY_MAX, KINDS_MAX
 from swimstream.model.status import (
     CHECKPOINT_BYTES_MAX,
     ENDPOINT_CHARS_MAX,
     ENDPOINT_PATTERN,
     PROGRESS_MAX,
+    ErrorClass,
     InstanceState,
     cut_cause,
 )
+from swimstream.runtime.ticks import FROZEN_AFTER_S_MAX, FROZEN_AFTER_S_MIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +33,7 @@ REPORTED = {
     "failed": InstanceState.FAILED,
 }
 """What a process may say that a copy is; STARTING and STOPPING its peer says."""
+ERRORS = {each.name.lower(): each for each in ErrorClass}
 
 
 @attrs.frozen
@@ -39,6 +43,8 @@ class Wish:
     kinds: tuple[str, ...]
     capacity: int | None
     """None: as the peer was configured."""
+    frozen_after_s: float | None
+    """Without a tick for so long its copies are FROZEN; None: it does not promise to tick."""
 
     @classmethod
     def read(cls, request: Mapping[str, object]) -> Self:
@@ -59,7 +65,10 @@ class Wish:
         capacity = request.get("capacity")
         if capacity is not None:
             capacity = _whole(capacity, "capacity", CAPACITY_MAX)
-        return cls(tuple(sorted(kinds)), capacity)
+        frozen_after_s = request.get("frozen_after_s")
+        if frozen_after_s is not None:
+            frozen_after_s = _seconds(frozen_after_s, "frozen_after_s", FROZEN_AFTER_S_MIN, FROZEN_AFTER_S_MAX)
+        return cls(tuple(sorted(kinds)), capacity, frozen_after_s)
 
 
 @attrs.frozen
@@ -71,6 +80,12 @@ class Said:
     checkpoint: bytes | None
     endpoint: str | None
     cause: str | None
+    error: ErrorClass | None
+    watermark_ms: int | None
+    backlog: int | None
+    busy_s: float | None
+    """From now on it may make no progress for so long."""
+    backpressured: bool | None
 
     @classmethod
     def read(cls, request: Mapping[str, object]) -> Self:
@@ -78,16 +93,21 @@ class Said:
         state = request.get("state")
         if state is not None and (not isinstance(state, str) or state not in REPORTED):
             raise UsageError(f"state: expected one of {', '.join(REPORTED)}, got {state!r}")
-        progress = request.get("progress")
+        busy_s = request.get("busy_s")
         said = cls(
             state=None if state is None else REPORTED[state],
-            progress=None if progress is None else _whole(progress, "progress", PROGRESS_MAX),
+            progress=_count(request, "progress"),
             checkpoint=_checkpoint(request.get("checkpoint")),
             endpoint=_endpoint(request.get("endpoint")),
             cause=_cause(request.get("cause")),
+            error=_error(request.get("error"), state),
+            watermark_ms=_count(request, "watermark_ms"),
+            backlog=_count(request, "backlog"),
+            busy_s=None if busy_s is None else _seconds(busy_s, "busy_s", 0, STALL_AFTER_S_MAX),
+            backpressured=_flag(request.get("backpressured"), "backpressured"),
         )
         if all(each is None for each in attrs.astuple(said)):
-            raise UsageError("state: expected at least one of state, progress, checkpoint, endpoint and cause")
+            raise UsageError(f"state: expected at least one of {', '.join(each.name for each in attrs.fields(cls))}")
         return said
 
 
@@ -122,6 +142,33 @@ def _whole(value: object, field: str, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= high:
         raise UsageError(f"{field}: expected an integer from 0 to {high}, got {value!r}")
     return value
+
+
+def _count(request: Mapping[str, object], field: str) -> int | None:
+    value = request.get(field)
+    return None if value is None else _whole(value, field, PROGRESS_MAX)
+
+
+def _seconds(value: object, field: str, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise UsageError(f"{field}: expected a number from {low:g} to {high:.0f}, got {value!r}")
+    return value
+
+
+def _flag(value: object, field: str) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise UsageError(f"{field}: expected true or false, got {value!r}")
+    return value
+
+
+def _error(value: object, state: str | None) -> ErrorClass | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in ERRORS:
+        raise UsageError(f"error: expected one of {', '.join(ERRORS)}, got {value!r}")
+    if state != "failed":
+        raise UsageError("error: expected together with state = failed only")
+    return ERRORS[value]
 
 
 def _checkpoint(value: object) -> bytes | None:

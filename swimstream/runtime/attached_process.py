@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from swimstream.runtime.processes import how_it_ended
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -31,9 +33,10 @@ UCRED = struct.Struct("iII")
 class AttachedProcess:
     """One process, or nobody that is known. For one trio loop."""
 
-    def __init__(self, pidfd: int | None) -> None:
-        """Take over a descriptor of the process; None: nothing can be known of it."""
+    def __init__(self, pidfd: int | None, *, pid: int = 0) -> None:
+        """Take over a descriptor of the process; None: nothing can be known of it. `pid` 0: not known."""
         self._pidfd = pidfd
+        self._pid = pid
         self._is_dead = False
 
     @classmethod
@@ -41,7 +44,7 @@ class AttachedProcess:
         """Return who has connected: known on Linux, through a Unix socket, in a namespace that can see it."""
         if sys.platform != "linux" or sock.family != socket.AF_UNIX:
             return cls(None)
-        return cls(_pidfd_of(sock))
+        return cls(_pidfd_of(sock), pid=_pid_of(sock))
 
     @property
     def is_provable(self) -> bool:
@@ -65,6 +68,10 @@ class AttachedProcess:
             assert self._pidfd is not None
             await trio.lowlevel.wait_readable(self._pidfd)
 
+    def how_it_ended(self) -> str:
+        """Return how it has ended, in words that follow its name, as far as the system tells; it must be dead."""
+        return how_it_ended(self._pid, self._pidfd)
+
     def kill(self) -> None:
         """Kill it, if it is known."""
         if self._pidfd is not None and sys.platform == "linux":
@@ -83,7 +90,7 @@ def _pidfd_of(sock: socket.socket | trio.socket.SocketType) -> int | None:
         return sock.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
     if sys.platform == "linux":
         with suppress(OSError):
-            pid, _, _ = UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
+            pid = _pid_of(sock)
             pidfd = os.pidfd_open(pid) if pid else None
             # it may have died before that, and another have its number: then its connection has ended by now
             if pidfd is not None and _is_open(sock):
@@ -91,6 +98,14 @@ def _pidfd_of(sock: socket.socket | trio.socket.SocketType) -> int | None:
             if pidfd is not None:
                 os.close(pidfd)
     return None
+
+
+def _pid_of(sock: socket.socket | trio.socket.SocketType) -> int:
+    """Return its number, 0 if it cannot be seen from here; others may have it once the process has been reaped."""
+    if sys.platform != "linux":
+        return 0
+    pid, _, _ = UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
+    return int(pid)
 
 
 def _is_open(sock: socket.socket | trio.socket.SocketType) -> bool:

@@ -53,6 +53,9 @@ READS_MAX = 2
 class Guest(Protocol):
     """The attached process as its runner sees it; for the control port's loop only."""
 
+    def tick(self) -> None:
+        """Note that the process goes on."""
+
     def report(self, request: Request) -> None:
         """Take what the process says of a copy; raise `UsageError` that names the field."""
 
@@ -203,7 +206,7 @@ class Attachment:
                 )
             match request.get("verb"):
                 case "tick":
-                    pass
+                    guest.tick()
                 case "report":
                     guest.report(request)
                 case "attach":

@@ -42,7 +42,7 @@ integer `id` of a request comes back with its answer::
     jobs        jobs: name, state, version, counts (state → number), why (the first that does not run as it should),
                 operators (names), finished
     job         request {"verb": "job", "name": "j"}; job: as above, and instances: instance, state, worker, epoch,
-                progress, is_outdated (runs as it was before an update or a restart), why
+                progress, is_outdated (runs as it was before an update or a restart), standbys (who keeps it warm), why
     update      request {"verb": "update", "job": {...}, "base": 3}, base may be left out; job, version
     scale       request {"verb": "scale", "job": "j", "operator": "o", "parallelism": 4}; nothing
     cancel      request {"verb": "cancel", "job": "j"}; nothing, once it is decided
@@ -55,8 +55,8 @@ integer `id` of a request comes back with its answer::
     assert-dead request {"verb": "assert-dead", "name": "w2"}; nothing: somebody's word that w2 is dead
     rebalance   request {"verb": "rebalance", "moves": 2}; nothing; 0: off
     explain     request {"verb": "explain", "instance": "job/operator[0]"}; instance, version, guarantee, state, worker,
-                boot, epoch, since_ms, progress, cause, decision (or null), waits_for, candidates: worker, boot, able,
-                why (the best 64; candidates_more), history: decisions
+                boot, epoch, since_ms, progress, cause, decision (or null), standbys, waits_for, candidates: worker,
+                boot, able, why (the best 64; candidates_more), history: decisions
     what-if     request {"verb": "what-if", "kill": ["w2"], "site": ""}; moves: instance, from, to, reason, evidence;
                 pending: instance, why; council: seats, left, able; nobody is killed
     dry-run     request {"verb": "dry-run", "job": {...}}; like what-if: where the job's instances would go

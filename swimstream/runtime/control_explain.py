@@ -64,6 +64,7 @@ def explanation_json(told: Explanation) -> JsonTable:
         "progress": status.progress if status is not None else 0,
         "cause": status.cause if status is not None else "",
         "decision": decision_json(told.decision) if told.decision is not None else None,
+        "standbys": [run.name for run in told.standbys],
         "waits_for": told.waits_for,
         "candidates": [_rated_json(each) for each in told.candidates[:CANDIDATES_MAX]],
         "candidates_more": max(0, len(told.candidates) - CANDIDATES_MAX),

@@ -46,6 +46,7 @@ def _standing_json(standing: InstanceStanding) -> JsonTable:
         "epoch": standing.epoch,
         "progress": standing.progress,
         "is_outdated": standing.is_outdated,
+        "standbys": list(standing.standbys),
         "why": standing.why,
     }
 

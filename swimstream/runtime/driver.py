@@ -19,6 +19,7 @@ from swimstream.core.effects import (
     Answer,
     CloseStream,
     DumpStack,
+    KeepWarm,
     Notify,
     OpenStream,
     Persist,
@@ -53,7 +54,9 @@ COUNTERS_INTERVAL_S = 1.0
 COUNTERS_LATE_S = 1.0
 """Unless no turn comes for so much longer."""
 
-Deed = SendPacket | OpenStream | SendFrame | CloseStream | StartInstance | RenewFence | StopInstance | DumpStack
+Deed = (
+    SendPacket | OpenStream | SendFrame | CloseStream | StartInstance | RenewFence | StopInstance | DumpStack | KeepWarm
+)
 News = Answer | QueryAnswered | Notify
 
 
@@ -295,6 +298,8 @@ class Driver:
                 self._runner.stop(effect)
             case DumpStack():
                 self._runner.dump(effect)
+            case KeepWarm():
+                self._runner.keep_warm(effect)
             case _:
                 assert_never(effect)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from swimstream.core.effects import DumpStack, Record, RenewFence, StartInstance, StopInstance
+    from swimstream.core.effects import DumpStack, KeepWarm, Record, RenewFence, StartInstance, StopInstance
     from swimstream.events import Event
     from swimstream.model.talk import QueryResult
     from swimstream.runtime.view import View
@@ -41,6 +41,9 @@ class InstanceRunner(Protocol):
 
     def dump(self, effect: DumpStack) -> None:
         """Log where an instance stands that makes no progress, and report it."""
+
+    def keep_warm(self, effect: KeepWarm) -> None:
+        """Prepare to start instances, and forget what is not to be prepared any more."""
 
 
 class Audience(Protocol):

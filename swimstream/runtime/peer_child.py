@@ -48,7 +48,7 @@ from swimstream.runtime.ticks import FreezeWatch, Ticks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swimstream.core.effects import DumpStack, RenewFence, StartInstance, StopInstance
+    from swimstream.core.effects import DumpStack, KeepWarm, RenewFence, StartInstance, StopInstance
     from swimstream.events import Event
     from swimstream.model.talk import QueryResult
     from swimstream.runtime.view import View
@@ -87,6 +87,10 @@ class RemoteRunner:
 
     def dump(self, effect: DumpStack) -> None:
         """Have the worker say where an instance stands."""
+        self._peer.order(effect)
+
+    def keep_warm(self, effect: KeepWarm) -> None:
+        """Have the worker prepare instances."""
         self._peer.order(effect)
 
 

@@ -13,13 +13,14 @@ import copyreg
 import io
 import pickle
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import attrs
 
-from swimstream.core.effects import DumpStack, RenewFence, StartInstance, StopInstance
+from swimstream.core.effects import DumpStack, KeepWarm, RenewFence, StartInstance, StopInstance
 from swimstream.events import Event
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.talk import QueryResult
@@ -35,7 +36,7 @@ LENGTH = struct.Struct("!I")
 CHUNK_BYTES = 262_144
 NOTICE_BYTES_MAX = 4_096
 
-Order = StartInstance | RenewFence | StopInstance | DumpStack
+Order = StartInstance | RenewFence | StopInstance | DumpStack | KeepWarm
 
 
 # --- worker → peer --------------------------------------------------------------------------------

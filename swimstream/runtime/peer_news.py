@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING
 
-from swimstream.core.effects import DumpStack, RenewFence, StartInstance
+from swimstream.core.effects import DumpStack, KeepWarm, RenewFence, StartInstance
 from swimstream.runtime.peer_link import News
 from swimstream.runtime.subscriptions import EVENTS_QUEUED_MAX
 from swimstream.runtime.view_changes import ViewChanges
@@ -44,6 +44,8 @@ class Orders:
             self._waiting = [each for each in self._waiting if not _is_about(each, order.instance, never)]
         elif isinstance(order, RenewFence):
             self._waiting = [each for each in self._waiting if not isinstance(each, RenewFence)]
+        elif isinstance(order, KeepWarm):  # the newest holds, behind the starts before it, which take over what is warm
+            self._waiting = [each for each in self._waiting if not isinstance(each, KeepWarm)]
         elif isinstance(order, DumpStack):
             self._waiting = [each for each in self._waiting if each != order]
         self._waiting.append(order)
@@ -55,7 +57,7 @@ class Orders:
 
 
 def _is_about(order: Order, instance: InstanceId, epochs: set[int]) -> bool:
-    return not isinstance(order, RenewFence) and order.instance == instance and order.epoch in epochs
+    return not isinstance(order, RenewFence | KeepWarm) and order.instance == instance and order.epoch in epochs
 
 
 class NewsDesk:

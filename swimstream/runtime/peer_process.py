@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
-from swimstream.core.effects import DumpStack, RenewFence, StartInstance, StopInstance
+from swimstream.core.effects import DumpStack, KeepWarm, RenewFence, StartInstance, StopInstance
 from swimstream.errors import WorkerStopped
 from swimstream.runtime import clock
 from swimstream.runtime.peer_link import (
@@ -284,6 +284,8 @@ class PeerProcess(PeerThread):
                     self._runner.stop(order)
                 case DumpStack():
                     self._runner.dump(order)
+                case KeepWarm():
+                    self._runner.keep_warm(order)
         if news.view is not None:
             self._shown = news.view.apply(self._shown)
             self.view_changed(self._shown)

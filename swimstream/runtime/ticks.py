@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from swimstream.model.status import InstanceStatus
     from swimstream.runtime.reports import Reports
 
+FROZEN_AFTER_S_MIN = 0.1
+FROZEN_AFTER_S_MAX = 3_600.0
 LOOKS = 4
 """So many ticks, and so many looks at them, in the time after which a worker counts as frozen."""
 LATE_MULT = 2

@@ -14,6 +14,7 @@ from swimstream.core.effects import (
     CloseStream,
     DumpStack,
     Effect,
+    KeepWarm,
     Notify,
     OpenStream,
     Persist,
@@ -174,7 +175,7 @@ class Orders:
                 around.clock.after(0.0, partial(self._on_answer, effect.request, effect.error))
             case Notify():
                 self._hear(effect.event)
-            case Persist() | QueryAnswered() | StoreKeys() | DumpStack():
+            case Persist() | QueryAnswered() | StoreKeys() | DumpStack() | KeepWarm():
                 pass
             case _:
                 assert_never(effect)

@@ -92,6 +92,7 @@ def test_a_job_is_json_for_programs(control: str) -> None:
         "epoch": 0,
         "progress": 0,
         "is_outdated": False,
+        "standbys": [],
         "why": "no live worker runs kind 'k'",
     }
 

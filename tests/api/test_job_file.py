@@ -172,8 +172,8 @@ def test_a_file_with_ten_faults_has_ten_lines_whether_it_cannot_be_read_or_makes
             ["operators[0].inputs[0]"],
         ),
         (
-            {"name": "j", "operators": [{"name": "o", "kind": "k", "instances": 1, "on_conflict": "x", "restart": 5}]},
-            ["operators[0].instances", "operators[0].on_conflict", "operators[0].restart"],
+            {"name": "j", "operators": [{"name": "o", "kind": "k", "instances": 1, "failover": "x", "restart": 5}]},
+            ["operators[0].instances", "operators[0].failover", "operators[0].restart"],
         ),
     ],
 )
@@ -194,7 +194,7 @@ kind = "k"
 parallelism = 2
 inputs = ["read"]
 blocking = ["read"]
-instances = "at-least-one"
+instances = "at-most-one"
 hold_for_s = 5
 failover = "region"
 prefer_site = "x"
@@ -204,7 +204,6 @@ anti_affinity = "site"
 slots = 2
 stall_after_s = 30
 standby = 1
-on_conflict = "furthest-progress"
 parameters = { minutes = 5 }
 [operators.restart]
 strategy = "failure-rate"
@@ -225,7 +224,7 @@ def test_every_field_of_an_operator_is_read(tmp_path: Path) -> None:
     usual = OperatorSpec(name="usual", kind="usual")
     spec = load_job(path).operators[1]
     told, untold = attrs.asdict(spec), attrs.asdict(usual)
-    assert [name for name in told if told[name] == untold[name]] == ["instances"]  # which `furthest-progress` wants
+    assert [name for name in told if told[name] == untold[name]] == []
     assert [name for name in told["restart"] if told["restart"][name] == untold["restart"][name]] == []
 
 
@@ -235,7 +234,6 @@ def test_every_field_of_an_operator_is_read(tmp_path: Path) -> None:
         ('blocking = ["o"]', "blocking: expected one of its inputs (), got 'o'"),
         ('failover = "all"', "failover: expected one of 'instance', 'region', 'job', got 'all'"),
         ('anti_affinity = "rack"', "anti_affinity: expected one of '', 'worker', 'site', got 'rack'"),
-        ('on_conflict = "x"', "on_conflict: expected one of 'keep-replacement', 'furthest-progress', got 'x'"),
         ("slots = 0", "slots: expected an integer from 1 to 1024, got 0"),
         ("standby = 8", "standby: expected an integer from 0 to 7, got 8"),
         ("stall_after_s = 604801", "stall_after_s: expected 0.2 to 604800 s, or 0 for never, got 604801"),
@@ -248,13 +246,6 @@ def test_every_field_of_an_operator_is_read(tmp_path: Path) -> None:
             "anti_affinity: 3 instances cannot each have a site of their own in 2 (x, y)",
         ),
         ('instances = "pinned"\nstandby = 1', "standby: expected 0 for a pinned operator, which never moves"),
-        (
-            'instances = "at-most-one"\non_conflict = "furthest-progress"',
-            (
-                "on_conflict: expected 'keep-replacement' for an operator that is at-most-one: "
-                "no two copies of it can meet"
-            ),
-        ),
         (
             'restart = { strategy = "none", attempts = 2 }',
             "restart.attempts: expected 0 with none, whose first failure is its last, got 2",

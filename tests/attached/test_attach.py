@@ -10,7 +10,8 @@ import pytest
 from swimstream import Worker
 from swimstream.errors import SwimstreamError, WorkerStopped
 from swimstream.model.identity import InstanceId
-from swimstream.model.status import InstanceState
+from swimstream.model.status import ErrorClass, InstanceState
+from swimstream.runners.attached import GONE
 from tests.attached.plain import Plain
 from tests.attached.schema import check_heard
 from tests.attached.stage import WAIT_S, job, peer_at, python_worker, table, until
@@ -89,7 +90,7 @@ def test_the_end_of_the_process_is_told_at_once_and_the_peer_leaves(path: Path, 
         client.close()
         until(other, lambda view: state_of(view) is InstanceState.FAILED)
         status = other.view().status_by_instance[INSTANCE]
-        assert status.cause in ("the attached process has hung up", "the attached process has died")
+        assert (status.cause, status.error) == (GONE, ErrorClass.INFRASTRUCTURE)
         until(other, lambda view: [each.state.name for each in view.members if each.run.name == "w4"] == ["LEFT"])
     with pytest.raises(WorkerStopped, match="the attached process is gone"):
         peer.stopped().wait(WAIT_S)

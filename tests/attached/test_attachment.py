@@ -35,6 +35,8 @@ class Quiet:
     def depart(self) -> None:
         self.has_departed = True
 
+    def tick(self) -> None: ...
+
     def report(self, request: Request) -> None: ...
 
     async def locate(self, _: Request) -> JsonTable:

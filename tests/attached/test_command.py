@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from swimstream.cli.peer import peer as peer_command
 from swimstream.errors import UsageError, WorkerStopped
 from swimstream.model.identity import InstanceId
-from swimstream.model.status import InstanceState
+from swimstream.model.status import NOBODYS_FAULT, ErrorClass, InstanceState
 from swimstream.runtime.attached_process import AttachedProcess
 from swimstream.runtime.control_tcp import TcpDoor
 from tests.attached.plain import Plain
@@ -112,7 +112,9 @@ def test_what_a_killed_process_ran_at_most_once_is_proven_to_have_ended(tmp_path
             assert 0 < order["fences"][0]["fence_s"] <= 4.0
             client.kill()
             until(other, lambda view: view.status_by_instance[INSTANCE].state is InstanceState.FAILED)
-            assert other.view().status_by_instance[INSTANCE].cause == "the attached process has died"
+            status = other.view().status_by_instance[INSTANCE]
+            assert status.error is ErrorClass.INFRASTRUCTURE
+            assert status.cause.startswith(NOBODYS_FAULT), "somebody has killed it"
     with pytest.raises(WorkerStopped, match="the attached process is gone"):
         peer.stop()
 

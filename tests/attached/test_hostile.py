@@ -38,7 +38,8 @@ ASKED = sorted({*VERBS, "hello", "members", "operators", "report", "tick", "loca
 FIELDS = (
     "instance", "epoch", "state", "progress", "checkpoint", "endpoint", "cause", "neighbour", "other_than", "job",
     "changes", "topic", "payload", "payload_hex", "to", "name", "names", "tag", "patience_s", "kinds", "capacity",
-    "protocol", "token", "cluster",
+    "protocol", "token", "cluster", "error", "watermark_ms", "backlog", "busy_s", "backpressured", "frozen_after_s",
+    "target", "operator", "parallelism", "base", "moves", "reason", "kill", "site", "start", "tail", "worker",
 )  # fmt: skip
 SCALARS = (
     st.none()
@@ -146,6 +147,8 @@ def check_heard_but_noise(client: Plain) -> None:
         ({"protocol": 1, "kinds": ["a", "a"]}, "kinds: expected each kind once"),
         ({"protocol": 1, "kinds": ["a"], "capacity": -1}, "capacity: expected an integer from 0 to 1024"),
         ({"protocol": 1, "kinds": ["a"], "capacity": 1025}, "capacity: expected an integer from 0 to 1024"),
+        ({"protocol": 1, "kinds": ["a"], "frozen_after_s": 0}, "frozen_after_s: expected a number from 0.1 to 3600"),
+        ({"protocol": 1, "kinds": ["a"], "frozen_after_s": True}, "frozen_after_s: expected a number"),
     ],
 )
 def test_who_attaches_wrongly_may_try_again(tmp_path: Path, fields: dict[str, object], fault: str) -> None:

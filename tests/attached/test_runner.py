@@ -12,10 +12,11 @@ import trio.testing
 from swimstream.core.effects import RenewFence, StartInstance, StopInstance
 from swimstream.errors import UsageError
 from swimstream.model.plan import Assignment, Plan
-from swimstream.model.status import InstanceState
-from swimstream.runners.attached import DEAD, GONE, AttachedRunner
+from swimstream.model.status import NOBODYS_FAULT, WORKER_CRASHED, ErrorClass, InstanceState
+from swimstream.runners.attached import GONE, AttachedRunner
 from swimstream.runtime.control_lines import Over
 from swimstream.runtime.reports import Report, Reports
+from swimstream.runtime.ticks import Ticks
 from swimstream.runtime.view import View, Views
 from tests.runtime.stage import COUNT, INSTANCE, JOB, NEIGHBOUR, RUN, serving, start
 
@@ -61,6 +62,9 @@ class FakeProcess:
         self.is_dead = True
         self.died.set()
 
+    def how_it_ended(self) -> str:
+        return "was killed by SIGSEGV"
+
     def kill(self) -> None:
         self.kills += 1
         if self.is_provable:
@@ -102,6 +106,7 @@ class Scene:
             reports=self.reports,
             views=lambda: self.views,
             stop_timeout_s=1.0,
+            ticks=Ticks(),
         )
         self.taken: list[Report] = []
 
@@ -208,6 +213,13 @@ async def test_nothing_is_taken_of_a_copy_that_is_over(state: str) -> None:
         ({}, "^state: expected at least one of"),
         ({"state": "starting"}, "^state: expected one of running, stopped, finished, failed, got 'starting'"),
         ({"state": 3}, "^state: expected one of"),
+        ({"error": "fatal"}, "^error: expected together with state = failed only"),
+        ({"state": "failed", "error": "bad"}, "^error: expected one of retryable, fatal, infrastructure, got 'bad'"),
+        ({"watermark_ms": -1}, "^watermark_ms: expected an integer"),
+        ({"backlog": 1.5}, "^backlog: expected an integer"),
+        ({"busy_s": -1}, "^busy_s: expected a number from 0 to 604800, got -1"),
+        ({"busy_s": float("nan")}, "^busy_s: expected a number"),
+        ({"backpressured": 1}, "^backpressured: expected true or false, got 1"),
         ({"progress": -1}, "^progress: expected an integer"),
         ({"progress": 1.0}, "^progress: expected an integer"),
         ({"progress": True}, "^progress: expected an integer"),
@@ -401,12 +413,28 @@ async def test_a_process_that_nobody_knows_is_told_to_stop_and_the_miss_is_count
     assert scene.orders() == [("start", 3), ("stop", 3)]
 
 
-async def test_the_end_of_the_connection_ends_what_is_not_fenced_at_once() -> None:
-    scene = Scene()
+@pytest.mark.parametrize("provable", [True, False])
+async def test_of_a_process_that_hangs_up_and_lives_on_what_is_not_fenced_has_failed_by_nobodys_fault(
+    *, provable: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    scene = Scene(provable=provable)
     scene.runner.start(start(3))
     await scene.runner.lost()
     assert scene.states()[-1] is InstanceState.FAILED
-    assert scene.taken[-1].cause == GONE
+    assert (scene.taken[-1].cause, scene.taken[-1].error) == (GONE, ErrorClass.INFRASTRUCTURE)
+    assert GONE.startswith(NOBODYS_FAULT)
+
+
+async def test_of_a_process_that_is_dead_a_moment_after_it_has_hung_up_its_end_is_told_like_a_crash() -> None:
+    scene = Scene()
+    scene.runner.start(start(3))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.runner.lost)
+        await trio.testing.wait_all_tasks_blocked()
+        scene.process.die()
+    assert scene.states()[-1] is InstanceState.FAILED
+    assert scene.taken[-1].cause == f"{WORKER_CRASHED}was killed by SIGSEGV"
+    assert scene.taken[-1].error is ErrorClass.INFRASTRUCTURE
 
 
 async def test_a_fenced_copy_has_ended_once_the_process_is_dead() -> None:
@@ -418,7 +446,7 @@ async def test_a_fenced_copy_has_ended_once_the_process_is_dead() -> None:
         assert scene.states() == [InstanceState.STARTING], "it may still run"
         scene.process.die()
     assert scene.states()[-1] is InstanceState.FAILED
-    assert scene.taken[-1].cause == DEAD
+    assert scene.taken[-1].cause == f"{WORKER_CRASHED}was killed by SIGSEGV"
 
 
 async def test_a_process_that_hangs_up_and_lives_on_is_killed_at_its_fence() -> None:

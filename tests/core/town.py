@@ -10,6 +10,7 @@ from swimstream.core.effects import (
     Answer,
     CloseStream,
     DumpStack,
+    KeepWarm,
     Notify,
     OpenStream,
     Persist,
@@ -61,6 +62,7 @@ class Citizen:
         self.results: dict[int, QueryResult] = {}
         self.events: list[Event] = []
         self.running: dict[str, int] = {}
+        self.warm: list[str] = []
         self.incoming: dict[int, tuple[str, int]] = {}
         """Streams that others opened, by this node's number: who, and that node's number."""
         self.started: list[StartInstance] = []
@@ -187,6 +189,8 @@ class Town:
                 citizen.node.report(
                     Report(instance=effect.instance, epoch=effect.epoch, state=InstanceState.RUNNING), now=self.now
                 )
+            case KeepWarm(copies=copies):
+                citizen.warm = [str(instance) for instance, _ in copies]
             case RenewFence(until=until):
                 citizen.fenced_until = until
             case StopInstance(instance=instance, epoch=epoch):

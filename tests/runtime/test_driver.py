@@ -16,6 +16,7 @@ from swimstream.core.effects import (
     CloseStream,
     DumpStack,
     Effect,
+    KeepWarm,
     Notify,
     OpenStream,
     Persist,
@@ -102,6 +103,8 @@ class Ears:
 
     def renew(self, effect: RenewFence) -> None:
         self._hear(effect)
+
+    def keep_warm(self, effect: KeepWarm) -> None: ...
 
     def dump(self, effect: DumpStack) -> None:
         self._hear(effect)

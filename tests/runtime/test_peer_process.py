@@ -22,6 +22,7 @@ from swimstream.runtime import peer_child
 from swimstream.runtime.replies import Found
 from swimstream.worker import Worker
 from swimstream.worker_config import PROCESS
+from tests.runtime.crashing_worker import PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +41,9 @@ class Scene:
     """A witness that takes no instances, in this process, and a worker in another one that takes them all."""
 
     def __init__(self, isolation: str = PROCESS) -> None:
-        self.witness = Worker(name="witness", preset="local", capacity=0, expect=2, join_timeout_s=WAIT_S)
+        self.witness = Worker(
+            name="witness", preset="local", timing=PATIENT, capacity=0, expect=2, join_timeout_s=WAIT_S
+        )
         self.witness.start()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.runtime.crashing_worker", "w", str(self.witness.address), isolation],
@@ -244,3 +247,16 @@ def test_a_worker_with_tags_starts_is_seen_with_them_and_leaves_without_a_fault(
     assert dict(worker.tags("w1")) == {"disk": "ssd"}
     worker.stop()
     worker.stopped().wait(WAIT_S)
+
+
+def test_a_worker_whose_peer_is_apart_hands_over_and_says_goodbye() -> None:
+    with Worker(name="a", preset="local", expect=2, join_timeout_s=WAIT_S) as other:
+        leaver = Worker(name="b", seeds=[str(other.address)], preset="local", expect=2, isolation=PROCESS)
+        leaver.start()
+        leaver.stop()
+        left = other._running().views.when(
+            lambda view: next(
+                (Found(each.state) for each in view.members if each.run.name == "b" and each.state.is_gone), None
+            )
+        )
+        assert left.wait(WAIT_S) is MemberState.LEFT

@@ -15,6 +15,7 @@ from swimstream.core.effects import (
     Answer,
     DumpStack,
     Effect,
+    KeepWarm,
     Notify,
     Persist,
     QueryAnswered,
@@ -57,6 +58,8 @@ class Idle:
     def start(self, effect: StartInstance) -> None: ...
     def stop(self, effect: StopInstance) -> None: ...
     def renew(self, effect: RenewFence) -> None: ...
+    def keep_warm(self, effect: KeepWarm) -> None: ...
+
     def dump(self, effect: DumpStack) -> None: ...
 
 

@@ -86,6 +86,7 @@ from swimstream.wire.messages import (
     SyncWant,
     TagUpdate,
 )
+from tests.wire.directed_packets import ASKED, DIRECTED
 
 FOLDER = Path(__file__).parent / "golden" / f"v{WIRE_VERSION}"
 LINE_BYTES = 48
@@ -288,6 +289,7 @@ GOLDEN: list[tuple[str, Header, Message]] = [
     ("what do you know of a quorum", HEADER, AuthorityRequest(nonce=2**63 - 1)),
     ("nothing so far", HEADER, AuthorityReply(nonce=2**63 - 1, mark=MARK)),
     ("a council of five, please", HEADER, CouncilRequest(request=43, seats=5)),
+    (ASKED[0], HEADER, ASKED[1]),
 ]
 
 LATER: list[tuple[str, Header, Message]] = [
@@ -413,6 +415,7 @@ LATER: list[tuple[str, Header, Message]] = [
         ),
     ),
 ]
+LATER += [(what, HEADER, message) for what, message in DIRECTED]
 """Later forms of messages of `GOLDEN`: with fields that were appended since, or what they could not hold before."""
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from swimstream.model.directives import Blamed
     from swimstream.model.identity import InstanceId
     from swimstream.model.plan import Assignment, Plan
+    from swimstream.model.status import InstanceStatus
 
 CHANCE = 1e-4
 RUNNING = (InstanceState.RUNNING, InstanceState.STALLED, InstanceState.FROZEN)
@@ -108,6 +109,11 @@ def suspects(plan: Plan) -> frozenset[InstanceId]:
     return frozenset(each for each, held in plan.directives.blame.items() if held.deaths or held.streak > 1)
 
 
+def crashed_runs(statuses: Iterable[InstanceStatus]) -> frozenset[Run]:
+    """Return the runs whose surviving peer has said that their worker's process is gone."""
+    return frozenset(status.run for status in statuses if _last_words_in(status))
+
+
 def _by_run(plan: Plan) -> dict[Run, list[Assignment]]:
     runs: dict[Run, list[Assignment]] = {}
     for held in plan.assignments.values():
@@ -119,10 +125,12 @@ def _by_run(plan: Plan) -> dict[Run, list[Assignment]]:
 def _last_words(situation: Situation, held: Assignment) -> str:
     """Return what a surviving peer said of the end of its worker, nothing if it said nothing of this copy."""
     status = situation.statuses.get(held.instance)
-    if status is None or not status.is_of(held) or status.state is not InstanceState.FAILED:
-        return ""
-    is_infrastructure = status.error is ErrorClass.INFRASTRUCTURE
-    return status.cause if is_infrastructure and status.cause.startswith(WORKER_CRASHED) else ""
+    return _last_words_in(status) if status is not None and status.is_of(held) else ""
+
+
+def _last_words_in(status: InstanceStatus) -> str:
+    is_told = status.state is InstanceState.FAILED and status.error is ErrorClass.INFRASTRUCTURE
+    return status.cause if is_told and status.cause.startswith(WORKER_CRASHED) else ""
 
 
 def _is_judged(plan: Plan, run: Run) -> bool:

@@ -7,6 +7,7 @@ Scores, the first difference decides:
 
 1. a suspect is apart from other suspects (what may crash its worker is to be found alone when the worker dies);
 2. the instance stays where it is, if that is wished; or it goes elsewhere, if that is;
+   else it goes to one that keeps it warm (`standbys.py`), above all scores, unless it is a suspect;
 3. the preferred site;
 4. the network distance: the mean round trip to the instances that it reads or that read it, in steps of 10 ms
    (`nearness.py`); a worker whose place is not known yet counts as the farthest;
@@ -27,7 +28,6 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from swimstream.core.recovery.blame import suspects
 from swimstream.core.recovery.candidates import Candidates, Entry, Group, Placement, Pool, Rated, Score
 from swimstream.core.recovery.nearness import NEAR_S, Neighbourhoods
 from swimstream.core.recovery.suitability import Tags, suitable
@@ -37,7 +37,6 @@ from swimstream.model.job import APART_SITE, APART_WORKER, PINNED
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from swimstream.core.recovery.situation import Situation
     from swimstream.model.coordinate import Coordinate
     from swimstream.model.identity import InstanceId, Run
     from swimstream.model.job import JobSpec, OperatorSpec
@@ -99,6 +98,10 @@ class Places:
         self._count(instance, run, -1)
         self._freed.append(run.name)
 
+    def reserve(self, slots: int, run: Run) -> None:
+        """Note that `run` keeps something warm that will need `slots`."""
+        self.load[run] += slots
+
     def share(self, member: Member) -> float:
         """Return how much of a worker's capacity is taken, from 0 up; 1 for one without any."""
         capacity = member.profile.capacity
@@ -133,12 +136,19 @@ class Places:
     # --- choosing ---------------------------------------------------------------------------------
 
     def choose(
-        self, instance: InstanceId, *, at: Run | None = None, stay: bool = False, elsewhere: bool = False
+        self,
+        instance: InstanceId,
+        *,
+        at: Run | None = None,
+        stay: bool = False,
+        elsewhere: bool = False,
+        has_to_move: bool = True,
     ) -> Placement:
         """Return where `instance` of one of the plan's jobs should run; the table stays as it is.
 
         `at`: the run that has it now, and must not hold its slots any more (`free`). `stay`: best there, if that run
         may have it. `elsewhere`: there only when nobody else is left, and so it is of a worker that drains.
+        `has_to_move`: else who keeps it warm is as good as any other.
         """
         found = self._candidates_for(instance, at)
         avoid = at if at is not None and (elsewhere or self._plan.directives.mode_of_run(at) == DRAINING) else None
@@ -146,12 +156,28 @@ class Places:
             return self._placement(found, at.name, "stays where it is, ", skip={at.name}, is_suspect=False)
         skip = {avoid.name} if avoid is not None else set[str]()
         is_suspect = instance in self._suspects
+        warm = self._warm(instance, found, avoid) if has_to_move and not is_suspect else None
+        if warm is not None:
+            return self._placement(found, warm, "keeps it warm, ", skip={*skip, warm}, is_suspect=False)
         best = self._best(found, skip, is_suspect=is_suspect)
         if best is None and avoid is not None and self._may_have(found, avoid):
             best = avoid.name
         if best is None:
             return Placement(run=None, why=self._why_not(found))
         return self._placement(found, best, "", skip={*skip, best}, is_suspect=is_suspect)
+
+    def _warm(self, instance: InstanceId, found: Candidates, avoid: Run | None) -> str | None:
+        standbys = self._plan.directives.standbys.get(instance, ())
+        return next((run.name for run in standbys if run != avoid and self._may_have(found, run)), None)
+
+    def may_have(self, instance: InstanceId, run: Run) -> bool:
+        """Return whether `run` passes all filters for `instance`, with what it holds by now."""
+        return self._may_have(self._candidates_for(instance, None), run)
+
+    def best_of_others(self, instance: InstanceId, *, skip: Collection[str], sites: Collection[str]) -> Run | None:
+        """Return who would be the best for `instance`, of all but those in `skip` and in `sites`."""
+        name = self._best(self._candidates_for(instance, None), skip, is_suspect=False, sites=sites)
+        return None if name is None else self._by_name[name].run
 
     def rate(self, instance: InstanceId, *, at: Run | None = None) -> list[Rated]:
         """Return what every worker is for `instance`, the best first: slower than `choose`, which agrees with it."""
@@ -267,14 +293,17 @@ class Places:
         name = run.name
         return name in found.pool.group_of and self._by_name[name].run == run and not self._refusal(found, name)
 
-    def _best(self, found: Candidates, skip: Collection[str], *, is_suspect: bool) -> str | None:
+    def _best(
+        self, found: Candidates, skip: Collection[str], *, is_suspect: bool, sites: Collection[str] = ()
+    ) -> str | None:
         if is_suspect:  # seldom: so it may look at each
             names = [name for name in found.pool.group_of if name not in skip and not self._refusal(found, name)]
             return min(names, key=lambda name: self._score(found, name, is_suspect=True), default=None)
         for tier in found.tiers:
             tops = []
             for group in tier:
-                if found.spec.anti_affinity == APART_SITE and found.in_site[group[0]] > 0:
+                is_taken = found.spec.anti_affinity == APART_SITE and found.in_site[group[0]] > 0
+                if is_taken or group[0] in sites:
                     continue
                 for step, on_worker, ppm, name in self._tops(found, group, skip):
                     tops.append((step, found.in_site[group[0]], on_worker, ppm, name))
@@ -352,18 +381,3 @@ class Places:
         where = " in their site" if spec.anti_affinity == APART_SITE else ""
         full = f", {len(able) - len(apart)} are full" if len(apart) < len(able) else ""
         return f"of {len(able)} {kind} {len(apart)} have an instance of {spec.name}{where} already{full}"
-
-
-def places_in(situation: Situation, *, gone: Collection[Run] = ()) -> Places:
-    """Return the table for one decision; those who are to blame for some crash, as it may be, are placed apart."""
-    plan = situation.plan
-    quarantined = ((each, plan.assignments.get(each)) for each in plan.directives.quarantined)
-    return Places(
-        plan,
-        situation.members.values(),
-        tags=situation.tags,
-        coordinates=situation.coordinates,
-        gone=gone,
-        suspects=suspects(plan),
-        at_rest={each for each, held in quarantined if held is not None and situation.has_ended(held)},
-    )

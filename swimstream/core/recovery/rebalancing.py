@@ -59,7 +59,7 @@ def _relieve(source: Member, held: Assignment, situation: Situation, places: Pla
         return []
     before = places.share(source)
     places.free(held.instance, held.run)
-    placement = places.choose(held.instance)
+    placement = places.choose(held.instance, has_to_move=False)
     target = situation.members[placement.run.name] if placement.run is not None else source
     apart = before - places.share(target)
     if placement.run is not None and target.run != source.run and apart > spread:

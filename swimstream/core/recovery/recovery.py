@@ -17,7 +17,7 @@ only after the leader itself has waited for it, so a new leader starts all such 
   forgotten once its copy has ended. Only at-most-one instances are left so, since only of them another copy must wait.
 - A copy that is out of date (`Restart`, `UpdateJob`) is executed anew, on the same run if that still may. It does not
   wait for its own delay, even if it has failed by itself meanwhile.
-- What is done about more than a single death: `hazards.py`.
+- What is done about more than a single death: `hazards.py`. Who keeps an instance warm: `standbys.py`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from swimstream.core.recovery.draining import clear_modes, drain
 from swimstream.core.recovery.hazards import Hazards, comes_first
 from swimstream.core.recovery.moves import is_former_kept
 from swimstream.core.recovery.pending import why_blocked
-from swimstream.core.recovery.placement import places_in
+from swimstream.core.recovery.places import places_in
 from swimstream.core.recovery.rebalancing import rebalance
 from swimstream.core.recovery.restarts import judge_end, note_running
 from swimstream.core.recovery.stalls import is_given_up
+from swimstream.core.recovery.standbys import review_standbys
 from swimstream.core.recovery.waiting import FOREVER, MAY_STILL_ACT, Waits
 from swimstream.core.recovery.workers import review_workers, waits_for_worker
 from swimstream.model.changes import (
@@ -105,7 +106,8 @@ class Recovery:
         changes += clear_modes(situation)
         decided = {change.instance for change in changes if isinstance(change, Assign | Revoke | Conclude | Quarantine)}
         changes += drain(situation, places, self._waits, decided=decided, patience_s=self._patience.accept_s)
-        return self._hazards.with_scopes(situation, changes) or list(rebalance(situation, places))
+        urgent = self._hazards.with_scopes(situation, changes) or list(rebalance(situation, places))
+        return urgent or list(review_standbys(situation, places))
 
     def _decide_instance(
         self, situation: Situation, instance: InstanceId, workers: Workers, places: Places

@@ -227,6 +227,11 @@ class LocalInstances:
         """Return whether some instance waits for a proof of a quorum."""
         return self._outlook().has_isolated
 
+    def is_isolated(self, instance: InstanceId) -> bool:
+        """Return whether that one waits for a proof of a quorum."""
+        held = self._held.get(instance)
+        return held is not None and held.status.state is InstanceState.ISOLATED
+
     @property
     def may_go_on(self) -> bool:
         """Return whether some fenced copy runs here that was not told to stop."""

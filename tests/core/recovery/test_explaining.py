@@ -53,6 +53,12 @@ def test_what_is_in_quarantine_is_not_called_pending_and_what_was_cancelled_neit
     assert why(here).state == "cancelled"
 
 
+def test_it_tells_who_keeps_it_warm() -> None:
+    (spec,) = job().operators
+    here = settled("a", "b", jobs=(JobSpec(name="job", operators=(attrs.evolve(spec, standby=1),)),))
+    assert (why(here).run, why(here).standbys) == (Run("a", 1), (Run("b", 1),))
+
+
 def test_it_tells_who_died_and_who_saw_it() -> None:
     here = settled("a", "b", "c", jobs=(job(),))
     here.becomes("a", MemberState.DEAD, accusers=("b", "c"))
