@@ -25,8 +25,9 @@ from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import OperatorSpec
 from swimstream.runners.command import Command
 from swimstream.runners.context import OperatorContext
+from swimstream.runners.ending import FENCED
 from swimstream.runners.neighbours import SeenNeighbours
-from swimstream.runners.process import EARLY_S, FENCED, Child
+from swimstream.runners.process import EARLY_S, Child
 from swimstream.runtime import clock
 from swimstream.runtime.reports import Reports
 from swimstream.runtime.view import View, Views

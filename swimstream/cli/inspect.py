@@ -30,7 +30,8 @@ def members(control: Path, *, as_json: bool) -> None:
     def lines() -> Sequence[str]:
         heads = ("NAME", "STATE", "FOR", "SITE", "ADDRESS", "RTT", "CAPACITY", "TAGS", "ACCUSERS")
         rows = [
-            (row["name"], row["state"], span(row["for_s"]), row["site"], row["address"],
+            (row["name"], ", ".join(filter(None, (row["state"], row.get("mode")))), span(row["for_s"]), row["site"],
+             row["address"],
              "" if row.get("rtt_ms") is None else f"{row['rtt_ms']:.1f} ms", row["capacity"],
              " ".join(f"{key}={value}" for key, value in row.get("tags", {}).items()), ", ".join(row["accusers"]))
             for row in answer["members"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.core.job_status import CANCELLED, QUARANTINED
 from swimstream.core.recovery.candidates import Rated
 from swimstream.core.recovery.draining import drain
 from swimstream.core.recovery.pending import pending
@@ -21,7 +22,7 @@ from swimstream.model.status import InstanceStatus
 
 if TYPE_CHECKING:
     from swimstream.core.recovery.situation import Situation
-    from swimstream.model.plan import Assignment, Plan
+    from swimstream.model.plan import Plan
 
 PATIENCE_S = 60.0
 """For what was moved last to run: whoever leads may have less of it."""
@@ -39,7 +40,8 @@ class Explanation:
     """Of its job."""
     guarantee: str
     state: str
-    """`pending` while it belongs to no live run, `assigned` while nothing is said of its epoch, else as its status."""
+    """`quarantined`, `cancelled`, `pending` while no live run has it, `assigned` while nothing is said of its epoch,
+    else as its status."""
     run: Run | None
     """Whose it is by the plan; None if it was never given to anybody."""
     epoch: int
@@ -75,7 +77,7 @@ def explain(instance: InstanceId, situation: Situation) -> Explanation:
         instance=instance,
         version=plan.version_of(instance.job),
         guarantee=spec.instances,
-        state=_state(held, status, is_pending=bool(waits_for) and (status is None or status.state.is_over)),
+        state=_state(plan, instance, status, is_pending=bool(waits_for) and (status is None or status.state.is_over)),
         run=held.run if held is not None else None,
         epoch=held.epoch if held is not None else 0,
         status=status,
@@ -87,9 +89,14 @@ def explain(instance: InstanceId, situation: Situation) -> Explanation:
     )
 
 
-def _state(held: Assignment | None, status: InstanceStatus | None, *, is_pending: bool) -> str:
+def _state(plan: Plan, instance: InstanceId, status: InstanceStatus | None, *, is_pending: bool) -> str:
+    held = plan.assignments.get(instance)
     if held is not None and held.finished:
         return "finished"
+    if instance in plan.directives.quarantined:
+        return QUARANTINED
+    if held is None and instance.job in plan.directives.cancelled:
+        return CANCELLED
     if held is None or is_pending:
         return "pending"
     return status.state.name.lower() if status is not None else "assigned"

@@ -77,9 +77,8 @@ class Submissions:
     def add(self, request: int, job: JobSpec, now: float) -> None:
         """Take a job of this worker's own; `request` is answered once the plan has it or the leader refuses it."""
         message = Propose(request=request, change=SubmitJob(job=job))
-        size = len(encode_message(message))
-        if size > JOB_BYTES_MAX:
-            self._outbox.put(Answer(request, f"job: expected at most {JOB_BYTES_MAX} B when encoded, got {size} B"))
+        if error := too_big(job):
+            self._outbox.put(Answer(request, error))
         elif error := _level_faults(job, tuple(self._membership.table.live())):
             self._outbox.put(Answer(request, error))  # a leader of an older version could not read the question
         else:
@@ -124,6 +123,12 @@ class Submissions:
         else:
             self._accepted[job.name] = job
         return None
+
+
+def too_big(job: JobSpec) -> str:
+    """Return why no message takes `job`, or nothing."""
+    size = _size_of(job)
+    return f"job: expected at most {JOB_BYTES_MAX} B when encoded, got {size} B" if size > JOB_BYTES_MAX else ""
 
 
 def size_fault(job: JobSpec, plan: Plan, *others: JobSpec) -> str:

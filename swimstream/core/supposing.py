@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.core.change_requests import refusal
 from swimstream.core.recovery.pending import pending
 from swimstream.core.recovery.recovery import Recovery
 from swimstream.core.recovery.situation import Patience
+from swimstream.core.submissions import faults, size_fault, too_big
 from swimstream.errors import UsageError
 from swimstream.model.changes import Assign, Entry, SetAuthority, SubmitJob, UpdateJob
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.member import MemberState
-from swimstream.model.plan import PlanDraft
 from swimstream.model.status import InstanceState, InstanceStatus
 
 if TYPE_CHECKING:
@@ -95,11 +96,14 @@ def dry_run(situation: Situation, job: JobSpec) -> Outcome:
     """
     plan = situation.plan
     change: SubmitJob | UpdateJob = SubmitJob(job=job)
+    live = {name: member for name, member in situation.members.items() if not member.state.is_gone}
     if job.name in plan.jobs:
         change = UpdateJob(job=job, base=0, asked_by="")
-        error = PlanDraft(plan).refusal(change)
-        if error:
-            raise UsageError(error)
+        error = too_big(job) or refusal(plan, change, live)
+    else:
+        error = too_big(job) or faults(job, plan.jobs, live.values()) or size_fault(job, plan)
+    if error:
+        raise UsageError(error)
     after = plan.advance([Entry(index=plan.index + 1, term=plan.term, change=change)])
     return _outcome(attrs.evolve(situation, plan=after), of=job.name)
 

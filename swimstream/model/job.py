@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import cast
 
 import attrs
 
@@ -57,7 +58,7 @@ def _canonical(value: Parameter) -> Parameter:
 
 
 def _canonical_table(table: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
-    return {key: _canonical(value) for key, value in table.items()}
+    return {key: _canonical(value) for key, value in table.items()} if _is(table, Mapping) else table
 
 
 def _seconds(value: float) -> float:
@@ -66,15 +67,20 @@ def _seconds(value: float) -> float:
 
 
 def _labels(labels: Mapping[str, str]) -> Mapping[str, str]:
-    return dict(labels)
+    return dict(labels) if _is(labels, Mapping) else labels
+
+
+def _is(value: object, kind: type) -> bool:
+    """Return whether a value is what its field wants. If not it stays as it is, and `job_types.py` names the field."""
+    return isinstance(value, kind) and not isinstance(value, str)
 
 
 def _frozen_names(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(names)
+    return tuple(names) if _is(names, Iterable) else cast("tuple[str, ...]", names)
 
 
 def _frozen_operators(operators: Iterable[OperatorSpec]) -> tuple[OperatorSpec, ...]:
-    return tuple(operators)
+    return tuple(operators) if _is(operators, Iterable) else cast("tuple[OperatorSpec, ...]", operators)
 
 
 @attrs.frozen(kw_only=True)

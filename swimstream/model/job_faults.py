@@ -30,12 +30,13 @@ from swimstream.model.job import (
     OperatorSpec,
     Parameter,
 )
+from swimstream.model.job_types import type_faults
 from swimstream.model.restart import restart_faults
 
 
 def check_job(job: JobSpec) -> JobSpec:
     """Return `job` if it is well formed; else raise one `UsageError` that lists every fault with its field."""
-    faults = list(_faults(job))
+    faults = list(type_faults(job)) or list(_faults(job))
     if faults:
         raise UsageError("\n".join(faults))
     return job

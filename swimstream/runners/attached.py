@@ -19,8 +19,8 @@ import trio
 
 from swimstream.errors import WorkerStopped
 from swimstream.model.status import WORKER_CRASHED, ErrorClass, InstanceState
+from swimstream.runners.ending import FENCED
 from swimstream.runners.neighbours import SeenNeighbours
-from swimstream.runners.process import FENCED
 from swimstream.runtime import clock
 from swimstream.runtime.attached_fields import Said, copy_in, instance_in, wait_in
 from swimstream.runtime.control_lines import Over

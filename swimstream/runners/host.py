@@ -1,7 +1,6 @@
 """Runs the instances that the plan gives this worker, on a loop apart from the peer's.
 
-A host carries out and reports; it decides nothing. One copy of an instance runs at a time: a newer epoch waits
-until the older copy has really ended, however long that takes.
+A host carries out and reports; it decides nothing. A newer copy of an instance waits until the older one has ended.
 
 An at-most-one instance comes with a deadline, its fence. One in a process of its own is killed by the kernel then
 (`fence.py`). One in the worker is asked to stop before, by the node; nothing can kill a task or a thread, so if it
@@ -22,10 +21,11 @@ from swimstream.runners.causes import cause_of, class_of
 from swimstream.runners.command import Command
 from swimstream.runners.context import OperatorContext
 from swimstream.runners.copy import Copy
+from swimstream.runners.ending import FENCED, Ending
 from swimstream.runners.in_worker import execute_here
 from swimstream.runners.logs import Output
 from swimstream.runners.neighbours import SeenNeighbours
-from swimstream.runners.process import FENCED, KILL_AFTER_MULT, Child, Ending
+from swimstream.runners.process import KILL_AFTER_MULT, Child
 from swimstream.runners.registry import InProcess, InWorker, is_async
 from swimstream.runners.warm import WarmProcesses
 from swimstream.runtime import clock

@@ -8,7 +8,6 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
-import attrs
 import trio
 
 from swimstream.errors import SwimstreamError, UsageError
@@ -16,6 +15,7 @@ from swimstream.model.identity import Address, InstanceId
 from swimstream.model.status import ErrorClass, InstanceState
 from swimstream.runners.asked import QUESTIONS_MAX
 from swimstream.runners.command import Command
+from swimstream.runners.ending import Ending, exited, fenced
 from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
 from swimstream.runners.spawned import COMMAND_MODULE, MODULE, Spawned
 from swimstream.runners.stacks import Stack
@@ -38,17 +38,6 @@ KILL_AFTER_MULT = 0.25
 """SIGKILL comes so many times the grace after SIGTERM."""
 EARLY_S = 0.6
 """So long before its deadline a command's supervisor kills the whole group, and half as long before the kernel it."""
-FENCED = "fenced: authority ended"
-UNRENEWED = "fenced: renewals did not reach it in time (does it hold the GIL?)"
-
-
-@attrs.frozen
-class Ending:
-    """How an execution has ended."""
-
-    state: InstanceState
-    cause: str | None = None
-    error: ErrorClass = ErrorClass.RETRYABLE
 
 
 class Child:
@@ -77,6 +66,8 @@ class Child:
         """The last deadline that the process has confirmed."""
         self._ended_by: signal.Signals | None = None
         self._said: Ending | None = None
+        self._has_begun = False
+        """Whether its function, or command, was called."""
         self._waits: set[Reply[Address] | Reply[None]] = set()
         self._drained = trio.Event()
         self._is_command = isinstance(what, Command)
@@ -159,11 +150,11 @@ class Child:
         status = self._process.status
         if status == -signal.SIGKILL and self._fence_at is not None and self._ended_by is None:
             assert self._armed_until is not None
-            now = clock.now() + self._early_s
-            if now >= self._fence_at:
-                return Ending(InstanceState.STOPPED, FENCED)
-            if now >= self._armed_until:
-                return Ending(InstanceState.FAILED, UNRENEWED)
+            by_fence = fenced(
+                clock.now() + self._early_s, self._fence_at, armed_until=self._armed_until, has_begun=self._has_begun
+            )
+            if by_fence is not None:
+                return by_fence
         if self._said is not None:
             return self._said
         if self._ended_by is not None:
@@ -196,6 +187,7 @@ class Child:
     def _hear(self, message: list[object], on_running: Callable[[], None]) -> None:
         match message:
             case ["running"]:
+                self._has_begun = True
                 on_running()
             case ["report", int() | None as progress, bytes() | None as checkpoint, str() | None as endpoint]:
                 self._report(progress, checkpoint, endpoint)
@@ -210,7 +202,7 @@ class Child:
             case ["failed", str(cause)]:
                 self._said = Ending(InstanceState.FAILED, cause)
             case ["exited", int(status)]:
-                self._said = _exited(status, was_asked=self._context.cancelled)
+                self._said = exited(status, was_asked=self._context.cancelled)
             case ["failed", str(cause), int(kind)]:
                 self._said = Ending(InstanceState.FAILED, cause, ErrorClass(kind))
             case other:
@@ -262,17 +254,6 @@ class Child:
 
 def _address(text: str | None) -> Address | None:
     return None if text is None else Address.parse(text, field="address")
-
-
-def _exited(status: int, *, was_asked: bool) -> Ending:
-    """Return what it means that a command has ended so: a negative status is the signal that it died of."""
-    if status == 0:
-        return Ending(InstanceState.FINISHED)
-    if was_asked and status in (-signal.SIGTERM, 128 + signal.SIGTERM):  # the latter is how a shell tells it
-        return Ending(InstanceState.STOPPED)
-    if status < 0:
-        return Ending(InstanceState.FAILED, f"ended by {signal.Signals(-status).name}")
-    return Ending(InstanceState.FAILED, f"exit status {status}")
 
 
 def _begin(start: StartInstance, *, is_command: bool, output: int | None) -> Spawned:

@@ -7,7 +7,8 @@ integer `id` of a request comes back with its answer::
     verb        answer, besides "ok"
     hello       worker: name, boot, address, site, version, protocol; attach: never, waiting, attached or ending
     members     members: name, boot, state, incarnation, for_s, address, site, kinds, capacity, accusers,
-                evidence (what each accuser saw, in words), tags, rtt_ms (estimated, from here; null if unknown)
+                evidence (what each accuser saw, in words), tags, rtt_ms (estimated, from here; null if unknown),
+                mode ("" or cordoned, draining, leaving, quarantined)
     operators   jobs: name, operators, finished;  operators: instance, job, operator, index, kind, inputs, guarantee,
                 hold_for_s, worker, boot, epoch, failures, finished, held, revoked, stopped_at, state, since_ms,
                 progress, checkpoint (hex), endpoint, cause;  authority: isolated, age_s, lasts_s, drift, of this worker
@@ -374,7 +375,8 @@ def _members(view: View) -> JsonTable:
 def _member(member: Member, view: View, now: float) -> JsonTable:
     name = member.run.name
     rtt_s = view.rtt_s(name)
-    more: JsonTable = {"tags": tags_json(view.tags.get(name, {})), "rtt_ms": None}
+    mode = view.plan.directives.mode_of_run(member.run)
+    more: JsonTable = {"tags": tags_json(view.tags.get(name, {})), "rtt_ms": None, "mode": mode}
     if rtt_s is not None:
         more["rtt_ms"] = round(rtt_s * 1_000, 3)
     return member_json(member, now=now) | more

@@ -57,11 +57,20 @@ class View:
         return {status.instance: status for status in self.statuses}
 
     def assigned_to(self, name: str) -> tuple[InstanceId, ...]:
-        """Return the unfinished instances that the worker of that name has, or runs until another has taken over."""
-        unfinished = (held for held in self.plan.assignments.values() if not held.finished)
+        """Return the unfinished instances that the worker of that name has, or runs until another has taken over.
+
+        One in quarantine that has ended there is none of them: nothing moves it, and nothing of it runs.
+        """
+        unfinished = (held for held in self.plan.assignments.values() if not held.finished and not self._rests(held))
         return tuple(
             sorted(held.instance for held in unfinished if held.run.name == name or self._hands_over(held, name))
         )
+
+    def _rests(self, held: Assignment) -> bool:
+        if held.instance not in self.plan.directives.quarantined:
+            return False
+        status = self.status_by_instance.get(held.instance)
+        return self.plan.is_evicted(held.run) or (status is not None and status.is_of(held) and status.state.is_over)
 
     def _hands_over(self, held: Assignment, name: str) -> bool:
         if held.former_run is None or held.former_run.name != name:

@@ -27,3 +27,8 @@ def test_a_worker_of_an_older_version_tells_neither_tags_nor_evidence(monkeypatc
 def test_who_removed_a_member_has_seen_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = shown(monkeypatch, state="left", tags={"role": "edge"}, evidence=["w1: no ack in time"])
     assert (len(lines), lines[1].split()[-2:]) == (2, ["role=edge", "w1"])
+
+
+def test_who_is_given_nothing_new_is_shown_so_beside_its_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown(monkeypatch, state="alive", mode="draining")[1].startswith("w2    alive, draining  5s")
+    assert shown(monkeypatch, state="alive", mode="")[1].startswith("w2    alive  5s")

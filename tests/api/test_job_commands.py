@@ -12,6 +12,7 @@ from swimstream import job_commands
 from swimstream.commands import Commands
 from swimstream.errors import JobCancelled, JobFailed, UsageError, WorkerStopped
 from swimstream.model.changes import (
+    CORDONED,
     Assign,
     CancelJob,
     Change,
@@ -32,6 +33,7 @@ from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import Member, MemberState, Profile
 from swimstream.model.plan import Plan
 from swimstream.model.status import InstanceState, InstanceStatus
+from swimstream.runtime import control
 from swimstream.runtime.replies import Reply
 from swimstream.runtime.view import View, Views
 
@@ -338,6 +340,20 @@ def test_a_worker_is_drained_once_nothing_is_assigned_to_any_run_of_it() -> None
     reply.wait(WAIT_S)
 
 
+def test_a_worker_is_drained_although_something_that_ended_there_is_in_quarantine() -> None:
+    cluster = Cluster()
+    epoch = cluster.give(WRITE, Run("d", 7))
+    cluster.decide(Quarantine(instance=WRITE, epoch=epoch, reason="used up", evidence=()))
+    status = InstanceStatus(
+        instance=WRITE, epoch=epoch, run=Run("d", 7), seq=1, state=InstanceState.RUNNING, since_ms=0
+    )
+    cluster.views.publish(attrs.evolve(cluster.view(), statuses=(status,)))
+    assert cluster.view().assigned_to("d") == (WRITE,)
+    status = attrs.evolve(status, state=InstanceState.FAILED)
+    cluster.views.publish(attrs.evolve(cluster.view(), statuses=(status,)))
+    assert cluster.view().assigned_to("d") == ()
+
+
 def test_a_worker_that_hands_over_is_drained_once_the_other_copy_runs() -> None:
     cluster = Cluster()
     cluster.give(WRITE, Run("d", 7))
@@ -398,3 +414,13 @@ def test_an_empty_plan_has_no_jobs() -> None:
     cluster = Cluster()
     cluster.views = Views(View(run=HERE, plan=Plan()))
     assert cluster.jobs() == ()
+
+
+def test_the_members_that_a_worker_tells_come_with_their_modes() -> None:
+    cluster = Cluster()
+    cluster.decide(SetWorkerMode(name="d", mode=CORDONED, level=0, boot=0, reason="", asked_by="a"))
+    rows = control._members(cluster.view())["members"]
+    assert isinstance(rows, list)
+    assert [(row["name"], row["mode"]) for row in rows if isinstance(row, dict)] == [
+        ("a", ""), ("d", "cordoned"), ("s", "")
+    ]  # fmt: skip

@@ -236,7 +236,7 @@ def test_every_field_of_an_operator_is_read(tmp_path: Path) -> None:
         ('anti_affinity = "rack"', "anti_affinity: expected one of '', 'worker', 'site', got 'rack'"),
         ("slots = 0", "slots: expected an integer from 1 to 1024, got 0"),
         ("standby = 8", "standby: expected an integer from 0 to 7, got 8"),
-        ("stall_after_s = 604801", "stall_after_s: expected 0 to 604800 s, got 604801"),
+        ("stall_after_s = 604801", "stall_after_s: expected 0.2 to 604800 s, or 0 for never, got 604801"),
         ('sites = ["x", "x"]', "sites: expected at most 64 sites, each once, got x, x"),
         ('labels = { "a b" = "x" }', "labels: expected names of tags, got 'a b'"),
         ("labels = { disk = 1 }", "labels.disk: expected text of at most 128 bytes, got 1"),

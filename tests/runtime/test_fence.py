@@ -15,9 +15,10 @@ import trio
 from swimstream.model.status import InstanceState
 from swimstream.runners import fence
 from swimstream.runners.context import OperatorContext
+from swimstream.runners.ending import FENCED, Ending
 from swimstream.runners.neighbours import SeenNeighbours
 from swimstream.runners.place import place_of
-from swimstream.runners.process import FENCED, Child, Ending
+from swimstream.runners.process import Child
 from swimstream.runners.registry import InProcess
 from swimstream.runtime import clock
 from swimstream.runtime.reports import Reports

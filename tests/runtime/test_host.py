@@ -15,9 +15,9 @@ from swimstream.model.status import CAUSE_BYTES_MAX, ErrorClass, InstanceState
 from swimstream.runners.causes import cause_of
 from swimstream.runners.context import OperatorContext
 from swimstream.runners.copy import Copy
+from swimstream.runners.ending import FENCED
 from swimstream.runners.host import InstanceHost
 from swimstream.runners.neighbours import SeenNeighbours
-from swimstream.runners.process import FENCED
 from swimstream.runners.registry import OperatorFunction, Registry
 from swimstream.runtime import clock
 from swimstream.runtime.reports import REPORT_INTERVAL_S, Report, Reports

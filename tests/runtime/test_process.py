@@ -20,6 +20,7 @@ from swimstream.errors import UsageError
 from swimstream.model.plan import Assignment, Plan
 from swimstream.model.status import ErrorClass, InstanceState
 from swimstream.runners import host, process
+from swimstream.runners.ending import Ending, fenced
 from swimstream.runners.place import Place, place_of
 from swimstream.runners.registry import IN_PROCESS, Registry
 from swimstream.runtime import clock
@@ -314,6 +315,18 @@ def test_one_that_holds_the_interpreter_is_killed_though_it_was_renewed(stage: S
         assert opened.read(1) == b"!", "it has the GIL for good"
         stage.renew(clock.now() + LATE_S)
         assert (stage.until(InstanceState.FAILED).cause or "").startswith("fenced: renewals did not reach it in time")
+
+
+def test_one_that_its_fence_has_killed_while_it_started_has_not_failed_by_itself() -> None:
+    assert fenced(5.0, 9.0, armed_until=6.0, has_begun=False) is None, "something else has killed it"
+    slow, deaf = (fenced(7.0, 9.0, armed_until=6.0, has_begun=has_begun) for has_begun in (False, True))
+    assert slow is not None
+    assert (slow.state, slow.error) == (InstanceState.FAILED, ErrorClass.INFRASTRUCTURE)
+    assert deaf is not None
+    assert (deaf.state, deaf.error) == (InstanceState.FAILED, ErrorClass.RETRYABLE)
+    assert fenced(9.0, 9.0, armed_until=6.0, has_begun=False) == Ending(
+        InstanceState.STOPPED, "fenced: authority ended"
+    )
 
 
 def test_one_that_was_asked_to_stop_is_renewed_no_more(stage: Stage) -> None:

@@ -14,8 +14,8 @@ import pytest
 from swimstream.core.effects import KeepWarm
 from swimstream.model.status import InstanceState
 from swimstream.runners import process, warm
+from swimstream.runners.ending import FENCED
 from swimstream.runners.place import Place
-from swimstream.runners.process import FENCED
 from swimstream.runners.registry import InProcess
 from swimstream.runtime import clock
 from tests.runtime import process_operators as operators

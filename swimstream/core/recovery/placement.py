@@ -373,10 +373,11 @@ class Places:
         if not able:
             return found.pool.passed.why
         apart = [each for each in able if "already" in self._refusal(found, each.run.name)]
-        kind = f"live workers that run kind {spec.kind!r}"
+        others = {word for word in found.pool.passed.excluded.values() if not word.endswith(repr(spec.kind))}
+        kind = f"live workers that run kind {spec.kind!r}" + (" and may have it" if others else "")
         if not apart:
             need = f" ({spec.slots} slots are needed)" if spec.slots > 1 else ""
             return f"all {len(able)} {kind} are full{need}"
-        where = "site" if spec.anti_affinity == APART_SITE else "worker"
+        where = " in their site" if spec.anti_affinity == APART_SITE else ""
         full = f", {len(able) - len(apart)} are full" if len(apart) < len(able) else ""
-        return f"of {len(able)} {kind} {len(apart)} have an instance of {spec.name} in their {where} already{full}"
+        return f"of {len(able)} {kind} {len(apart)} have an instance of {spec.name}{where} already{full}"

@@ -8,7 +8,7 @@ import pytest
 from swimstream.core.explaining import Explanation, explain
 from swimstream.core.supposing import dry_run, what_if
 from swimstream.errors import UsageError
-from swimstream.model.changes import DRAINING, Found, Seat
+from swimstream.model.changes import DRAINING, CancelJob, Found, Quarantine, Seat
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import AT_MOST_ONE, PINNED, JobSpec, OperatorSpec
 from swimstream.model.member import MemberState
@@ -42,6 +42,15 @@ def test_it_tells_where_since_which_decision_and_why() -> None:
     assert (told.decision.index, told.decision.reason) == (told.epoch, "the job was accepted")
     assert told.decision.evidence[0] == "site a, 0 of 64 slots held"
     assert (told.version, told.guarantee, told.waits_for) == (1, "at-least-one", "")
+
+
+def test_what_is_in_quarantine_is_not_called_pending_and_what_was_cancelled_neither() -> None:
+    here = settled("a", jobs=(job(),))
+    here.commit(Quarantine(instance=instance(), epoch=here.epoch(), reason="used up", evidence=()))
+    assert why(here).state == "quarantined"
+    here.commit(CancelJob(job="job", asked_by="a"))
+    here.settle()
+    assert why(here).state == "cancelled"
 
 
 def test_it_tells_who_keeps_it_warm() -> None:
@@ -222,3 +231,13 @@ def test_a_dry_run_of_what_would_be_refused_is_refused() -> None:
     other = attrs.evolve(job(), operators=(attrs.evolve(job().operators[0], instances=PINNED),))
     with pytest.raises(UsageError, match="instances"):
         dry_run(here.situation(), other)
+
+
+def test_a_dry_run_refuses_a_job_as_submitting_it_would() -> None:
+    situation = settled("a").situation()
+    unknown = JobSpec(name="new", operators=(OperatorSpec(name="op", kind="reduce"),))
+    with pytest.raises(UsageError, match=r"operators\[0\].kind: no live worker runs kind 'reduce'"):
+        dry_run(situation, unknown)
+    huge = JobSpec(name="new", operators=(OperatorSpec(name="op", kind="map", parameters={"text": "x" * 300_000}),))
+    with pytest.raises(UsageError, match="job: expected at most 262144 B"):
+        dry_run(situation, huge)

@@ -155,7 +155,7 @@ def test_anti_affinity_keeps_instances_apart_by_worker() -> None:
     held = {InstanceId("job", "op", 1): "a"}
     assert place(member("a"), member("b"), spec=apart, held=held, load={"b": 60}) == "b"
     assert why_not(member("a"), spec=apart, held=held) == (
-        "of 1 live workers that run kind 'map' 1 have an instance of op in their worker already"
+        "of 1 live workers that run kind 'map' 1 have an instance of op already"
     )
 
 
