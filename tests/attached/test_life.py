@@ -11,6 +11,7 @@ import pytest
 from swimstream.errors import WorkerStopped
 from swimstream.model.identity import InstanceId
 from swimstream.model.status import ErrorClass, InstanceState, InstanceStatus
+from swimstream.peer import NO_LOGS
 from swimstream.runtime.replies import Found
 from tests.attached.plain import Plain
 from tests.attached.schema import check_heard
@@ -129,3 +130,10 @@ def test_who_leaves_has_its_copies_run_elsewhere_before_they_are_stopped(peer: P
         assert client.ask("report", **copy, state="stopped")["ok"]
         assert client.answer(asked)["ok"]
         peer.stopped().wait(WAIT_S)
+
+
+def test_of_what_an_attached_process_prints_nothing_is_kept(peer: Peer, client: Plain) -> None:
+    run(client, peer, job())
+    until(peer, has(state=InstanceState.RUNNING))
+    answer = client.ask("logs", instance=str(INSTANCE), patience_s=WAIT_S)
+    assert answer["error"] == f"logs: w4 keeps no output of its instances, since {NO_LOGS}"
