@@ -121,8 +121,8 @@ def change_of_worker(wish: Wish, plan: Plan, names: Sequence[str], dead: Collect
     """Return what is asked for of one of the live workers `names`, or of one of the runs that are `dead` in truth."""
     if wish.sort != BURY:
         return mode_change(names[int(wish.job * len(names))], MODES[wish.sort], asked_by=by)
-    waited_for = {held.run for held in plan.assignments.values() if not held.finished} | plan.stops.keys()
-    runs = sorted(run for run in waited_for if run in dead and not plan.is_asserted_dead(run))
+    hosting = {held.run for held in plan.assignments.values() if not held.finished and not plan.is_evicted(held.run)}
+    runs = sorted(run for run in hosting | plan.stops.keys() if run in dead and not plan.is_asserted_dead(run))
     return DeclareDead(run=runs[int(wish.job * len(runs))], asked_by=by) if runs else None
 
 
