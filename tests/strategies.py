@@ -60,6 +60,7 @@ from swimstream.model.job import (
     SCOPES,
     SLOTS_MAX,
     STALL_AFTER_S_MAX,
+    STALL_AFTER_S_MIN,
     STANDBY_MAX,
     JobSpec,
     OperatorSpec,
@@ -289,7 +290,7 @@ def wishes(draw: st.DrawFn, *, inputs: tuple[str, ...], guarantee: str) -> Wishe
         "failover": draw(st.sampled_from(SCOPES)),
         "anti_affinity": draw(st.sampled_from(ANTI_AFFINITIES)),
         "slots": draw(st.integers(1, SLOTS_MAX)),
-        "stall_after_s": draw(st.floats(0, STALL_AFTER_S_MAX)),
+        "stall_after_s": draw(st.just(0.0) | st.floats(STALL_AFTER_S_MIN, STALL_AFTER_S_MAX)),
         "labels": draw(st.dictionaries(names, texts(bytes_max=8), max_size=2)),
         "standby": 0 if guarantee == PINNED else draw(st.integers(0, STANDBY_MAX)),
     }
