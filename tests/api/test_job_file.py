@@ -173,7 +173,7 @@ def test_a_file_with_ten_faults_has_ten_lines_whether_it_cannot_be_read_or_makes
         ),
         (
             {"name": "j", "operators": [{"name": "o", "kind": "k", "instances": 1, "failover": "x", "restart": 5}]},
-            ["operators[0].instances", "operators[0].failover", "operators[0].restart"],
+            ["operators[0].failover", "operators[0].instances", "operators[0].restart"],
         ),
     ],
 )
