@@ -22,6 +22,8 @@ from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerSto
 from swimstream.model.status import CAUSE_BYTES_MAX, CHECKPOINT_BYTES_MAX, ENDPOINT_CHARS_MAX
 from swimstream.questions import Questions
 from swimstream.runners.attached import AttachedRunner
+from swimstream.runners.log_service import LogService
+from swimstream.runners.registry import Registry
 from swimstream.runtime import clock
 from swimstream.runtime.attaching import limits
 from swimstream.runtime.control import PROTOCOL, ControlServer
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VIEW_S = 1.0
+NO_LOGS = "they run in an attached process; what that prints goes where its own output goes"
 TICK_S = 0.25
 """How often an attached process should tick, so that it does not count its fences shorter than they are. One whose
 copies shall be FROZEN without a tick ticks `LOOKS` times in that time, if that is more often."""
@@ -222,6 +225,7 @@ class Peer(Commands, Questions):
             storage.close()
             raise
         self._storage, self._runner, self._peer = storage, runner, peer
+        peer.serve = LogService(peer, Registry(), None, why_none=NO_LOGS).answer
         peer.ended.on_settled(runner, lambda: self._note_end(peer, runner))
         return peer, runner
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 FIGURES = {"rss_mib": "memory (MiB)", "fds": "descriptors", "threads": "threads"}
 SHADES = {"killed": "C3", "stopped for a while": "C1", "drained, or left": "C0", "commanded": "C2"}
 MINUTE_S = 60.0
+POINTS_MAX = 150
+"""So many samples of the longest life are drawn; the rest would only make the file large."""
 
 
 def draw(path: Path, soak: Soak, *, spared: Sequence[str], title: str) -> None:
@@ -28,6 +30,7 @@ def draw(path: Path, soak: Soak, *, spared: Sequence[str], title: str) -> None:
     lives: dict[tuple[str, int], list[Sample]] = {}
     for sample in soak.samples:
         lives.setdefault((sample.name, sample.pid), []).append(sample)
+    step = 1 + max(map(len, lives.values()), default=0) // POINTS_MAX
     all_axes = figure.subplots(len(FIGURES), sharex=True)
     for axes, (what, label) in zip(all_axes, FIGURES.items(), strict=True):
         for strike in soak.strikes:
@@ -38,8 +41,8 @@ def draw(path: Path, soak: Soak, *, spared: Sequence[str], title: str) -> None:
         for (name, _), life in sorted(lives.items()):
             lived_on = name.removesuffix(".peer") in spared
             axes.plot(
-                [each.at / MINUTE_S for each in life],
-                [getattr(each, what) for each in life],
+                [each.at / MINUTE_S for each in life[::step]],
+                [getattr(each, what) for each in life[::step]],
                 color=("C4" if name.endswith(".peer") else "k") if lived_on else "0.6",
                 linewidth=1.4 if lived_on else 0.6,
             )

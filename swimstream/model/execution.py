@@ -183,13 +183,14 @@ class ExecutionDraft:
         """Take an instance from its worker for good; one that must have ended first stays, revoked, until it has."""
         self._directives.drop(held.instance)
         if must_end and not held.finished:
-            self._revoke(held)
+            # out of date, too: should the job be revived, then what it finishes as until then counts no more
+            self._revoke(attrs.evolve(held, stale=held.stale or self._index))
         else:
             self._drop(held)
 
     def _revoke(self, held: Assignment) -> None:
-        if not held.finished and not held.revoked:
-            self._put(attrs.evolve(held, revoked=self._index, former_run=None, former_epoch=0))
+        if not held.finished:
+            self._put(attrs.evolve(held, revoked=held.revoked or self._index, former_run=None, former_epoch=0))
 
     def _drop(self, held: Assignment) -> None:
         if self._to_stop is not None:
@@ -203,6 +204,7 @@ class ExecutionDraft:
             case Forget(instance=instance, epoch=epoch):
                 held = self._assignments.get(instance)
                 if held is not None and held.epoch == epoch and held.revoked:
+                    self._directives.drop(instance)  # it may have been blamed since it was taken from its job
                     self._drop(held)
             case Restart(instances=instances):
                 for instance in instances:
@@ -226,7 +228,8 @@ class ExecutionDraft:
             case SetPolicy():
                 directives.rebalance_moves = change.rebalance_moves
             case Blame():
-                directives.judge(change, self._index, assigned=self._assignments)
+                unfinished = {each for each, held in self._assignments.items() if not held.finished}
+                directives.judge(change, self._index, assigned=unfinished)
             case SetWorkerMode():
                 directives.set_mode(change, self._index)
             case SetStandbys(instance=instance):

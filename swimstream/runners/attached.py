@@ -1,12 +1,11 @@
 """Runs instances in a process that has attached to the control port: it orders, and hands on what the process says.
 
-Like `InstanceHost` it decides nothing, and one copy of an instance runs at a time: the order to start a newer epoch
-waits until the process has said that the older copy has ended.
+Like `InstanceHost` it decides nothing; a newer epoch is ordered once the process has said that the older has ended.
 
 At-most-one instances. The process counts its fences down by itself. If it has not said by the deadline that such a
 copy has ended, it is killed, where the kernel says which process it is; elsewhere that is counted as a missed fence.
-When the connection ends, what is not fenced is FAILED at once. Of a fenced copy the end is told only once the process
-is known to be dead; if that cannot be known, nothing is told, and everybody waits until its authority has run out.
+When the connection ends, what is not fenced is FAILED at once. The end of a fenced copy is told once the process is
+known to be dead; if that cannot be known, nothing is told, and everybody waits until its authority has run out.
 """
 
 from __future__ import annotations
@@ -374,14 +373,9 @@ class AttachedRunner:
         self._over(copy)
 
     def _report(
-        self,
-        instance: InstanceId,
-        epoch: int,
-        state: InstanceState,
-        cause: str | None = None,
-        error: ErrorClass | None = None,
+        self, instance: InstanceId, epoch: int, state: InstanceState, cause: str = "", error: ErrorClass | None = None
     ) -> None:
-        self._reports.put(Report(instance=instance, epoch=epoch, state=state, cause=cause, error=error))
+        self._reports.put(Report(instance=instance, epoch=epoch, state=state, cause=cause or None, error=error))
 
 
 def _start_order(copy: _Copy) -> JsonTable:

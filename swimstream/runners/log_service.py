@@ -20,15 +20,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+WITHOUT_DIRECTORY = "it has neither logs nor a state_dir"
+
 
 class LogService:
     """Between the peer that is asked and the thread that reads the files."""
 
-    def __init__(self, peer: PeerThread, registry: Registry, logs: Logs | None) -> None:
-        """Serve `logs`; None: nothing is kept here."""
+    def __init__(
+        self, peer: PeerThread, registry: Registry, logs: Logs | None, *, why_none: str = WITHOUT_DIRECTORY
+    ) -> None:
+        """Serve `logs`; None: nothing is kept here, and `why_none`."""
         self._peer = peer
         self._registry = registry
         self._logs = logs
+        self._why_none = why_none
 
     def answer(self, question: Question) -> None:
         """Answer soon (peer's thread)."""
@@ -56,7 +61,7 @@ class LogService:
                     "look at that of the worker"
                 )
         if self._logs is None:
-            return f"logs: {name} keeps no output of its instances, since it has neither logs nor a state_dir"
+            return f"logs: {name} keeps no output of its instances, since {self._why_none}"
         return ""
 
     def _reply(self, question: Question, answer: bytes) -> None:

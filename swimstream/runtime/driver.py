@@ -202,7 +202,8 @@ class Driver:
                 # let their readers, which became runnable with us, hand over what they have
                 await trio.lowlevel.cancel_shielded_checkpoint()
         await self._drain_datagrams()
-        effects = self._hand_over_refusals() + self._drain_inbox() + self._drain_reports()
+        # reports first: a goodbye that comes with them must not be told before what has ended, and how
+        effects = self._hand_over_refusals() + self._drain_reports() + self._drain_inbox()
         now = self._clock()
         if now >= self._timers_at():
             self._node.fire_timers(now=now)

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.model.changes import CORDONED, DRAINING, NORMAL, Command
 from swimstream.simulator import promises
 from swimstream.simulator.life import Phase
 from swimstream.simulator.linear import Call, is_linearizable
 from swimstream.simulator.operators import HOPELESS_JOB
 from swimstream.simulator.participant import Governed
-from swimstream.simulator.wishes import command_of
+from swimstream.simulator.wishes import BURY, MODES, change_of_job, change_of_worker, mode_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
+    from swimstream.model.identity import Run
     from swimstream.model.job import JobSpec
     from swimstream.model.plan import Plan
     from swimstream.simulator.life import Life
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from swimstream.simulator.world import World
 
 RESUBMIT_S = 5.0
+FREE_S = 1.0
+BURY_S = 0.3
 REQUEST_FIRST = 1_000
 COMMAND, WISH = "", "*"
 """Stand for the name of a job where a request was none: a command for the council, a change of a job."""
@@ -43,6 +47,8 @@ class Clients:
         self._requests: dict[int, str] = {}
         self._requests_made = 0
         self._calls: dict[str, Call] = {}
+        self._free_at: dict[str, float] = {}
+        """When somebody wants a worker to be free again that was cordoned, or drained."""
 
     def arm(self, rng: Random) -> float:
         """Have every job submitted at a random time; return the last of the times.
@@ -60,8 +66,9 @@ class Clients:
         return max(times, default=0.0)
 
     def waiting(self) -> list[str]:
-        """Return the names of the jobs that nobody has answered yet."""
-        return sorted(self._jobs.keys() - self.accepted - self._refused)
+        """Return what nobody has answered yet: jobs, and workers that are to be free again."""
+        jobs = sorted(f"job {name}" for name in self._jobs.keys() - self.accepted - self._refused)
+        return jobs + [f"worker {name}" for name in self._confined()]
 
     def hear(self, life: Life, request: int, error: str) -> None:
         """Take an answer."""
@@ -126,13 +133,49 @@ class Clients:
             self._command(pick, lambda node, request, now: node.transfer_leadership(request, name, now=now))
 
     def wish(self, wish: Wish) -> None:
-        """Ask some worker for a change of a job that its plan has."""
+        """Ask some worker for a change of a job that its plan has, or of a worker."""
+        now = self._world.clock.now
+        if wish.sort in MODES or wish.sort == BURY:
+            names = sorted({life.run.name for life in self._running()})
+            self._ask(wish.pick, lambda plan, by: change_of_worker(wish, plan, names, self._dead(plan), by=by))
+            if wish.sort == BURY and now < wish.at + wish.for_s:
+                self._world.clock.after(BURY_S, partial(self.wish, wish))
+            elif wish.sort in MODES and names:
+                self._free_later(names[int(wish.job * len(names))], now + wish.for_s)
+            return
+        accepted = {name: job for name, job in self._jobs.items() if name in self.accepted}
+        self._ask(wish.pick, lambda plan, by: change_of_job(wish, plan, accepted, asked_by=by))
+
+    def _free_later(self, name: str, at: float) -> None:
+        if not self._free_at:
+            self._world.clock.at(at, self._free)
+        self._free_at[name] = max(at, self._free_at.get(name, at))
+
+    def _free(self) -> None:
+        """Ask again and again for what is still confined, as an earlier wish may come to be granted later."""
+        for name in self._confined():
+            if self._free_at[name] <= self._world.clock.now:
+                self._ask(self._rng.random(), partial(_set_free, name))
+        self._world.clock.after(FREE_S, self._free)
+
+    def _confined(self) -> list[str]:
+        """Return who is cordoned or drained by somebody's wish, as the newest plan has it."""
+        plan = self._world.plan()
+        return [name for name in sorted(self._free_at) if plan.directives.mode_of(name) in (CORDONED, DRAINING)]
+
+    def _dead(self, plan: Plan) -> set[Run]:
+        """Return the runs that `plan` waits for and that have ended in truth."""
+        live = {run for life in self._world.lives() for run in (life.run, *life.watch.earlier, life.node.run)}
+        return ({held.run for held in plan.assignments.values()} | plan.stops.keys()) - live
+
+    def _ask(self, pick: float, change_of: Callable[[Plan, str], Command | None]) -> None:
+        """Have somebody ask for what he wants, with the plan of his worker before him."""
         lives = self._running()
-        life = lives[int(wish.pick * len(lives))] if lives else None
+        life = lives[int(pick * len(lives))] if lives else None
         node = life.node if life is not None else None
         if life is None or not isinstance(node, Governed):
             return
-        change = command_of(wish, life.node.plan, accepted=self.accepted, asked_by=life.run.name)
+        change = change_of(life.node.plan, life.run.name)
         if change is not None:
             request = self._number(WISH)
             life.command(lambda now: node.change(request, change, now=now))
@@ -153,6 +196,10 @@ class Clients:
         request = REQUEST_FIRST + self._requests_made
         self._requests[request] = name
         return request
+
+
+def _set_free(name: str, _: Plan, by: str) -> Command:
+    return mode_change(name, NORMAL, asked_by=by)
 
 
 def _accepted_before(name: str, plan: Plan) -> tuple[str, ...]:

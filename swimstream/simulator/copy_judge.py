@@ -146,7 +146,14 @@ class CopyJudge:
                 )
 
     def look(self, watch: Watch, plan: Plan) -> None:
-        """Check the assignments that are new in a plan."""
+        """Check what is new in a plan: assignments, and at-most-one instances that have left it.
+
+        Once such a one has left, anybody may be given it anew as if nobody had ever had it.
+        """
+        for instance in sorted(watch.plan.assignments.keys() - plan.assignments.keys()):
+            if watch.plan.guarantee_of(instance) == AT_MOST_ONE:
+                epoch = watch.plan.assignments[instance].epoch
+                self._check_ended(f"{instance} leaves the plan of {watch.run}", instance, epoch + 1)
         for instance, held in plan.assignments.items():
             if held.epoch > watch.plan.index and not plan.isolation_ms and plan.guarantee_of(instance) == AT_MOST_ONE:
                 self._court.broken(

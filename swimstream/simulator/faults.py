@@ -99,7 +99,7 @@ class Faults:
     transfers: int = attrs.field(default=0, validator=_count)
     """So often somebody asks for the leadership to be handed over."""
     wishes: int = attrs.field(default=0, validator=_count)
-    """So often somebody asks for a job to be updated, scaled, cancelled, revived or restarted."""
+    """So often somebody wants a job or a worker changed; half of the workers that leave are emptied first."""
     extreme_clocks: float = attrs.field(default=0.0, validator=_share)
     """Share of the clocks that are wrong by all of `clock_drift`."""
 

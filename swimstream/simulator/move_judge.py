@@ -47,6 +47,8 @@ class MoveJudge:
             return
         gives = f"gives {made.instance} to {made.run}" if isinstance(made, Assign) else f"forgets {made.instance}"
         what = f"{watch.run} {gives} in epoch {entry.index}"
+        if watch.view.plan.is_asserted_dead(held.run):
+            return  # a person has said so, who was right: that nothing of it is left, the copies' judge knows
         stop = plan.stop_index(held)
         if not stop:
             self._court.broken(promises.AT_MOST_ONE, f"{what}, but nothing has stopped {held.run} in {held.epoch}")

@@ -278,11 +278,11 @@ def _end(fault: Fault) -> float:
             return at + AMBUSH_S_MAX + (0.0 if math.isinf(length_s) else length_s)
         case MassRestart(at=at, over_s=over_s, down_s=length_s):
             return at + over_s + length_s
-        case Cut() | FlipFlop() | Pause() | Starve() | LossPhase():
+        case Cut() | FlipFlop() | Pause() | Starve() | LossPhase() | Wish():
             return fault.at + fault.for_s
         case MassLeave(at=at, over_s=over_s):
             return at + over_s
-        case Leave() | LateJoin() | OperatorFailure() | ClockLeap() | Resize() | Transfer() | Wish():
+        case Leave() | LateJoin() | OperatorFailure() | ClockLeap() | Resize() | Transfer():
             return fault.at
 
 

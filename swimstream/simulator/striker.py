@@ -42,13 +42,16 @@ from swimstream.simulator.schedule import (
 from swimstream.simulator.wishes import Wish
 
 if TYPE_CHECKING:
-    from swimstream.model.identity import Run
+    from swimstream.model.identity import InstanceId, Run
     from swimstream.simulator.hosts import Host
     from swimstream.simulator.world import World
 
 SEEDS_KEPT = 2
 UNNOTICED_S = 5.0
 """For so long a leader may still count on a host that is lost, or be changing the council for a command."""
+POISON_S = 0.25
+POISONED_S = (0.1, 1.5)
+DRAINED_FIRST = 0.5
 MILDER_DOWN_S = 3.0
 """After how long a host comes back that should have stayed away, but is needed."""
 
@@ -63,6 +66,7 @@ class Striker:
         self._cuts_calm_at = cuts_calm_at(world.schedule)
         self._links_calm_at = links_calm_at(world.schedule)
         self._rng = world.random("striker")
+        self._departures = world.random("departures")
         self._resized_at = -math.inf
         self._lost_bystander_at = -math.inf
         """When a memory without a vote was last lost: a leader that has not noticed may still give it a seat."""
@@ -88,6 +92,8 @@ class Striker:
                 world.clients.resize(fault.seats, pick=fault.pick)
             case Transfer():
                 world.clients.transfer(pick=fault.pick, to=fault.to)
+            case Wish(sort="poison"):
+                self._poison(fault, None)
             case Wish():
                 world.clients.wish(fault)
             case MassRestart():
@@ -320,20 +326,38 @@ class Striker:
             return
         self._lose(self._host(life))
         self._host(life).gone = True
+        if self._world.scenario.faults.wishes and self._departures.random() < DRAINED_FIRST:
+            self._world.withdraw(life)
+            return  # when it says goodbye nobody knows
         self._world.leave(life)
         self._expect_detection(life.run)
 
     def _fail_operator(self, pick: float) -> None:
-        running = [
+        running = self._running()
+        if running:
+            life, instance = running[min(int(pick * len(running)), len(running) - 1)]
+            life.bench.fail(instance)
+
+    def _poison(self, wish: Wish, instance: InstanceId | None) -> None:
+        """Have an instance take down each worker on which it has done something, until its time is over."""
+        running = self._running()
+        if instance is None and running:
+            instance = running[int(wish.pick * len(running))][1]
+        for life, each in running:
+            if each == instance and life.bench.copies[each].ticks:
+                self._strike_down(life, silent=False, effects_left=0, down_s=self._departures.uniform(*POISONED_S))
+                break
+        if self._world.clock.now < wish.at + wish.for_s:
+            self._world.clock.after(POISON_S, partial(self._poison, wish, instance))
+
+    def _running(self) -> list[tuple[Life, InstanceId]]:
+        return [
             (life, instance)
             for life in self._world.lives()
             if life.phase is Phase.RUNNING
             for instance, copy in sorted(life.bench.copies.items())
             if copy.running
         ]
-        if running:
-            life, instance = running[min(int(pick * len(running)), len(running) - 1)]
-            life.bench.fail(instance)
 
     def _host(self, life: Life) -> Host:
         return next(host for host in self._world.hosts if host.life is life)

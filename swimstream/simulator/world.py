@@ -49,6 +49,8 @@ EPOCH_MS = 1_760_000_000_000
 OFFSET_S_MAX = 100_000.0
 JOIN_REQUEST = 1
 LEAVE_REQUEST = 2
+WITHDRAW_REQUEST = 3
+WITHDRAW_S = 4.0
 
 
 class World:
@@ -142,6 +144,10 @@ class World:
         life.goes = True
         life.command(lambda now: life.node.leave(LEAVE_REQUEST, now=now))
 
+    def withdraw(self, life: Life) -> None:
+        """Have others take over what a worker runs; it says goodbye once that is answered."""
+        life.command(lambda now: life.node.withdraw(WITHDRAW_REQUEST, within_s=WITHDRAW_S, now=now))
+
     def _on_end(self, life: Life) -> None:
         for host in self.hosts:
             if host.life is life:
@@ -157,6 +163,8 @@ class World:
         host = next(host for host in self.hosts if host.life is life)
         if request == LEAVE_REQUEST:
             life.exit()
+        elif request == WITHDRAW_REQUEST:
+            self.clock.after(0.0, partial(self._leave_after, life))
         elif request == JOIN_REQUEST:
             if error:
                 self.network.counters["joins_refused"] += 1
@@ -166,6 +174,13 @@ class World:
                 self.clock.after(RESTART_AFTER_REFUSAL_S, partial(self.start, host))
         else:
             self.clients.hear(life, request, error)
+
+    def _leave_after(self, life: Life) -> None:
+        """Leave once all is handed over; a process that stands still does it later, one that has ended never."""
+        if life.phase is Phase.PAUSED:
+            self.clock.after(POLL_S, partial(self._leave_after, life))
+        elif life.phase is Phase.RUNNING:
+            self.leave(life)
 
     def _is_shared(self, worker: str) -> bool:
         return sum(host.worker == worker for host in self.hosts) > 1
@@ -243,7 +258,7 @@ class World:
     def _problems(self) -> list[str]:
         waiting = self.clients.waiting()
         if waiting:
-            return [f"jobs not answered yet: {', '.join(waiting)}"]
+            return [f"not answered yet: {', '.join(waiting)}"]
         lives = list(self.lives())
         return disagreements(
             [life.node for life in lives],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from swimstream.cli import jobs
 from swimstream.errors import UsageError
 from swimstream.job_file import load_job
 from swimstream.model.identity import Address, Run
@@ -80,6 +81,15 @@ def test_a_job_is_shown_with_its_instances(control: str) -> None:
         ["job/count[0]", "pending", "0", *WHY],
         ["job/count[1]", "pending", "0", *WHY],
     ]
+
+
+def test_one_line_of_a_job_says_what_is_kept_warm_by_whom(monkeypatch: pytest.MonkeyPatch) -> None:
+    warm = {"state": "running", "worker": "w1", "epoch": 3, "progress": 0, "why": ""}
+    rows = [{"instance": f"job/op[{n}]", "standbys": runs, **warm} for n, runs in enumerate([["w2", "w3"], [], ["w1"]])]
+    row = {"name": "job", "state": "running", "version": 1, "operators": ["op"], "counts": {"running": 3}}
+    monkeypatch.setattr(jobs, "ask", lambda *_, **__: {"job": {**row, "instances": rows}})
+    lines = run("job", "job", "--control", "w1.sock")[1].splitlines()
+    assert lines[5] == "kept warm  job/op[0] by w2, w3; job/op[2] by w1"
 
 
 def test_a_job_is_json_for_programs(control: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from swimstream.errors import WorkerStopped
 from swimstream.model.identity import InstanceId
 from swimstream.model.status import ErrorClass, InstanceState, InstanceStatus
+from swimstream.peer import NO_LOGS
 from swimstream.runtime.replies import Found
 from tests.attached.plain import Plain
 from tests.attached.schema import check_heard
@@ -74,9 +75,13 @@ def test_without_the_ticks_that_it_promised_its_copies_are_frozen_until_it_ticks
     run(client, peer, job(), frozen_after_s=0.4)
     until(peer, has(state=InstanceState.FROZEN))
     ticking = peer._running().views.when(lambda view: Found(None) if has(state=InstanceState.RUNNING)(view) else None)
+    ticked = 0
     while not ticking.is_settled:
         assert client.ask("tick")["ok"]
-    assert ticking.wait(WAIT_S) is None
+        ticked += 1
+    runner = peer._runner
+    assert runner is not None
+    assert runner._ticks.count == ticked, "who looks too late takes it for alive, too: that alone would prove nothing"
 
 
 def test_who_promises_no_ticks_is_never_frozen(peer: Peer, client: Plain) -> None:
@@ -129,3 +134,10 @@ def test_who_leaves_has_its_copies_run_elsewhere_before_they_are_stopped(peer: P
         assert client.ask("report", **copy, state="stopped")["ok"]
         assert client.answer(asked)["ok"]
         peer.stopped().wait(WAIT_S)
+
+
+def test_of_what_an_attached_process_prints_nothing_is_kept(peer: Peer, client: Plain) -> None:
+    run(client, peer, job())
+    until(peer, has(state=InstanceState.RUNNING))
+    answer = client.ask("logs", instance=str(INSTANCE), patience_s=WAIT_S)
+    assert answer["error"] == f"logs: w4 keeps no output of its instances, since {NO_LOGS}"

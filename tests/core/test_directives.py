@@ -430,6 +430,17 @@ def test_what_is_assigned_to_nobody_is_not_blamed(book: Book) -> None:
     assert list(book.plan.directives.blame) == [READ_0]
 
 
+def test_what_has_finished_is_not_blamed(book: Book) -> None:
+    book.add(Conclude(instance=READ_0, epoch=book.epoch(READ_0)), blame(B, READ_0, READ_1))
+    assert list(book.plan.directives.blame) == [READ_1]
+
+
+def test_no_blame_outlives_an_instance_that_is_forgotten(book: Book) -> None:
+    epoch = book.epoch(POST_0)
+    book.add(cancel(), blame(B, POST_0), forget(POST_0, epoch))
+    assert not book.plan.directives.blame
+
+
 def test_the_oldest_runs_that_were_lost_are_forgotten_first(book: Book) -> None:
     book.add(*(blame(Run(f"w{number}", 1), READ_0, proof=Proof.NONE) for number in range(LOST_KEPT + 2)))
     lost = book.plan.directives.lost

@@ -32,13 +32,14 @@ from swimstream.core.effects import (
 )
 from swimstream.errors import UsageError
 from swimstream.events import Event, LeaderChanged
-from swimstream.model.identity import Address, Run
+from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.plan import Plan
+from swimstream.model.status import InstanceState
 from swimstream.runtime import clock, streams
 from swimstream.runtime import driver as driver_module
 from swimstream.runtime.binding import BoundSockets, bind_pair
 from swimstream.runtime.driver import COUNTERS_INTERVAL_S, DATAGRAMS_PER_BATCH, VIEW_INTERVAL_S, Driver
-from swimstream.runtime.reports import Reports
+from swimstream.runtime.reports import Report, Reports
 from swimstream.runtime.resolver import Resolver
 from swimstream.runtime.udp import UdpSocket
 from swimstream.runtime.view import View
@@ -325,6 +326,19 @@ async def test_what_the_last_turn_has_counted_is_shown_though_no_turn_follows(mo
         with stranger() as other:
             other.sendto(b"x", (rig.address.host, rig.address.port))
             await rig.until(lambda: rig.counter("datagrams_received") == 1)
+
+
+async def test_what_has_ended_is_reported_before_a_goodbye_that_comes_with_it() -> None:
+    rig = Rig()
+    failed = Report(instance=InstanceId("j", "o", 0), epoch=1, state=InstanceState.FAILED)
+    rig.driver.post(lambda _: rig.node.log.append(("goodbye",)))
+    rig.reports.put(failed)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.driver.run, rig.bound.tcp)
+        await rig.until(lambda: len(rig.node.log) == 2)
+        rig.driver.stop()
+    rig.bound.close()
+    assert rig.node.log == [("report", failed), ("goodbye",)]
 
 
 async def test_an_event_is_heard_after_the_view_that_shows_it() -> None:

@@ -9,7 +9,7 @@ import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swimstream.core.effects import RenewFence, StopInstance
+from swimstream.core.effects import KeepWarm, RenewFence, StopInstance
 from swimstream.events import LeaderChanged, TagsChanged
 from swimstream.model.identity import InstanceId, Run
 from swimstream.runtime.peer_link import Frames, News, encode
@@ -88,6 +88,12 @@ def test_a_start_that_never_left_is_overtaken_by_a_newer_one_together_with_its_s
 def test_of_fences_the_newest_holds_and_stands_behind_the_stops_before_it() -> None:
     stop = StopInstance(INSTANCE, 3)
     assert orders_of(RenewFence(5.0), stop, RenewFence(6.0)) == (stop, RenewFence(6.0))
+
+
+def test_of_what_to_keep_warm_the_newest_holds_and_stands_behind_the_starts_that_take_it_over() -> None:
+    one, none = KeepWarm(((INSTANCE, "k"),)), KeepWarm(())
+    assert orders_of(one, start(3), none) == (start(3), none)
+    assert orders_of(start(3), StopInstance(INSTANCE, 3), one, start(4)) == (one, start(4))
 
 
 @settings(deadline=None)

@@ -144,6 +144,16 @@ def test_a_promotion_in_the_midst_of_the_import_takes_over_what_there_is(stage: 
     assert [witness.hear(), witness.hear()] == [("imported", pid), ("called", pid)]
 
 
+def test_a_script_is_run_once(stage: Stage, witness: Witness, tmp_path: Path) -> None:
+    script = str(tmp_path / "witness.py")
+    place = Place(module="__main__", qualname="operator", script=script)
+    stage.registry._registered["k"] = InProcess(place=place)
+    keep(stage)
+    _, pid = witness.hear()
+    run(stage)
+    assert witness.hear() == ("called", pid)
+
+
 def test_what_was_promoted_is_not_given_up_with_the_list(stage: Stage, witness: Witness) -> None:
     keep(stage)
     _, pid = witness.hear()

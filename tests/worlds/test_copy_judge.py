@@ -200,6 +200,20 @@ def test_an_at_least_one_instance_may_be_given_to_another_while_it_runs() -> Non
     scene.append(scene.worker("b", is_leader=True), assign("b"))
 
 
+@pytest.mark.parametrize("instances", [AT_MOST_ONE, AT_LEAST_ONE])
+def test_an_at_most_one_instance_that_leaves_the_plan_is_caught_while_a_copy_is_left(instances: str) -> None:
+    scene = Scene(instances)
+    a, b = scene.worker("a"), scene.worker("b")
+    scene.start(a, 4)
+    b.plan = scene.plan
+    left = attrs.evolve(scene.plan, index=5, assignments={})
+    if instances == AT_MOST_ONE:
+        with pytest.raises(PromiseBroken, match="leaves the plan of b@1, and a@1 has not ended it in epoch 4"):
+            scene.observer.copies.look(b, left)
+        scene.go_down(a, 4)
+    scene.observer.copies.look(b, left)
+
+
 def test_a_follower_that_writes_down_an_assignment_decides_nothing() -> None:
     scene = Scene()
     scene.start(scene.worker("a"), 4)

@@ -4,8 +4,8 @@
  *     const worker = await Worker.attach({ control: "/run/w4.sock" }, { count: async (ctx) => { ... } });
  *     console.error(await worker.closed);
  *
- * An operator is an async function of a context. It returns when it has finished and throws when it has failed; when
- * `ctx.signal` is aborted it should end soon, however it does. The protocol is described in docs/control-port.md.
+ * An operator is an async function of a context. It returns when it has finished and throws when it has failed (see
+ * `FatalError` and `InfrastructureError`); when `ctx.signal` is aborted it should end soon, however it does. The protocol is described in docs/control-port.md.
  */
 
 import { randomInt } from "node:crypto";
@@ -15,11 +15,13 @@ import { connect, type Socket } from "node:net";
 export const PROTOCOL = 1;
 const REPORT_MS = 50;
 const FENCE_LOOK_MS = 50;
-const FENCED_STATUS = 70;
+const FROZEN_AFTER_S = 1;
 
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 type Table = { [key: string]: Json };
 export type Operator = (ctx: OperatorContext) => Promise<void>;
+/** `frozenAfterS`: when the event loop has not turned for so long, others see this worker's instances as frozen. */
+export type Options = { capacity?: number; frozenAfterS?: number };
 export type Place = { control: string } | { tcp: string; tokenFile: string };
 
 /** The peer has refused a request; `code` is `usage`, `over`, `ending` or `failed`. */
@@ -28,6 +30,12 @@ export class Refused extends Error {
     super(message);
   }
 }
+
+/** Thrown by an operator that would fail again: it is put in quarantine until somebody changes something. */
+export class FatalError extends Error {}
+
+/** Thrown by an operator that something else made fail, such as its database: that does not count against it. */
+export class InfrastructureError extends Error {}
 
 interface StartOrder {
   instance: string;
@@ -86,6 +94,27 @@ export class OperatorContext {
   /** Make `handle`, at most 64 bytes, the `resumeFrom` of the next execution, wherever that will be. */
   checkpoint(handle: Uint8Array): void {
     this.tell({ checkpoint: Buffer.from(handle).toString("hex") });
+  }
+
+  /** Say up to which event time it has seen everything, in ms of any calendar; it never falls. */
+  watermark(timeMs: number): void {
+    this.tell({ watermark_ms: timeMs });
+  }
+
+  /** Say how much input waits, in any unit; one that never says so is never stalled. */
+  backlog(count: number): void {
+    this.tell({ backlog: count });
+  }
+
+  /** Declare a step that may take so long without progress, from now on; 0 ends it early. */
+  busy(seconds: number): void {
+    this.tell({ busy_s: seconds });
+    this.flush();
+  }
+
+  /** Say that it waits for its outputs to take on, or no longer does; until then no progress is no stall. */
+  backpressured(isWaiting: boolean): void {
+    this.tell({ backpressured: isWaiting });
   }
 
   /** Tell everybody where this execution serves its neighbours, `host:port`. */
@@ -234,13 +263,14 @@ export class Worker {
   }
 
   /** Connect and attach; throw `Refused` if the peer does not take this process. */
-  static async attach(place: Place, operators: { readonly [kind: string]: Operator }, options: { capacity?: number } = {}): Promise<Worker> {
+  static async attach(place: Place, operators: { readonly [kind: string]: Operator }, options: Options = {}): Promise<Worker> {
     const worker = new Worker(await open(place), operators);
     try {
       const token: Table = "tokenFile" in place ? { token: readFileSync(place.tokenFile, "utf8").trim() } : {};
       await worker.link.ask("hello", { protocol: PROTOCOL, ...token });
       const capacity: Table = options.capacity === undefined ? {} : { capacity: options.capacity };
-      const told = await worker.link.ask("attach", { protocol: PROTOCOL, kinds: Object.keys(operators), ...capacity });
+      const frozen: Table = { frozen_after_s: options.frozenAfterS ?? FROZEN_AFTER_S };
+      const told = await worker.link.ask("attach", { protocol: PROTOCOL, kinds: Object.keys(operators), ...capacity, ...frozen });
       setInterval(() => worker.link.tell("tick", {}, () => undefined), Number(told["tick_s"]) * 1_000).unref();
       setInterval(() => worker.keepFences(), FENCE_LOOK_MS).unref();
     } catch (error) {
@@ -301,7 +331,7 @@ export class Worker {
     } catch (error) {
       const failed = !ctx.signal.aborted;
       if (failed) console.error(`${ctx.instance} in epoch ${ctx.epoch} has failed:`, error);
-      end = failed ? { state: "failed", cause: String(error) } : { state: "stopped" };
+      end = failed ? { state: "failed", cause: String(error), error: classOf(error) } : { state: "stopped" };
     }
     this.running.delete(ctx.instance);
     ctx.flush(end);
@@ -310,9 +340,14 @@ export class Worker {
   /** Keep the fences, also when the peer is gone: nothing but the end of the process is sure to end an operator. */
   private keepFences(): void {
     for (const { deadline } of this.running.values()) {
-      if (deadline !== null && now() >= deadline - FENCE_LOOK_MS / 1_000) process.exit(FENCED_STATUS);
+      if (deadline !== null && now() >= deadline - FENCE_LOOK_MS / 1_000) process.kill(process.pid, "SIGKILL");
     }
   }
+}
+
+function classOf(error: unknown): string {
+  if (error instanceof FatalError) return "fatal";
+  return error instanceof InfrastructureError ? "infrastructure" : "retryable";
 }
 
 function open(place: Place): Promise<Socket> {

@@ -4,7 +4,8 @@
 - Hysteresis: only while the shares of two workers' capacities that are taken differ by more than `SPREAD` of the mean,
   and only if the one that gives keeps no less than the one that takes. So what was moved never moves back.
 - So many moves at a time as the policy says (`Directives.rebalance_moves`), the next ones when these run. Make before
-  break; of at-least-one instances alone: all others would stand still for a while, for no need of theirs.
+  break; of at-least-one instances alone that restart by themselves (`failover`): all others, or those that restart
+  with them, would stand still for a while, for no need of theirs.
 - Where an instance is better off (its preferred site, near to its neighbours) it stays: the same scores decide as ever.
 
 It looks at the load and not at the joining itself: a new leader need not know who was new.
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from swimstream.core.recovery.draining import EMPTYING
 from swimstream.core.recovery.moves import handover_to
-from swimstream.model.job import AT_LEAST_ONE
+from swimstream.model.job import AT_LEAST_ONE, SCOPE_INSTANCE
 from swimstream.model.member import MemberState
 from swimstream.model.status import InstanceState
 
@@ -55,7 +56,7 @@ def rebalance(situation: Situation, places: Places) -> list[Assign]:
 def _relieve(source: Member, held: Assignment, situation: Situation, places: Places, *, spread: float) -> list[Assign]:
     """Move one instance if that is worth it."""
     spec = situation.spec_of(held.instance)
-    if spec is None or spec.instances != AT_LEAST_ONE:
+    if spec is None or spec.instances != AT_LEAST_ONE or spec.failover != SCOPE_INSTANCE:
         return []
     before = places.share(source)
     places.free(held.instance, held.run)

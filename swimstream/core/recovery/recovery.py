@@ -117,7 +117,7 @@ class Recovery:
             return self._assign(situation, instance, places, reason="the job was accepted")
         if held.finished or instance in situation.plan.directives.quarantined:
             return []
-        if situation.state_of(held) is InstanceState.FINISHED and not held.stale and not held.revoked:
+        if situation.state_of(held) is InstanceState.FINISHED and not held.stale:
             return [Conclude(instance=instance, epoch=held.epoch)]
         name = held.run.name
         if held.run in workers.evicted:

@@ -105,6 +105,22 @@ def test_a_job_that_is_revived_before_its_copy_has_ended_waits_for_that_end() ->
     assert the_assign(scene.decide()).reason == "the job was cancelled, and updated since"
 
 
+def test_what_a_cancelled_copy_has_finished_does_not_count_for_the_job_that_is_revived() -> None:
+    spec = job(instances=AT_MOST_ONE)
+    scene = running("a", "b", jobs=(spec,))
+    scene.commit(CancelJob(job="job", asked_by=ASKED_BY))
+    update(scene, spec)
+    scene.say(InstanceState.FINISHED)
+    assert the_assign(scene.decide()).reason == "the job was cancelled, and updated since"
+
+
+def test_what_finishes_before_it_has_heard_that_it_is_taken_back_is_not_executed_again() -> None:
+    scene = running("a", "b", jobs=(job(instances=AT_MOST_ONE),))
+    scene.commit(Revoke(instance=instance(), epoch=scene.epoch(), reason="a is draining"))
+    scene.say(InstanceState.FINISHED)
+    assert scene.decide() == [Conclude(instance=instance(), epoch=scene.epoch())]
+
+
 def test_nothing_is_forgotten_while_a_worker_lives_that_does_not_understand_it() -> None:
     scene = running("a", jobs=(job(instances=AT_MOST_ONE),))
     scene.commit(CancelJob(job="job", asked_by=ASKED_BY))

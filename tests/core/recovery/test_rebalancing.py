@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from swimstream.core.recovery.rebalancing import REASON
 from swimstream.model.changes import CORDONED, DRAINING, NORMAL, SetPolicy, SubmitJob
-from swimstream.model.job import AT_MOST_ONE, PINNED
+from swimstream.model.job import AT_MOST_ONE, PINNED, SCOPE_INSTANCE, SCOPE_REGION
 from swimstream.model.member import MemberState
 from swimstream.model.status import InstanceState
 from tests.core.recovery.lively import Lively, pipeline
 from tests.core.recovery.situations import assigns, instance, job, newest
 
 
-def crowded(*, moves: int = 2, instances: str = "at-least-one", prefer_site: str = "", count: int = 12) -> Lively:
+def crowded(
+    *,
+    moves: int = 2,
+    instances: str = "at-least-one",
+    prefer_site: str = "",
+    count: int = 12,
+    failover: str = SCOPE_INSTANCE,
+) -> Lively:
     """Return two busy workers and a third one that has just joined."""
-    here = Lively(newest("a"), newest("b"), jobs=[job(parallelism=count, instances=instances, prefer_site=prefer_site)])
+    wanted = job(parallelism=count, instances=instances, prefer_site=prefer_site)
+    operators = tuple(attrs.evolve(each, failover=failover) for each in wanted.operators)
+    here = Lively(newest("a"), newest("b"), jobs=[attrs.evolve(wanted, operators=operators)])
     here.settle()
     if moves:
         here.commit(SetPolicy(rebalance_moves=moves, asked_by="t"))
@@ -43,6 +53,11 @@ def test_so_many_move_at_a_time_and_the_next_ones_when_these_run() -> None:
     for each in made:
         here.say(InstanceState.RUNNING, which=each.instance)
     assert len(assigns(here.decide())) > 0
+
+
+def test_what_others_restart_with_does_not_move() -> None:
+    here = crowded(failover=SCOPE_REGION)
+    assert here.settle() == []
 
 
 def test_it_comes_to_rest_with_shares_that_differ_little() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from swimstream.model.changes import CORDONED, DRAINING, CancelJob, Evict, Quarantine, SetStandbys, UpdateJob
+from swimstream.core.recovery.placement import Places
+from swimstream.core.recovery.places import places_in
+from swimstream.model.changes import CORDONED, DRAINING, Assign, CancelJob, Evict, Quarantine, SetStandbys, UpdateJob
 from swimstream.model.identity import Run
-from swimstream.model.job import APART_WORKER, AT_LEAST_ONE, AT_MOST_ONE, JobSpec
+from swimstream.model.job import APART_SITE, APART_WORKER, AT_LEAST_ONE, AT_MOST_ONE, JobSpec
 from swimstream.model.member import MemberState
 from swimstream.model.status import InstanceState
 from tests.core.recovery.lively import Lively
@@ -37,9 +39,15 @@ def test_so_many_others_keep_an_instance_warm_as_its_operator_says(standby: int)
     assert here.where() not in standbys(here)
 
 
-def test_a_worker_in_another_site_stands_by_before_one_in_its_own() -> None:
-    here = scene("a1", "a2", "a3", "b1", "b2", "b3")
-    assert standbys(here)[0][0] != here.where()[0]
+def at_home(*, standby: int = 1) -> JobSpec:
+    """Return a job that prefers site a."""
+    (spec,) = warm(standby=standby).operators
+    return JobSpec(name="job", operators=(attrs.evolve(spec, prefer_site="a"),))
+
+
+def test_a_worker_in_another_site_stands_by_before_one_in_its_own_even_if_that_is_preferred() -> None:
+    here = scene("a1", "a2", "b1", spec=at_home())
+    assert (here.where(), standbys(here)) == ("a1", ["b1"])
 
 
 def test_one_in_its_own_site_stands_by_if_there_is_no_other() -> None:
@@ -91,10 +99,13 @@ def test_a_place_that_becomes_free_is_taken() -> None:
 
 
 def test_standbys_take_slots_from_each_other() -> None:
-    here = scene("a1", "b1", spec=warm(parallelism=3), capacity=3)
-    counts = {name: sum(name in standbys(here, index) for index in range(3)) for name in ("a1", "b1")}
-    assert all(len(here.on(name)) + counts[name] <= 3 for name in counts)
-    assert sum(counts.values()) == 3
+    here = scene("a1", spec=warm(parallelism=3))
+    here.put(newest("b1", site="b", capacity=2))
+    here.settle()
+    assert [standbys(here, index) for index in range(3)] == [["b1"], ["b1"], []]
+    here.put(newest("b1", site="b", capacity=1))
+    here.settle()
+    assert [standbys(here, index) for index in range(3)] == [["b1"], [], []]
 
 
 def test_what_keeps_warm_gives_way_to_what_runs() -> None:
@@ -110,6 +121,27 @@ def test_one_that_must_be_apart_from_its_like_may_stand_by_where_none_of_them_is
     here = scene("a1", "b1", "c1", spec=warm(parallelism=2, apart=APART_WORKER))
     free = ({"a1", "b1", "c1"} - set(here.running().values())).pop()
     assert [standbys(here, 0), standbys(here, 1)] == [[free], [free]]
+
+
+def test_an_instance_keeps_nobody_from_standing_by_for_itself() -> None:
+    here = scene("a1", "a2", spec=warm(apart=APART_SITE))
+    assert {here.where(), *standbys(here)} == {"a1", "a2"}
+    assert here.settle() == []
+
+
+def test_who_keeps_it_warm_is_preferred_only_for_what_has_to_move() -> None:
+    here = scene("a1", "a2", "b1", spec=at_home())
+    places = places_in(here.situation())
+    places.free(instance(), Run("a1", 1))
+    chosen = [places.choose(instance(), has_to_move=has_to_move).run for has_to_move in (True, False)]
+    assert chosen == [Run("b1", 1), Run("a1", 1)]
+
+
+def test_a_suspect_goes_where_it_is_apart_from_other_suspects_and_not_where_it_is_warm() -> None:
+    here = scene("a1", "a2", "b1", spec=at_home())
+    places = Places(here.plan, here.members.values(), suspects=(instance(),))
+    places.free(instance(), Run("a1", 1))
+    assert places.choose(instance()).run == Run("a1", 1)
 
 
 def test_when_its_worker_dies_it_goes_on_where_it_is_warm_above_all_scores() -> None:
@@ -205,6 +237,14 @@ def test_nothing_is_proposed_that_an_older_worker_would_not_understand() -> None
     here = Lively(newest("a1"), newest("b1"), newer("c1"), jobs=[warm()])
     here.settle()
     assert not here.plan.directives.standbys
+
+
+def test_a_list_is_not_touched_while_anything_else_is_to_be_decided() -> None:
+    here = scene("a1", "b1", "c1")
+    here.set_mode(standbys(here)[0], CORDONED)
+    here.submit(job("other"))
+    assert [type(change) for change in here.decide()] == [Assign]
+    assert [type(change) for change in here.decide()] == [SetStandbys]
 
 
 def test_an_instance_that_nobody_has_is_placed_before_anything_is_kept_warm() -> None:
