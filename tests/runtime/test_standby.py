@@ -118,6 +118,21 @@ def until_kept(stage: Stage, *, other_than: int = 0) -> int:
     return found[0]
 
 
+def until_missed(stage: Stage, pid: int) -> None:
+    """Return once the host has seen that the warm process of that number is gone."""
+    is_kept: list[bool] = [True]
+    while is_kept[-1]:
+        asked = threading.Event()
+
+        def look(asked: threading.Event = asked) -> None:
+            kept = stage.host._warm._kept.get(INSTANCE)
+            is_kept.append(kept is not None and kept.process is not None and kept.process.pid == pid)
+            asked.set()
+
+        assert stage.host._thread.post(look)
+        assert asked.wait(WAIT_S)
+
+
 def test_a_warm_copy_has_imported_its_module_and_calls_nothing_before_its_promotion(
     stage: Stage, witness: Witness
 ) -> None:
@@ -184,12 +199,13 @@ def test_without_a_warm_copy_the_instance_starts_cold(stage: Stage, witness: Wit
     keep(stage)
     _, pid = witness.hear()
     os.kill(pid, signal.SIGKILL)
-    wait_for_end(pid)
+    until_missed(stage, pid)
     run(stage)
     what, other = witness.hear()
     assert what == "imported"
     assert other != pid
     assert witness.hear() == ("called", other)
+    stage.until(InstanceState.RUNNING)
     assert stage.states() == [InstanceState.STARTING, InstanceState.RUNNING]
 
 
