@@ -228,7 +228,8 @@ class ExecutionDraft:
             case SetPolicy():
                 directives.rebalance_moves = change.rebalance_moves
             case Blame():
-                unfinished = {each for each, held in self._assignments.items() if not held.finished}
+                held_now = ((each, self._assignments.get(each)) for each in change.instances)
+                unfinished = {each for each, held in held_now if held is not None and not held.finished}
                 directives.judge(change, self._index, assigned=unfinished)
             case SetWorkerMode():
                 directives.set_mode(change, self._index)
