@@ -105,7 +105,7 @@ def test_without_another_place_it_stays_and_is_told_why() -> None:
     which = here.on("a")[0]
     assert here.settle() == []
     assert pending(here.plan, here.members, waits=here.recovery.waits)[which] == (
-        "a drains, but has to keep it: all 1 live workers that run kind 'map' are full"
+        "a drains, but has to keep it: all 1 live workers that run kind 'map' and may have it are full"
     )
 
 
