@@ -93,5 +93,5 @@ def _table_of(host: Host) -> StatusTable:
 def copy_table(table: StatusTable, into: StatusTable) -> None:
     """Fill an empty table with the records of another, sharing what does not change."""
     into._records = dict(table._records)  # noqa: SLF001  # as above
-    into._owned = {owner: set(instances) for owner, instances in table._owned.items()}  # noqa: SLF001
-    into._hashes, into._lasting = dict(table._hashes), dict(table._lasting)  # noqa: SLF001
+    into._owned = {owner: set(instances) for owner, instances in table._owned.items()}  # noqa: SLF001  # as above
+    into._hashes, into._lasting = dict(table._hashes), dict(table._lasting)  # noqa: SLF001  # as above

@@ -274,6 +274,11 @@ REBALANCE_MOVES_MAX = 1_024
 RESTARTED_MAX = 20_000
 """So many instances one change can name."""
 
+Directive = Forget | Restart | Quarantine | Pardon | Blame | SetWorkerMode | DeclareDead | SetPolicy | SetStandbys
+"""The changes of what `directives.py` holds, and of single assignments for its sake."""
+LaterChange = UpdateJob | CancelJob | Directive
+"""The changes that came with `SPEAKS_DIRECTIVES`."""
+
 Change = (
     Found
     | Noop
@@ -288,17 +293,7 @@ Change = (
     | ChangeCouncil
     | ResizeCouncil
     | RecoverCouncil
-    | UpdateJob
-    | CancelJob
-    | Forget
-    | Restart
-    | Quarantine
-    | Pardon
-    | Blame
-    | SetWorkerMode
-    | DeclareDead
-    | SetPolicy
-    | SetStandbys
+    | LaterChange
 )
 Command = UpdateJob | CancelJob | Restart | Pardon | SetWorkerMode | DeclareDead | SetPolicy
 """What any worker may ask the leader for, on behalf of a person or an application."""

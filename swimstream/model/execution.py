@@ -17,9 +17,11 @@ from swimstream.model.changes import (
     CancelJob,
     Conclude,
     DeclareDead,
+    Directive,
     Evict,
     Forget,
     Hold,
+    LaterChange,
     Pardon,
     Quarantine,
     Release,
@@ -44,8 +46,7 @@ if TYPE_CHECKING:
 
 EVICTED_KEPT = 8_192
 
-Directive = Forget | Restart | Quarantine | Pardon | Blame | SetWorkerMode | DeclareDead | SetPolicy | SetStandbys
-ExecutionChange = SubmitJob | Assign | Evict | Conclude | Hold | Release | Revoke | UpdateJob | CancelJob | Directive
+ExecutionChange = SubmitJob | Assign | Evict | Conclude | Hold | Release | Revoke | LaterChange
 
 
 class ExecutionDraft:

@@ -18,6 +18,7 @@ from swimstream.model.changes import (
     Forget,
     Found,
     Hold,
+    LaterChange,
     Noop,
     Pardon,
     Proof,
@@ -118,17 +119,7 @@ def _assign(instance: InstanceId) -> str:
 
 
 def _describe_directive(
-    change: UpdateJob
-    | CancelJob
-    | Forget
-    | Restart
-    | Quarantine
-    | Pardon
-    | Blame
-    | SetWorkerMode
-    | DeclareDead
-    | SetPolicy
-    | SetStandbys,
+    change: LaterChange,
 ) -> tuple[str, str, tuple[str, ...]]:
     match change:
         case UpdateJob(job=job):

@@ -9,6 +9,7 @@ from swimstream.model.changes import (
     CancelJob,
     DeclareDead,
     Forget,
+    LaterChange,
     Pardon,
     Quarantine,
     Restart,
@@ -26,22 +27,8 @@ if TYPE_CHECKING:
     from swimstream.model.directives import Directives
     from swimstream.model.identity import InstanceId, Run
 
-Directed = (
-    UpdateJob
-    | CancelJob
-    | Forget
-    | Restart
-    | Quarantine
-    | Pardon
-    | Blame
-    | SetWorkerMode
-    | DeclareDead
-    | SetPolicy
-    | SetStandbys
-)
 
-
-def directed_change_item(change: Directed) -> list[object]:
+def directed_change_item(change: LaterChange) -> list[object]:
     """Return the item of a change: its kind, then its fields."""
     match change:
         case UpdateJob():
