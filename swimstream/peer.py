@@ -18,7 +18,7 @@ import trio
 
 from swimstream.commands import Commands
 from swimstream.core.boots import boot_above
-from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerStopped
+from swimstream.errors import SwimstreamError, UsageError, WorkerStopped
 from swimstream.model.status import CAUSE_BYTES_MAX, CHECKPOINT_BYTES_MAX, ENDPOINT_CHARS_MAX
 from swimstream.questions import Questions
 from swimstream.runners.attached import AttachedRunner
@@ -160,7 +160,7 @@ class Peer(Commands, Questions):
             if isinstance(error, SwimstreamError) and not isinstance(error, UsageError):
                 self._ended.fail(error)
             raise
-        self._join(peer)
+        peer.join_or_end()
         # so that who asks next finds this worker in what is known; that it may not join is told as the end
         with trio.move_on_after(VIEW_S), contextlib.suppress(SwimstreamError):
             await peer.views.when(lambda view: Found(None) if view.members else None)
@@ -228,19 +228,6 @@ class Peer(Commands, Questions):
         peer.serve = LogService(peer, Registry(), None, why_none=NO_LOGS).answer
         peer.ended.on_settled(runner, lambda: self._note_end(peer, runner))
         return peer, runner
-
-    def _join(self, peer: PeerThread) -> None:
-        joined = peer.join()
-
-        def note() -> None:
-            try:
-                joined.result()
-            except JoinFailed as error:
-                peer.fail(error)
-            except SwimstreamError:
-                pass  # it was stopped before it had joined
-
-        joined.on_settled(self, note)
 
     def _note_end(self, peer: PeerThread, runner: AttachedRunner) -> None:
         """Nothing may go on under a peer that cannot say that this worker is alive."""

@@ -25,7 +25,7 @@ import attrs
 from swimstream.commands import Commands
 from swimstream.config import PRESETS
 from swimstream.core.effects import Saved
-from swimstream.errors import JoinFailed, SwimstreamError, UsageError, WorkerStopped
+from swimstream.errors import SwimstreamError, UsageError, WorkerStopped
 from swimstream.questions import Questions
 from swimstream.runners.host import InstanceHost
 from swimstream.runners.log_service import LogService
@@ -167,7 +167,7 @@ class Worker(Commands, Questions):
             raise UsageError("start: would block the event loop that runs here; use 'async with worker:' instead")
         self._launch()
         try:
-            self._join().wait(self.config.join_timeout_s)
+            self._running().join_or_end().wait(self.config.join_timeout_s)
         except TimeoutError:
             self._warn_not_joined()
         except BaseException:
@@ -202,7 +202,7 @@ class Worker(Commands, Questions):
         """Start, for tasks of trio or asyncio."""
         await call_in_thread(self._launch)
         try:
-            await within(self._join(), self.config.join_timeout_s)
+            await within(self._running().join_or_end(), self.config.join_timeout_s)
         except TimeoutError:
             self._warn_not_joined()
         except BaseException:
@@ -334,21 +334,6 @@ class Worker(Commands, Questions):
         )
         settings = with_memory(settings, storage)
         return PeerThread(settings, storage=storage, runner=host, reports=reports, freezes=freezes)
-
-    def _join(self) -> Reply[None]:
-        peer = self._running()
-        joined = peer.join()
-
-        def note() -> None:
-            try:
-                joined.result()
-            except JoinFailed as error:
-                peer.fail(error)
-            except SwimstreamError:
-                pass  # the worker was stopped before it had joined
-
-        joined.on_settled(self, note)
-        return joined
 
     def _halt(self, *, leave: bool) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.core.effects import Answer
-from swimstream.core.leader_requests import Done, Kind, Refused, Request
+from swimstream.core.leader_requests import Done, Kind, Refused, Request, RequestDesk
 from swimstream.core.submissions import JOB_BYTES_MAX, kind_faults, size_fault
 from swimstream.model.changes import (
     CancelJob,
@@ -25,20 +25,16 @@ from swimstream.model.changes import (
     SetWorkerMode,
     UpdateJob,
 )
+from swimstream.model.identity import Run
 from swimstream.model.member import SPEAKS_DIRECTIVES, too_old
 from swimstream.model.plan import PlanDraft
 from swimstream.wire.codec import encode_message
 from swimstream.wire.council_messages import ChangeRequest
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Iterable, Mapping
 
-    from swimstream.core.council.council import Council
-    from swimstream.core.leader_requests import LeaderRequests, Verdict
-    from swimstream.core.membership.membership import Membership
-    from swimstream.core.outbox import Outbox
-    from swimstream.model.identity import Run
+    from swimstream.core.leader_requests import Verdict
     from swimstream.model.member import Member
     from swimstream.model.plan import Plan
 
@@ -54,29 +50,15 @@ class Accepted:
     index: int = 0
 
 
-class ChangeRequests:
+@attrs.define(eq=False)
+class ChangeRequests(RequestDesk):
     """What this worker wants changed, and, while it leads, what others want.
 
     A leader remembers the last `ACCEPTED_MAX` commands, to know those that it is asked for again.
     """
 
-    def __init__(
-        self,
-        requests: LeaderRequests,
-        membership: Membership,
-        council: Council,
-        outbox: Outbox,
-        *,
-        counters: Counter[str],
-    ) -> None:
-        """Begin with none."""
-        self._requests = requests
-        self._membership = membership
-        self._council = council
-        self._outbox = outbox
-        self._counters = counters
-        self._accepted: dict[tuple[Run, int], Accepted] = {}
-        """As leader: by who asks, and the number of the request."""
+    _accepted: dict[tuple[Run, int], Accepted] = attrs.field(factory=dict, init=False)
+    """As leader: by who asks, and the number of the request."""
 
     def add(self, request: int, change: Command, now: float) -> None:
         """Ask the leader; `request` is answered once it is committed and known here, or with why it was refused."""

@@ -13,18 +13,13 @@ import attrs
 
 from swimstream.core.council.seating import SPEAKS_NEEDED
 from swimstream.core.effects import Answer
-from swimstream.core.leader_requests import Done, Kind, Refused, Request
+from swimstream.core.leader_requests import Done, Kind, Refused, Request, RequestDesk
 from swimstream.model.changes import COUNCIL_SIZES, ResizeCouncil, Seat
 from swimstream.model.member import MemberState
 from swimstream.wire.council_messages import CouncilRequest
 
 if TYPE_CHECKING:
-    from collections import Counter
-
-    from swimstream.core.council.council import Council
-    from swimstream.core.leader_requests import LeaderRequests, Verdict
-    from swimstream.core.membership.membership import Membership
-    from swimstream.core.outbox import Outbox
+    from swimstream.core.leader_requests import Verdict
     from swimstream.model.identity import Run
 
 COMMANDS_MAX = 64
@@ -33,24 +28,9 @@ TRANSFER_S = 10.0
 """After so long a transfer has failed: what hinders it does not pass by itself."""
 
 
-class CouncilCommands:
+@attrs.define(eq=False)
+class CouncilCommands(RequestDesk):
     """The commands of this worker, and, while it leads, those of others. At most `COMMANDS_MAX` wait at a time."""
-
-    def __init__(
-        self,
-        requests: LeaderRequests,
-        membership: Membership,
-        council: Council,
-        outbox: Outbox,
-        *,
-        counters: Counter[str],
-    ) -> None:
-        """Begin with none."""
-        self._requests = requests
-        self._membership = membership
-        self._council = council
-        self._outbox = outbox
-        self._counters = counters
 
     # --- the asking side --------------------------------------------------------------------------
 

@@ -10,21 +10,21 @@ does about it as leader.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.core.council.council import Council
 from swimstream.core.effects import Answer
+from swimstream.core.membership.membership import Membership
+from swimstream.core.outbox import Outbox
 from swimstream.wire.council_messages import ChangeRequest, CouncilRequest, Propose, ProposeReply
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Mapping
 
-    from swimstream.core.council.council import Council
-    from swimstream.core.membership.membership import Membership
-    from swimstream.core.outbox import Outbox
     from swimstream.model.identity import Run
 
 RETRY_S = 1.0
@@ -220,3 +220,14 @@ class LeaderRequests:
                 self._hear(number, Done(index))
             elif member is not None:
                 self._outbox.send(member.profile.address, ProposeReply(request=number, index=index))
+
+
+@attrs.define(eq=False)
+class RequestDesk:
+    """What whoever asks for one sort of thing, and grants it while it leads, works with."""
+
+    _requests: LeaderRequests
+    _membership: Membership
+    _council: Council
+    _outbox: Outbox
+    _counters: Counter[str] = attrs.field(kw_only=True)

@@ -9,7 +9,7 @@ import attrs
 
 from swimstream.config import FRAME_BYTES_MAX
 from swimstream.core.effects import Answer
-from swimstream.core.leader_requests import Done, Kind, Refused, Request
+from swimstream.core.leader_requests import Done, Kind, Refused, Request, RequestDesk
 from swimstream.model.changes import SubmitJob
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import SPEAKS_DIRECTIVES, SPEAKS_GUARANTEES, too_old
@@ -19,13 +19,9 @@ from swimstream.wire.council_messages import ERROR_BYTES_MAX, Propose
 from swimstream.wire.plan_codec import encode_plan
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Iterable, Mapping, Sequence
 
-    from swimstream.core.council.council import Council
-    from swimstream.core.leader_requests import LeaderRequests, Verdict
-    from swimstream.core.membership.membership import Membership
-    from swimstream.core.outbox import Outbox
+    from swimstream.core.leader_requests import Verdict
     from swimstream.model.identity import Run
     from swimstream.model.member import Member
     from swimstream.model.plan import Plan
@@ -49,30 +45,16 @@ LATER_WISHES = tuple(
 SUBMISSION = Kind(subject="job", plural="submissions", waiting_max=SUBMISSIONS_MAX)
 
 
-class Submissions:
+@attrs.define(eq=False)
+class Submissions(RequestDesk):
     """What this worker wants committed, and, while it leads, what others want.
 
     At most `SUBMISSIONS_MAX` of its own wait at a time. As many accepted ones wait at the leader until older changes
     are committed; beyond that they are dropped, counted, and asked for again.
     """
 
-    def __init__(
-        self,
-        requests: LeaderRequests,
-        membership: Membership,
-        council: Council,
-        outbox: Outbox,
-        *,
-        counters: Counter[str],
-    ) -> None:
-        """Begin with none."""
-        self._counters = counters
-        self._requests = requests
-        self._membership = membership
-        self._council = council
-        self._outbox = outbox
-        self._accepted: dict[str, JobSpec] = {}
-        """As leader: what goes into the log next."""
+    _accepted: dict[str, JobSpec] = attrs.field(factory=dict, init=False)
+    """As leader: what goes into the log next."""
 
     def add(self, request: int, job: JobSpec, now: float) -> None:
         """Take a job of this worker's own; `request` is answered once the plan has it or the leader refuses it."""

@@ -148,6 +148,21 @@ class PeerThread:
         """Become a member; the reply raises `JoinFailed` when that is refused."""
         return self._command(lambda node, request, now: node.join(request, now=now), JoinFailed)
 
+    def join_or_end(self) -> Reply[None]:
+        """Become a member; the peer ends, for the same cause as the reply fails, when that is refused."""
+        joined = self.join()
+
+        def note() -> None:
+            try:
+                joined.result()
+            except JoinFailed as error:
+                self.fail(error)
+            except SwimstreamError:
+                pass  # it was stopped before it had joined
+
+        joined.on_settled(self, note)
+        return joined
+
     def submit(self, job: JobSpec) -> Reply[None]:
         """Have a well-formed `job` committed; the reply raises `UsageError` when it is refused."""
         return self._command(lambda node, request, now: node.submit(request, job, now=now), UsageError)
