@@ -14,9 +14,10 @@ import attrs
 
 from swimstream.core.effects import Answer
 from swimstream.core.leader_requests import Done, Kind, Refused, Request, RequestDesk
-from swimstream.core.submissions import JOB_BYTES_MAX, kind_faults, size_fault
+from swimstream.core.submissions import JOB_BYTES_MAX, kind_faults, level_faults, size_fault
 from swimstream.model.changes import (
     CancelJob,
+    ClaimProgress,
     Command,
     DeclareDead,
     Pardon,
@@ -25,8 +26,9 @@ from swimstream.model.changes import (
     SetWorkerMode,
     UpdateJob,
 )
+from swimstream.model.directives import refusal_of_claim
 from swimstream.model.identity import Run
-from swimstream.model.member import SPEAKS_DIRECTIVES, too_old
+from swimstream.model.member import SPEAKS_CONFLICTS, SPEAKS_DIRECTIVES, too_old
 from swimstream.model.plan import PlanDraft
 from swimstream.wire.codec import encode_message
 from swimstream.wire.council_messages import ChangeRequest
@@ -165,6 +167,7 @@ def refusal(plan: Plan, change: Command, members: Mapping[str, Member], *, under
             others = [each.job for each in under_way if isinstance(each, UpdateJob)]
             return (
                 PlanDraft(plan).refusal(change)
+                or level_faults(job, tuple(members.values()))
                 or kind_faults(job, members.values(), before=plan.jobs[job.name])
                 or size_fault(job, plan, *others)
             )
@@ -184,6 +187,9 @@ def refusal(plan: Plan, change: Command, members: Mapping[str, Member], *, under
             return "" if known else f"name: no worker of the name {name!r} is known"
         case SetPolicy():
             return ""
+        case ClaimProgress(instance=instance):
+            older = _level_fault(members.values(), level=SPEAKS_CONFLICTS)
+            return older or refusal_of_claim(plan.directives.conflicts.get(instance), change)
 
 
 def _refusal_of_death(member: Member | None, run: Run, plan: Plan) -> str:
@@ -195,6 +201,6 @@ def _refusal_of_death(member: Member | None, run: Run, plan: Plan) -> str:
     return ""
 
 
-def _level_fault(members: Iterable[Member]) -> str:
-    older = too_old(members, level=SPEAKS_DIRECTIVES)
+def _level_fault(members: Iterable[Member], *, level: int = SPEAKS_DIRECTIVES) -> str:
+    older = too_old(members, level=level)
     return f"command: cannot be carried out while {older[0]} of an older version is alive" if older else ""
