@@ -57,6 +57,20 @@ class Situation:
         state = self.state_of(held)
         return state is not None and state.is_over
 
+    def newest_checkpoint(self, instance: InstanceId) -> bytes:
+        """Return from where `instance` is gone on with best, as far as anybody has heard; empty: nothing is known.
+
+        The checkpoint of its newest copy; or of the copy before it, if that was given up and had come further.
+        """
+        status = self.statuses.get(instance)
+        conflict = self.plan.directives.conflicts.get(instance)
+        claim = conflict.claim if conflict is not None else None
+        if conflict is not None and claim is not None and claim.checkpoint:
+            is_known = status is not None and status.epoch > conflict.epoch
+            if not is_known or (status is not None and status.progress < claim.progress):
+                return claim.checkpoint
+        return status.checkpoint if status is not None else b""
+
     def may_hold(self) -> bool:
         """Return whether every live worker understands a plan with holds, revocations and authority."""
         is_anybody_live = any(not member.state.is_gone for member in self.members.values())
