@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from swimstream.model.identity import InstanceId
-from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, PINNED, JobSpec, OperatorSpec
+from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, FURTHEST_PROGRESS, PINNED, JobSpec, OperatorSpec
 from swimstream.model.status import InstanceState
 
 if TYPE_CHECKING:
@@ -247,12 +247,22 @@ def draw_guarantees(job: JobSpec, *, rng: Random) -> JobSpec:
     return attrs.evolve(job, operators=tuple(operators))
 
 
-def draw_jobs(count: int, *, notes: int, rng: Random, guarantee_rng: Random | None) -> dict[str, JobSpec]:
+def contested(job: JobSpec) -> JobSpec:
+    """Return `job` with operators of which the copy that has come further is gone on with."""
+    return attrs.evolve(job, operators=[attrs.evolve(spec, on_conflict=FURTHEST_PROGRESS) for spec in job.operators])
+
+
+def draw_jobs(
+    count: int, *, notes: int, rng: Random, guarantee_rng: Random | None, has_conflicts: bool = False
+) -> dict[str, JobSpec]:
     """Return so many jobs by their names, small ones beside them, and, if there are any, one that must be refused.
 
-    With `guarantee_rng` the operators differ in their guarantees; else all run at least once.
+    With `guarantee_rng` the operators differ in their guarantees; else all run at least once. `has_conflicts`: those
+    go on with the copy that has come further.
     """
     jobs = [draw_job(number, rng=rng) for number in range(count)]
+    if has_conflicts:
+        jobs = [contested(job) for job in jobs]
     if guarantee_rng is not None:
         jobs = [draw_guarantees(job, rng=guarantee_rng) for job in jobs]
     note = OperatorSpec(name="note", kind=KIND, parameters={"count": 1})

@@ -22,6 +22,7 @@ AUTHORITY = "P5: authority lasts no longer than L from the proof it rests on, an
 AT_LEAST_ONE = "P6: an at-least-one instance runs on without a quorum, until it is taken from its worker"
 PINNED = "a pinned instance stays with the name that it was first given to"
 LINEAR = "the plan is one history: what was answered before is in it when the next asks"
+ONCE_BACK = "an instance goes back to a worker at most once for each time that it was given up"
 ONE_EPOCH = "an epoch is run once, by the worker it names"
 ONE_NAME = "two live workers never keep one name: the later one is refused, or the lower boot stops"
 INCARNATIONS = "what a worker knows of another never goes back"

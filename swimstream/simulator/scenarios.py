@@ -38,6 +38,8 @@ class Scenario:
     """How many jobs of one short-lived instance are submitted besides: what they are told is checked as a history."""
     has_guarantees: bool = False
     """Whether the operators of the jobs differ in their guarantees; else each runs at least once."""
+    has_conflicts: bool = False
+    """Whether the jobs are there early, and go on with the copy that has come further when two of them meet again."""
     replaces_seats: bool = False
     """Whether in the end every seat must be one of a live worker, as far as there are enough."""
     sites: int = 1
@@ -97,6 +99,8 @@ class Story:
     """Worlds have so many different numbers of workers, from `nodes_min` up."""
     has_guarantees: bool = False
     """Whether the jobs have at-most-one and pinned operators too, and the history of the plan is checked."""
+    has_conflicts: bool = False
+    """Whether what is cut off and has gone on may get back what it had."""
     has_crowds: bool = False
     """Whether every eighth world is one of 16 to 32 workers that have no jobs: membership in a larger cluster."""
 
@@ -114,6 +118,7 @@ class Story:
             jobs=0 if is_crowd else 2,
             notes=NOTES if self.has_guarantees else 0,
             has_guarantees=self.has_guarantees,
+            has_conflicts=self.has_conflicts,
             replaces_seats=self.has_guarantees,
             sites=self.sites,
         )
@@ -142,6 +147,8 @@ SLOW = Links(delay_s=0.005, jitter_s=0.06, reordering=0.03)
 LONG_WINDOW_S = (8.0, 45.0)
 SHORT_WINDOW_S = (5.0, 19.0)
 """Thousands of such worlds are lived through; it leaves room for a pause or a cut past the isolation time-out."""
+REUNION_WINDOW_S = (6.0, 26.0)
+"""Room for two splits, one after the other, that last until the other side is given up."""
 LAN_WINDOW_S = (20.0, 90.0)
 
 STORIES = {
@@ -238,6 +245,20 @@ STORIES = {
         links=SLOW,
         sizes=5,
         has_guarantees=True,
+    ),
+    "reunion": Story(
+        faults=Faults(
+            window_s=REUNION_WINDOW_S,
+            partitions=2,
+            cut_s=(5.0, 9.0),
+            pauses=2,
+            pause_s=(4.0, 8.0),
+            leader_crashes=1,
+            operator_failures=1,
+        ),
+        links=ROUGH,
+        sizes=4,
+        has_conflicts=True,
     ),
     "seats": Story(
         faults=Faults(
