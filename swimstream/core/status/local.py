@@ -95,12 +95,7 @@ class _Outlook:
 
 
 class LocalInstances:
-    """The instances of one worker.
-
-    Bounded by the plan and by what runs: a copy that has ended is forgotten, and counted as `instances_forgotten`, at
-    the first change of the plan that shows its instance under a later epoch or not at all. Plans only go forward, so
-    none is ever given out under an epoch that was forgotten.
-    """
+    """The instances of one worker: those of the plan, and what has not ended; the rest is counted and forgotten."""
 
     def __init__(self, *, status_interval_s: float, since_ms: int, counters: Counter[str], now: float) -> None:
         """Build an empty table; `since_ms` is the calendar time at `now`, to date states for people."""
@@ -170,7 +165,7 @@ class LocalInstances:
                 held.stop_asked = True
                 to_stop.append(held.status)
             if held.status.state.is_over and (assigned is None or assigned.epoch > held.status.epoch):
-                del self._held[instance]
+                del self._held[instance]  # plans only go forward: no epoch that is forgotten is given out again
                 self._counters["instances_forgotten"] += 1
         return to_stop, news
 
