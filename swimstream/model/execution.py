@@ -172,7 +172,7 @@ class ExecutionDraft:
                 if held.finished:
                     self._drop(held)  # it finished as something else
                 else:
-                    self._put(attrs.evolve(held, stale=self._index, superseded=True))
+                    self._put(attrs.evolve(held, stale=self._index, superseded=True, failures=0))
 
     def _assigned_in(self, job: str) -> list[Assignment]:
         return [self._assignments[each] for each in sorted(self._assignments) if each.job == job]
