@@ -34,8 +34,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: .venv/demo.stamp
 	$(BIN)/swimstream demo
 
+# Workers of pytest-xdist: one for each core, and no more where a container shows more cores than it has.
 test: lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 	$(MAKE) docs
 
 lint: .venv/dev.stamp
