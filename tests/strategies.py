@@ -429,7 +429,8 @@ def _later_states(held: Assignment, index: int) -> st.SearchStrategy[Assignment]
         later.map(lambda at: attrs.evolve(held, revoked=at)),
         later.map(lambda at: attrs.evolve(held, stale=at)),
         st.tuples(later, later).map(lambda at: attrs.evolve(held, revoked=at[0], stale=at[1])),
-        *([former] if held.epoch else []),
+        st.tuples(later, later).map(lambda at: attrs.evolve(held, revoked=at[0], stale=at[1], superseded=True)),
+        *([former, former.map(lambda made: attrs.evolve(made, stale=index, superseded=True))] if held.epoch else []),
     )
 
 

@@ -129,7 +129,7 @@ class ExecutionDraft:
                     self._stops.pop(run, None)
             case Conclude(instance=instance, epoch=epoch):
                 held = self._assignments.get(instance)
-                if held is not None and held.epoch == epoch:
+                if held is not None and held.epoch == epoch and not held.superseded:
                     self._put(attrs.evolve(held, finished=True))
                     self._directives.drop(instance)
                     self._forget_stop_of(held.run)
@@ -172,7 +172,7 @@ class ExecutionDraft:
                 if held.finished:
                     self._drop(held)  # it finished as something else
                 else:
-                    self._put(attrs.evolve(held, stale=self._index))
+                    self._put(attrs.evolve(held, stale=self._index, superseded=True, failures=0))
 
     def _assigned_in(self, job: str) -> list[Assignment]:
         return [self._assignments[each] for each in sorted(self._assignments) if each.job == job]
@@ -185,7 +185,7 @@ class ExecutionDraft:
         self._directives.drop(held.instance)
         if must_end and not held.finished:
             # out of date, too: should the job be revived, then what it finishes as until then counts no more
-            self._revoke(attrs.evolve(held, stale=held.stale or self._index))
+            self._revoke(attrs.evolve(held, stale=held.stale or self._index, superseded=True))
         else:
             self._drop(held)
 

@@ -52,6 +52,10 @@ class Situation:
         status = self.statuses.get(held.instance)
         return status.state if status is not None and status.is_of(held) else None
 
+    def has_finished(self, held: Assignment) -> bool:
+        """Return whether that very copy has done all there is to do, in the present version of its job."""
+        return held.finished or (self.state_of(held) is InstanceState.FINISHED and not held.superseded)
+
     def has_ended(self, held: Assignment) -> bool:
         """Return whether that very copy has ended for good (being isolated is no end: it may resume)."""
         state = self.state_of(held)

@@ -219,6 +219,34 @@ def test_what_has_finished_as_something_else_is_executed_again() -> None:
     assert the_assign(scene.decide()).reason == "the job was updated"
 
 
+@pytest.mark.parametrize("guarantee", [AT_LEAST_ONE, AT_MOST_ONE, PINNED])
+def test_what_finishes_before_it_is_restarted_has_finished(guarantee: str) -> None:
+    scene = running("a", "b", jobs=(job(instances=guarantee),))
+    scene.commit(Restart(instances=(instance(),), reason="asked for at b", evidence=()))
+    scene.say(InstanceState.FINISHED)
+    assert scene.decide() == [Conclude(instance=instance(), epoch=scene.epoch())]
+    assert scene.decide() == []
+
+
+def test_a_restart_that_was_asked_for_before_an_update_does_not_make_the_former_version_count() -> None:
+    spec = job()
+    scene = running("a", jobs=(spec,))
+    scene.commit(Restart(instances=(instance(),), reason="asked for at b", evidence=()))
+    update(scene, changed(spec))
+    scene.commit(Restart(instances=(instance(),), reason="asked for at b", evidence=()))
+    scene.say(InstanceState.FINISHED)
+    assert the_assign(scene.decide()).reason == "the job was updated"
+
+
+def test_a_conclusion_that_comes_after_the_update_changes_nothing() -> None:
+    spec = job()
+    scene = running("a", jobs=(spec,))
+    epoch = scene.epoch()
+    update(scene, changed(spec))
+    scene.commit(Conclude(instance=instance(), epoch=epoch))
+    assert not scene.plan.assignments[instance()].finished
+
+
 def test_a_reason_that_the_history_has_forgotten_is_told_in_general() -> None:
     spec = job()
     scene = running("a", jobs=(spec,))
