@@ -132,7 +132,10 @@ def _size_of(job: JobSpec) -> int:
 def cancelled_fault(job: JobSpec, plan: Plan) -> str:
     """Return why a job that was cancelled is not submitted again, or nothing."""
     if job.name in plan.directives.cancelled:
-        return f"name: the job {job.name!r} was cancelled; an update revives it"
+        return (
+            f"name: the job {job.name!r} was cancelled; an update revives it from its last checkpoints, "
+            "submitting it with fresh begins it anew"
+        )
     return ""
 
 

@@ -98,6 +98,8 @@ class Directives:
     """Job → its version, from 2 on; one that is not here is at version 1."""
     cancelled: Mapping[str, int] = attrs.field(factory=dict)
     """Job → index of the entry that cancelled it."""
+    begun: Mapping[str, int] = attrs.field(factory=dict)
+    """Job → index of the entry since which it lives anew; what was said of earlier epochs is of its former life."""
     quarantined: Mapping[InstanceId, Quarantined] = attrs.field(factory=dict)
     blame: Mapping[InstanceId, Blamed] = attrs.field(factory=dict)
     modes: Mapping[str, WorkerMode] = attrs.field(factory=dict)
@@ -132,7 +134,7 @@ class DirectivesDraft:
     def __init__(self, base: Directives) -> None:
         """Begin with `base`, which stays as it is."""
         self._base = base
-        self.versions, self.cancelled = dict(base.versions), dict(base.cancelled)
+        self.versions, self.cancelled, self.begun = dict(base.versions), dict(base.cancelled), dict(base.begun)
         self.quarantined, self.blame = dict(base.quarantined), dict(base.blame)
         self.modes, self.asserted, self.lost = dict(base.modes), dict(base.asserted), dict(base.lost)
         self.standbys, self.retired = dict(base.standbys), dict(base.retired)
@@ -143,6 +145,7 @@ class DirectivesDraft:
         made = Directives(
             versions=self.versions,
             cancelled=self.cancelled,
+            begun=self.begun,
             quarantined=self.quarantined,
             blame=self.blame,
             modes=self.modes,

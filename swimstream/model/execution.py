@@ -106,9 +106,12 @@ class ExecutionDraft:
         if before is None:
             return f"job: there is no {change.job.name!r}; submit it first"
         version = self._directives.version_of(change.job.name)
-        if change.base and change.job.name in self._directives.cancelled:
+        is_cancelled = change.job.name in self._directives.cancelled
+        if change.fresh and not is_cancelled:
+            return f"fresh: the job {change.job.name!r} is not cancelled; cancel it first, to begin it anew"
+        if change.base and is_cancelled and not change.fresh:
             return f"base: the job {change.job.name!r} was cancelled meanwhile; an update without a base revives it"
-        if change.base not in (0, version):
+        if change.base != version and (change.base or change.fresh):
             return f"base: expected version {version}, which the job has come to meanwhile, got {change.base}"
         return refusal_of_update(before, change.job, retired=self._directives.retired.get(change.job.name, ()))
 
@@ -147,6 +150,8 @@ class ExecutionDraft:
             case UpdateJob(job=job):
                 if job.name in self._jobs and not self.refusal(change):
                     self._update(self._jobs[job.name], job)
+                    if change.fresh:
+                        self._begin_anew(job)
             case CancelJob(job=name):
                 if name in self._jobs and name not in self._directives.cancelled:
                     self._directives.cancelled[name] = self._index
@@ -173,6 +178,12 @@ class ExecutionDraft:
                     self._drop(held)  # it finished as something else
                 else:
                     self._put(attrs.evolve(held, stale=self._index, superseded=True, failures=0))
+
+    def _begin_anew(self, job: JobSpec) -> None:
+        """Let nothing of its former life count for a job; copies that have not ended are waited for as ever."""
+        self._directives.begun[job.name] = self._index
+        for held in self._assigned_in(job.name):
+            self._put(attrs.evolve(held, resume_from=b"", failures=0))
 
     def _assigned_in(self, job: str) -> list[Assignment]:
         return [self._assignments[each] for each in sorted(self._assignments) if each.job == job]

@@ -54,8 +54,8 @@ def assign(instance: InstanceId, run: Run = A, *, handover: bool = False) -> Ass
     return Assign(instance=instance, run=run, failures=2, resume_from=b"", reason="", evidence=(), handover=handover)
 
 
-def update(*operators: OperatorSpec, base: int = 0) -> UpdateJob:
-    return UpdateJob(job=JobSpec(name="job", operators=operators), base=base, asked_by="a")
+def update(*operators: OperatorSpec, base: int = 0, fresh: bool = False) -> UpdateJob:
+    return UpdateJob(job=JobSpec(name="job", operators=operators), base=base, asked_by="a", fresh=fresh)
 
 
 def cancel() -> CancelJob:
@@ -189,6 +189,34 @@ def test_an_update_revives_a_cancelled_job_also_one_that_changes_nothing_else(bo
     assert not book.plan.directives.cancelled
     assert book.plan.version_of("job") == 2
     assert book.plan.is_wanted(READ_0)
+
+
+def test_a_cancelled_job_begins_anew_and_nothing_of_its_former_life_counts(book: Book) -> None:
+    book.add(assign(POST_0), cancel(), update(*JOB.operators, base=1, fresh=True))
+    assert not book.plan.directives.cancelled
+    assert book.plan.directives.begun == {"job": book.plan.index}
+    assert book.plan.version_of("job") == 2
+    assert {(held.failures, held.resume_from) for held in book.plan.assignments.values()} == {(0, b"")}
+    assert book.plan.has_outlived(READ_0, book.plan.index - 1)
+    assert not book.plan.has_outlived(READ_0, book.plan.index)
+    assert not book.plan.has_outlived(POST_0, book.epoch(POST_0)), "its end is waited for"
+
+
+@pytest.mark.parametrize("base", [0, 2])
+def test_only_what_was_cancelled_at_that_version_begins_anew(book: Book, base: int) -> None:
+    book.add(cancel(), update(*JOB.operators, base=base, fresh=True))
+    assert book.plan.directives.cancelled
+
+
+def test_what_was_not_cancelled_does_not_begin_anew(book: Book) -> None:
+    book.add(update(READ, COUNT, base=1, fresh=True))
+    assert book.plan.jobs["job"] == JOB
+
+
+def test_a_job_that_is_cancelled_once_more_is_not_begun_anew_by_the_request_from_before(book: Book) -> None:
+    again = update(*JOB.operators, base=1, fresh=True)
+    book.add(cancel(), again, cancel(), again)
+    assert "job" in book.plan.directives.cancelled
 
 
 # --- restarts, quarantine, blame ------------------------------------------------------------------
@@ -327,6 +355,7 @@ _epochs = st.integers(1, 14)
 _later = st.one_of(
     st.builds(UpdateJob, job=st.sampled_from(_versions), base=st.sampled_from([0, 1, 2]), asked_by=st.just("a")),
     st.just(cancel()),
+    st.builds(lambda base: update(*JOB.operators, base=base, fresh=True), st.integers(1, 4)),
     st.builds(assign, _instances, _runs, handover=st.booleans()),
     st.builds(forget, _instances, _epochs),
     st.builds(quarantine, _instances, _epochs),
