@@ -473,7 +473,7 @@ def directives(draw: st.DrawFn, *, jobs_known: list[str], index: int) -> Directi
         lost=draw(st.dictionaries(names, lost, max_size=2)),
         asserted=draw(st.dictionaries(names, counters, max_size=2)),
         standbys=draw(st.dictionaries(instances, runs_kept, max_size=2)),
-        retired=draw(st.dictionaries(some_jobs, operators, max_size=per_job)),
+        retired=draw(st.dictionaries(some_jobs | names, st.just(()) | operators, max_size=2)),
         rebalance_moves=draw(st.integers(0, REBALANCE_MOVES_MAX)),
     )
 

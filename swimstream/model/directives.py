@@ -12,6 +12,7 @@ import attrs
 
 from swimstream.model.changes import NORMAL, Proof
 from swimstream.model.identity import InstanceId, Run
+from swimstream.model.versions import RETIRED_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable
@@ -24,6 +25,8 @@ CONVICTING_DEATHS = 2
 CONVICTING_DEATHS_SHARED = 3
 """So many convict it however the blame was shared."""
 MODES_KEPT = 8_192
+RETIRED_KEPT = 16_384
+"""Of so many retired operators, and jobs that had some, the names are kept for jobs to leave the plan."""
 LOST_KEPT = 1_024
 LOST_INSTANCES_MAX = 20_000
 CRASHES_KEPT = 8
@@ -111,7 +114,8 @@ class Directives:
     """Worker's name → the highest boot that a person has declared dead, while something waits for its end."""
     standbys: Mapping[InstanceId, tuple[Run, ...]] = attrs.field(factory=dict)
     retired: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
-    """Job → the operators that were taken from it, sorted, without those that were at-most-one; see `versions.py`."""
+    """Job → the operators that were taken from it, sorted, without those that were at-most-one; see `versions.py`. Also
+    of jobs that have left the plan, with all that they had."""
     rebalance_moves: int = 0
 
     def mode_of(self, name: str) -> str:
@@ -165,6 +169,17 @@ class DirectivesDraft:
         """Remember that copies of these operators may go on where nobody reaches them."""
         if operators:
             self.retired[job] = tuple(sorted({*self.retired.get(job, ()), *operators}))
+
+    def leave(self, job: str, operators: tuple[str, ...]) -> bool:
+        """Forget a cancelled job but for the names of these operators; return whether there is room for them."""
+        names = tuple(sorted({*self.retired.get(job, ()), *operators}))
+        others = sum(1 + len(held) for name, held in self.retired.items() if name != job)
+        if len(names) > RETIRED_MAX or others + 1 + len(names) > RETIRED_KEPT:
+            return False
+        self.retired[job] = names
+        for held in (self.versions, self.cancelled, self.begun):
+            held.pop(job, None)
+        return True
 
     def judge(self, change: Blame, index: int, *, assigned: Container[InstanceId]) -> None:
         """Share the blame for the end of one run, or remember who ran there; of what is still assigned to anybody."""

@@ -183,7 +183,7 @@ def read_directives(item: object, jobs: Mapping[str, JobSpec], index_max: int) -
                 found["rebalance_moves"] = moves
             case _:
                 raise WireError("Plan.directives: expected none but the known ones")
-    per_job = (found.get("versions", {}), found.get("cancelled", {}), found.get("begun", {}), found.get("retired", {}))
+    per_job = (found.get("versions", {}), found.get("cancelled", {}), found.get("begun", {}))
     for job in itertools.chain(*per_job):
         if job not in jobs:
             raise WireError("Plan.directives: expected names of jobs of the plan")
@@ -277,7 +277,7 @@ def _read_retired(item: object) -> dict[str, tuple[str, ...]]:
     checks.ascending(jobs, field)
     found = {}
     for job, row in zip(jobs, rows, strict=True):
-        operators = [checks.name(each, field) for each in checks.items(row[1], field, low=1, high=RETIRED_MAX)]
+        operators = [checks.name(each, field) for each in checks.items(row[1], field, high=RETIRED_MAX)]
         checks.ascending(operators, field)
         found[job] = tuple(operators)
     return found
