@@ -287,8 +287,6 @@ class Recovery:
         if placement.run is None:
             return []
         places.take(instance, placement.run)
-        status = situation.statuses.get(instance)
-        known = status.checkpoint if status is not None else b""
         if failures is None:
             failures = held.failures if held is not None else 0
         return [
@@ -296,7 +294,7 @@ class Recovery:
                 instance=instance,
                 run=placement.run,
                 failures=failures,
-                resume_from=known or (held.resume_from if held is not None else b""),
+                resume_from=situation.resume_from(instance),
                 reason=reason,
                 evidence=(*placement.evidence, *evidence)[:EVIDENCE_ITEMS_MAX],
                 handover=held is not None and is_former_kept(held, situation),

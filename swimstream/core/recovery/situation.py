@@ -61,6 +61,13 @@ class Situation:
         state = self.state_of(held)
         return state is not None and state.is_over
 
+    def resume_from(self, instance: InstanceId) -> bytes:
+        """Return the newest checkpoint that is known of an instance, nothing if its job has begun anew since."""
+        status, held = self.statuses.get(instance), self.plan.assignments.get(instance)
+        if status is not None and status.checkpoint and not self.plan.is_of_former_life(instance, status.epoch):
+            return status.checkpoint
+        return held.resume_from if held is not None else b""
+
     def may_hold(self) -> bool:
         """Return whether every live worker understands a plan with holds, revocations and authority."""
         is_anybody_live = any(not member.state.is_gone for member in self.members.values())

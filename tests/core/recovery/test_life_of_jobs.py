@@ -114,6 +114,19 @@ def test_what_a_cancelled_copy_has_finished_does_not_count_for_the_job_that_is_r
     assert the_assign(scene.decide()).reason == "the job was cancelled, and updated since"
 
 
+@pytest.mark.parametrize("guarantee", [AT_LEAST_ONE, AT_MOST_ONE, PINNED])
+def test_a_job_that_is_revived_goes_on_from_its_last_checkpoint_and_one_that_is_begun_anew_does_not(
+    guarantee: str,
+) -> None:
+    spec = job(instances=guarantee)
+    for fresh, resumed in ((False, b"7"), (True, b"")):
+        scene = running("a", "b", jobs=(spec,))
+        scene.say(InstanceState.STOPPED, checkpoint=b"7")
+        scene.commit(CancelJob(job="job", asked_by=ASKED_BY))
+        scene.commit(UpdateJob(job=spec, base=1 if fresh else 0, asked_by=ASKED_BY, fresh=fresh))
+        assert the_assign(scene.decide()).resume_from == resumed
+
+
 def test_what_finishes_before_it_has_heard_that_it_is_taken_back_is_not_executed_again() -> None:
     scene = running("a", "b", jobs=(job(instances=AT_MOST_ONE),))
     scene.commit(Revoke(instance=instance(), epoch=scene.epoch(), reason="a is draining"))
