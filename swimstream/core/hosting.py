@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from swimstream.core.claiming import Claiming
 from swimstream.core.council.asking import Asking
 from swimstream.core.effects import DumpStack, KeepWarm, Notify, RenewFence, StartInstance, StopInstance
 from swimstream.events import IsolationChanged
@@ -46,6 +47,7 @@ class Hosting:
     def __init__(self, rooms: Rooms, *, timing: Timing, rng: Random, now: float) -> None:
         """Begin with nothing that runs."""
         self._rooms = rooms
+        self._claiming = Claiming(rooms)
         self._asking = Asking(rng=rng, pause_s=timing.probe_timeout_s, now=now)
         self._known_since = FOREVER
         """Since when this worker knows L: before, there was nothing to ask for."""
@@ -107,6 +109,7 @@ class Hosting:
 
     def follow_plan(self, now: float) -> None:
         """Start what the plan gives to this run, as far as it may run; stop what it does not."""
+        self._claiming.settle(now)  # before what has ended by itself is forgotten here
         rooms, plan = self._rooms, self._rooms.council.plan
         run = rooms.membership.run
         rooms.council.authority.review(plan, run)
@@ -169,6 +172,7 @@ class Hosting:
         """
         for status in self._rooms.local.end_handovers(self._has_successor, now):
             self._rooms.outbox.put(StopInstance(status.instance, status.epoch))
+        self._claiming.settle(now)
         if self._has_ended or not self._isolation_s:
             return
         rooms = self._rooms

@@ -15,12 +15,14 @@ from swimstream.model.changes import (
     Assign,
     Blame,
     CancelJob,
+    ClaimProgress,
     Conclude,
     DeclareDead,
     Directive,
     Evict,
     Forget,
     Hold,
+    KeepReplacement,
     LaterChange,
     Pardon,
     Quarantine,
@@ -33,8 +35,8 @@ from swimstream.model.changes import (
     SubmitJob,
     UpdateJob,
 )
-from swimstream.model.directives import DirectivesDraft, Quarantined
-from swimstream.model.job import AT_MOST_ONE
+from swimstream.model.directives import Conflict, DirectivesDraft, Quarantined
+from swimstream.model.job import AT_MOST_ONE, FURTHEST_PROGRESS
 from swimstream.model.versions import CANCELLED_KEPT, outdated, refusal_of_names, refusal_of_update, removed
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
     from swimstream.model.directives import Directives
     from swimstream.model.identity import InstanceId, Run
-    from swimstream.model.job import JobSpec
+    from swimstream.model.job import JobSpec, OperatorSpec
 
 EVICTED_KEPT = 8_192
 
@@ -223,6 +225,7 @@ class ExecutionDraft:
     def _revoke(self, held: Assignment) -> None:
         if not held.finished:
             self._put(attrs.evolve(held, revoked=held.revoked or self._index, former_run=None, former_epoch=0))
+            self._directives.conflicts.pop(held.instance, None)
 
     def _drop(self, held: Assignment) -> None:
         if self._to_stop is not None:
@@ -270,6 +273,12 @@ class ExecutionDraft:
                 job = self._jobs.get(instance.job)
                 if job is not None and job.has(instance) and instance.job not in directives.cancelled:
                     directives.set_standbys(change)
+            case ClaimProgress():
+                directives.claim(change)
+            case KeepReplacement(instance=instance, epoch=epoch):
+                held = self._assignments.get(instance)
+                if held is not None and held.epoch == epoch:
+                    directives.conflicts.pop(instance, None)
 
     def _names_to_stop(self) -> set[str]:
         return {held.run.name for held in self._assignments.values() if self._is_to_stop(held)}
@@ -294,10 +303,18 @@ class ExecutionDraft:
             )
         )
         self._directives.promote(made.instance, made.run)
+        self._directives.conflicts.pop(made.instance, None)
+        if before is not None and self._may_go_on(before, made, job.operator(made.instance.operator)):
+            self._directives.conflicts[made.instance] = Conflict(run=before.run, epoch=before.epoch)
         if before is not None:
             self._forget_stop_of(before.run)
         if self.is_evicted(made.run) and self._must_stop(made.run):
             self._stops.setdefault(made.run, self._index)  # no leader does that; but then it stops from here on
+
+    def _may_go_on(self, before: Assignment, made: Assign, spec: OperatorSpec) -> bool:
+        """Return whether the former copy may go on unreached, and is not to be stopped whatever it comes to."""
+        is_open = not (before.finished or before.revoked or before.stale) and made.run.name != before.run.name
+        return is_open and spec.on_conflict == FURTHEST_PROGRESS and self.is_held(before.run)
 
     def _evict(self, run: Run) -> None:
         self._evicted[run.name] = max(run.boot, self._evicted.get(run.name, -1))

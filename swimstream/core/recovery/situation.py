@@ -62,8 +62,19 @@ class Situation:
         return state is not None and state.is_over
 
     def resume_from(self, instance: InstanceId) -> bytes:
-        """Return the newest checkpoint that is known of an instance, nothing if its job has begun anew since."""
+        """Return from where an instance is gone on with best; empty: nothing is known, or its job has begun anew since.
+
+        The newest checkpoint that anybody has heard of: of its newest copy; or of the copy before it, if that was given
+        up and had come further.
+        """
         status, held = self.statuses.get(instance), self.plan.assignments.get(instance)
+        conflict = self.plan.directives.conflicts.get(instance)
+        claim = conflict.claim if conflict is not None else None
+        if conflict is not None and claim is not None and claim.checkpoint:
+            is_known = status is not None and status.epoch > conflict.epoch
+            is_further = not is_known or (status is not None and status.progress < claim.progress)
+            if is_further and not self.plan.is_of_former_life(instance, conflict.epoch):
+                return claim.checkpoint
         if status is not None and status.checkpoint and not self.plan.is_of_former_life(instance, status.epoch):
             return status.checkpoint
         return held.resume_from if held is not None else b""
