@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chaos.soak.nemesis import DRAIN, ENDING, LEAVE, RESTART, SCALE, UPDATE
+from chaos.soak.nemesis import COMMANDS, DRAIN, ENDING, LEAVE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +73,6 @@ def _spans(soak: Soak) -> dict[str, list[tuple[float, float]]]:
 def _sort(kind: str) -> str:
     if kind in (DRAIN, LEAVE):
         return "drained, or left"
-    if kind in (SCALE, UPDATE, RESTART):
+    if kind in COMMANDS:
         return "commanded"
     return "killed" if kind in ENDING else "stopped for a while"
