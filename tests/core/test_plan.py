@@ -248,3 +248,10 @@ def test_who_is_waited_for_is_not_forgotten_among_many_evictions(monkeypatch: py
     plan = plan_of(assign(A1), evict(A1), evict(Run("y", 5)), evict(Run("z", 6)))
     assert plan.evicted == {"a": 1, "z": 6}
     assert plan.stops == {A1: 4}
+
+
+@given(st.lists(st.builds(InstanceId, st.sampled_from("ab"), st.sampled_from(["", "a", "b"]), st.integers(0, 12))))
+def test_instances_are_in_the_order_of_job_operator_and_number(instances: list[InstanceId]) -> None:
+    wanted = sorted((each.job, each.operator, each.index) for each in instances)
+    assert [(each.job, each.operator, each.index) for each in sorted(instances)] == wanted
+    assert all(this <= other and other >= this for this, other in pairwise(sorted(instances)))
