@@ -42,7 +42,7 @@ SLOW_STOPS = 0.1
 STEP_MAX = 100
 CHECKPOINT_TICKS = 3
 HOLD_FOR_S = (0.5, 3.0)
-STALL_AFTER_S = (2.5, 4.0)
+STALL_AFTER_S = (1.5, 2.5)
 """More than a tick lasts, and less than a stall may."""
 HOPELESS_JOB = JobSpec(name="hopeless", operators=(OperatorSpec(name="source", kind="unknown"),))
 """A job that every leader must refuse: no worker runs its kind."""
