@@ -121,6 +121,8 @@ class Recovery:
             return []
         if situation.has_finished(held):
             return [Conclude(instance=instance, epoch=held.epoch)]
+        if situation.has_failed_for_good(held):
+            return self._restart(situation, held, workers, places)
         name = held.run.name
         if held.run in workers.evicted:
             return self._move(situation, held, workers, places, reason=f"{name}: {workers.evicted[held.run]}")

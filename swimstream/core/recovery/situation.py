@@ -13,7 +13,7 @@ from swimstream.model.identity import InstanceId
 from swimstream.model.job import AT_MOST_ONE
 from swimstream.model.member import SPEAKS_DIRECTIVES, Member, too_old
 from swimstream.model.plan import Assignment, Plan
-from swimstream.model.status import InstanceState, InstanceStatus
+from swimstream.model.status import ErrorClass, InstanceState, InstanceStatus
 
 if TYPE_CHECKING:
     from swimstream.model.job import OperatorSpec
@@ -78,6 +78,16 @@ class Situation:
         if status is not None and status.checkpoint and not self.plan.is_of_former_life(instance, status.epoch):
             return status.checkpoint
         return held.resume_from if held is not None else b""
+
+    def has_failed_for_good(self, held: Assignment) -> bool:
+        """Return whether that very copy says that it would fail again, whatever has become of its worker since.
+
+        And nobody wants it executed anew: a copy that is out of date was restarted or updated, one that was taken back
+        and is in no quarantine was pardoned.
+        """
+        if held.stale or held.revoked or self.state_of(held) is not InstanceState.FAILED:
+            return False
+        return self.statuses[held.instance].error is ErrorClass.FATAL
 
     def may_hold(self) -> bool:
         """Return whether every live worker understands a plan with holds, revocations and authority."""

@@ -192,10 +192,10 @@ class LocalInstances:
         """Return whether some instance waits for a proof of a quorum."""
         return self._outlook().has_isolated
 
-    def is_isolated(self, instance: InstanceId) -> bool:
-        """Return whether that one waits for a proof of a quorum."""
+    def state_of(self, instance: InstanceId) -> InstanceState | None:
+        """Return the state of the copy here, None if there is none."""
         held = self._held.get(instance)
-        return held is not None and held.status.state is InstanceState.ISOLATED
+        return held.status.state if held is not None else None
 
     @property
     def may_go_on(self) -> bool:
