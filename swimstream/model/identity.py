@@ -11,6 +11,7 @@ from swimstream.errors import UsageError
 
 NAME_CHARS_MAX = 64
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME_WORDS = f"1 to {NAME_CHARS_MAX} letters, digits, '.', '_' or '-', starting with a letter or digit"
 INSTANCE_PATTERN = re.compile(r"(?P<job>[^/\[\]]+)/(?P<operator>[^/\[\]]+)\[(?P<index>\d{1,5})\]")
 BOOT_MAX = 2**63 - 1
 
@@ -18,10 +19,7 @@ BOOT_MAX = 2**63 - 1
 def check_name(field: str, value: str) -> str:
     """Return `value` if it is a legal name of a worker, site, job, operator or kind; else raise `UsageError`."""
     if not NAME_PATTERN.fullmatch(value):
-        raise UsageError(
-            f"{field}: expected 1 to {NAME_CHARS_MAX} letters, digits, '.', '_' or '-', "
-            f"starting with a letter or digit, got {value!r}"
-        )
+        raise UsageError(f"{field}: expected {NAME_WORDS}, got {value!r}")
     return value
 
 
