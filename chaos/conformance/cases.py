@@ -37,6 +37,9 @@ class Stand:
     """Whether packets are real: of IPv4 or IPv6, and with a checksum or without."""
     base_ms: float = 0.0
     """What a packet takes when nothing is wrong; the first case measures it."""
+    sent: int = 0
+    stalled: int = 0
+    """Of the packets sent since somebody set these to 0, how many were late because there was no CPU."""
     flights: dict[str, Flight] = attrs.field(factory=dict)
     """Those whose delays are worth a plot, by case."""
 
@@ -44,7 +47,10 @@ class Stand:
         self, src: int, dst: int, *, count: int = PACKETS, pps: float = PPS, family: int = 4, checksum: bool = True
     ) -> Flight:
         """Send packets one way."""
-        return self.prober.fly(src, dst, count=count, pps=pps, tail_s=TAIL_S, family=family, checksum=checksum)
+        flight = self.prober.fly(src, dst, count=count, pps=pps, tail_s=TAIL_S, family=family, checksum=checksum)
+        self.sent += flight.count
+        self.stalled += flight.stalled
+        return flight
 
 
 def no_fault(stand: Stand, case: str) -> list[Check]:

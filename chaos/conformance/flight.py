@@ -29,6 +29,8 @@ class Flight:
     sent: tuple[float, ...]
     arrivals: tuple[Arrival, ...]
     size: int
+    stalled: int = 0
+    """How many were sent much later than they should have been: the machine gave us no CPU."""
 
     @property
     def count(self) -> int:

@@ -26,6 +26,8 @@ HEAD = struct.Struct("!II")
 SO_NO_CHECK = 11
 SO_TIMESTAMPNS = 35
 STAMP = struct.Struct("@ll")
+STALL_S = 0.003
+"""Who wants to send and gets to it so much later was stalled."""
 RECEIVE_BYTES = 4_194_304
 
 
@@ -56,15 +58,16 @@ class UdpProber:
                 sender.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
             sent: list[float] = []
             arrivals: list[Arrival] = []
-            step_s, next_at = 1 / pps, time.time()
+            stalled, step_s, next_at = 0, 1 / pps, time.time()
             while len(sent) < count:
                 self._wait(receiver, arrivals, until=next_at)
-                next_at = max(next_at + step_s, time.time())
                 sent.append(time.time())
+                stalled += sent[-1] > next_at + STALL_S
+                next_at = max(next_at + step_s, sent[-1])
                 sender.sendto(self._packet(len(sent) - 1), to)
             self._wait(receiver, arrivals, until=time.time() + tail_s)
         # What corruption has made of a number may be any: such a packet counts as damaged, not as that one.
-        return Flight(sent=tuple(sent), arrivals=tuple(arrivals), size=SIZE)
+        return Flight(sent=tuple(sent), arrivals=tuple(arrivals), size=SIZE, stalled=stalled)
 
     def _packet(self, number: int) -> bytes:
         return HEAD.pack(number, zlib.crc32(self._body, number)) + self._body
