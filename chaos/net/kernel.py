@@ -1,7 +1,6 @@
-"""The lab of the kernel's own netem: hosts on a bridge, and at each a class and a netem for each receiver.
+"""The lab of the kernel's own netem: hosts on a bridge, and at each what `tree.py` says for every receiver.
 
-A sender has an `htb` that shapes nothing; its default class is for everybody. A receiver for whom there is a fault of
-its own has a class and a filter beside it. Addresses of the link layer are told to all, since faults would befall ARP.
+Addresses of the link layer are told to all hosts, since faults would befall ARP.
 """
 
 from __future__ import annotations
@@ -11,11 +10,9 @@ import shutil
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-import attrs
-
-from chaos.net.fault import NO_FAULT, Fault
 from chaos.net.hosts import INTERFACE, MTU_USUAL, HostLab, configuration
 from chaos.net.spaces import LabError, Spaces, address, address6, ip, tool
+from chaos.net.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +20,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from chaos.net.lab import Change
+    from chaos.net.tree import Orders
 
 BRIDGE = "bridge"
-UNSHAPED = "htb rate 100gbit quantum 60000"
-EVERYBODY = 0xFFF
-"""Number of the default class; those of receivers are theirs plus one."""
 
 
 def why_no_netem() -> str:
@@ -39,18 +34,8 @@ def why_no_netem() -> str:
         with Spaces(hosts=1) as spaces:
             tool("tc", "-n", spaces.names[0], "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms")
     except LabError as error:
-        return str(error)
+        return f"this kernel has no sch_netem: {str(error).partition(': ')[2]}"
     return ""
-
-
-@attrs.frozen
-class _Leaf:
-    """The netem of one class: its handle, and the fault that it has now."""
-
-    handle: int
-    fault: Fault
-    is_used: bool
-    """Whether packets get there. A leaf that is not is kept for what it still holds."""
 
 
 class NetemLab(HostLab):
@@ -61,7 +46,7 @@ class NetemLab(HostLab):
     def __init__(self, *, hosts: int, mtu: int = MTU_USUAL) -> None:
         """Prepare `hosts`. What befalls which packet the kernel draws itself."""
         super().__init__(hosts=hosts, mtu=mtu, more=[BRIDGE])
-        self._leaves: list[dict[int, _Leaf]] = [{} for _ in range(hosts)]
+        self._trees = [Tree(INTERFACE, mtu=mtu) for _ in range(hosts)]
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -82,7 +67,7 @@ class NetemLab(HostLab):
         """Return how many packets all netems have taken, dropped and hold."""
         total = {"packets": 0, "lost": 0, "held": 0}
         for name in self._spaces.names:
-            for each in json.loads(tool("tc", "-n", name, "-s", "-j", "qdisc", "show", "dev", INTERFACE)):
+            for each in json.loads(tool("tc", "-n", name, "-s", "-j", "qdisc", "show")):
                 if each["kind"] == "netem":
                     total["packets"] += each["packets"] + each["drops"]
                     total["lost"] += each["drops"]
@@ -107,10 +92,7 @@ class NetemLab(HostLab):
             ip("-n", name, "-batch", "-", lines=[
                 f"neigh replace {to} lladdr {mac} dev {INTERFACE} nud permanent" for to, mac in neighbours
             ])  # fmt: skip
-            self._tc(host, [
-                f"qdisc add dev {INTERFACE} root handle 1: htb default {EVERYBODY:x}",
-                f"class add dev {INTERFACE} parent 1: classid 1:{EVERYBODY:x} {UNSHAPED}",
-            ])  # fmt: skip
+            self._tc(host, self._trees[host].begin())
 
     def _mac(self, name: str) -> str:
         return str(json.loads(ip("-j", "-n", name, "link", "show", INTERFACE))[0]["address"])
@@ -119,60 +101,13 @@ class NetemLab(HostLab):
         tool("tc", "-n", self._spaces.names[host], "-batch", "-", lines=lines)
 
     def _apply(self, changes: Sequence[Change]) -> None:
-        lines: dict[int, list[str]] = {}
+        orders: dict[int, list[Orders]] = {}
         for change in changes:
-            lines.setdefault(change.src, []).extend(self._orders(change))
-        for host, orders in lines.items():
-            if orders:
-                self._tc(host, orders)
-
-    def _orders(self, change: Change) -> list[str]:
-        """Return what `tc` must do; the leaf is taken to be as it will be."""
-        leaves = self._leaves[change.src]
-        number = EVERYBODY if change.dst is None else change.dst + 1
-        leaf = leaves.get(number)
-        if leaf is None and change.fault is None:
-            return []
-        orders = []
-        # Nobody's filter leads to a receiver's class any more: its packets go the way of everybody's.
-        if leaf is not None and leaf.is_used and change.fault is None and change.dst is not None:
-            leaves[number] = attrs.evolve(leaf, is_used=False)
-            return [f"filter del dev {INTERFACE} parent 1: prio {prio}" for prio in _priorities(change.dst)]
-        if leaf is not None and not leaf.is_used and change.fault is None:
-            return []
-        fault = change.fault or NO_FAULT
-        if leaf is None and change.dst is not None:
-            orders.append(f"class add dev {INTERFACE} parent 1: classid 1:{number:x} {UNSHAPED}")
-        handle, verb = _handle(number, leaf, fault)
-        orders.append(f"qdisc {verb} dev {INTERFACE} parent 1:{number:x} handle {handle:x}: netem {fault.words()}")
-        if change.dst is not None and (leaf is None or not leaf.is_used):
-            orders += _filters(change.dst, number)
-        leaves[number] = _Leaf(handle, fault, is_used=True)
-        return orders
-
-
-def _handle(number: int, leaf: _Leaf | None, fault: Fault) -> tuple[int, str]:
-    """Return the handle of a class's netem from now on, and what to do.
-
-    No word takes a table of delays back, so another curve needs another netem: it loses what the first one held.
-    """
-    if leaf is None:
-        return 2 * number + 2, "add"
-    if leaf.fault.distribution in ("uniform", fault.distribution):
-        return leaf.handle, "change"
-    return leaf.handle ^ 1, "replace"
-
-
-def _filters(dst: int, number: int) -> list[str]:
-    """Return what leads the packets for a host into its class, by IPv4 and IPv6."""
-    ipv4, ipv6 = _priorities(dst)
-    head = f"filter add dev {INTERFACE} parent 1:"
-    return [
-        f"{head} protocol ip prio {ipv4} u32 match ip dst {address(dst)}/32 flowid 1:{number:x}",
-        f"{head} protocol ipv6 prio {ipv6} u32 match ip6 dst {address6(dst)}/128 flowid 1:{number:x}",
-    ]
-
-
-def _priorities(dst: int) -> tuple[int, int]:
-    """Return the priorities of a host's two filters: no other filter has them, so they name it."""
-    return 2 * dst + 1, 2 * dst + 2
+            orders.setdefault(change.src, []).append(self._trees[change.src].set(change.dst, change.fault))
+        for host, of_host in orders.items():
+            links = [line for each in of_host for line in each.ip]
+            if links:
+                ip("-n", self._spaces.names[host], "-batch", "-", lines=links)
+            lines = [line for each in of_host for line in each.tc]
+            if lines:
+                self._tc(host, lines)
