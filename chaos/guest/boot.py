@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, BinaryIO
 import attrs
 
 from chaos.guest.kernel import GuestError, Kernel, Order, explain
+from chaos.guest.qemu import Qemu
 from chaos.guest.uml import UserModeLinux
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KERNELS: tuple[Kernel, ...] = (UserModeLinux(),)
+KERNELS: tuple[Kernel, ...] = (UserModeLinux(), Qemu())
 """The better first."""
 
 INIT = Path(__file__).with_name("init.sh")

@@ -21,7 +21,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { PEEKTEXT = 1, PEEKUSER = 3, SETOPTIONS = 0x4200, GETREGSET = 0x4204, SETREGSET = 0x4205 };
+enum { PEEKTEXT = 1, PEEKUSER = 3, OLDSETOPTIONS = 21, SETOPTIONS = 0x4200, GETREGSET = 0x4204, SETREGSET = 0x4205 };
 enum { NT_X86_XSTATE = 0x202, XSTATE_BYTES_MAX = 32768, XSTATE_BV_OFFSET = 512 };
 #define OPTION_EXITKILL 0x100000UL
 #define XSTATE_BV_TILES (3ULL << 17)
@@ -61,7 +61,7 @@ long ptrace(int request, ...) {
 
     if (request == SETREGSET && (uintptr_t)address == NT_X86_XSTATE)
         return set_vector_registers(pid, address, data);
-    if (request == SETOPTIONS)
+    if (request == SETOPTIONS || request == OLDSETOPTIONS) /* Linux 6.1 uses the old one */
         data = (void *)((uintptr_t)data | OPTION_EXITKILL);
     if (request >= PEEKTEXT && request <= PEEKUSER) { /* glibc returns the word that the system call stores */
         long word, status = host_ptrace(request, pid, address, &word);

@@ -15,7 +15,9 @@ from click.testing import CliRunner
 
 from chaos.guest.boot import KERNELS, choose, script
 from chaos.guest.cpus import least_busy
+from chaos.guest.initramfs import archive, load_order
 from chaos.guest.kernel import GuestError, Need, Order, explain
+from chaos.guest.qemu import Qemu, kernels
 from chaos.guest.run import main
 from chaos.guest.uml import UserModeLinux, memory_directory
 from chaos.peers.peer import ROOT
@@ -111,6 +113,62 @@ def test_a_size_that_is_none_is_refused(text: str, status: int) -> None:
     assert "expected 64M to 1024G" in done.output
 
 
+# --- qemu, without a boot -----------------------------------------------------------------------
+
+
+def test_qemu_shares_the_root_read_only_and_what_it_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaos.guest.qemu.kernels", lambda: [Path("/boot/vmlinuz-6.1.0")])
+    command = Qemu().command(order(tmp_path, cpu=None), streams=(7, 9))
+    shares = dict(part.removeprefix("local,id=").split(",", 1) for part in command if part.startswith("local,id="))
+    assert "readonly=on" in shares["root"]
+    assert f"path={tmp_path}," in shares["out"]
+    assert "readonly" not in shares["out"]
+    assert command[-4:] == ["-serial", "file:/proc/self/fd/7", "-serial", "file:/proc/self/fd/9"]
+    assert not [word for word in command if "kvm" in word]
+
+
+def test_modules_are_loaded_after_those_that_they_need_and_once() -> None:
+    dependencies = (
+        "net/9p.ko: net/9pnet.ko fs/netfs.ko fs/fscache.ko\nnet/9pnet.ko:\nnet/9pnet-virtio.ko.xz: net/9pnet.ko\n"
+    )
+    assert load_order(dependencies, ["9p", "9pnet_virtio", "built_in"]) == [
+        "fs/fscache.ko",
+        "fs/netfs.ko",
+        "net/9pnet.ko",
+        "net/9p.ko",
+        "net/9pnet-virtio.ko.xz",
+    ]
+
+
+def test_an_initramfs_holds_its_files_where_the_kernel_looks_for_them() -> None:
+    data = archive({"init": b"12345"})
+    names, at = [], 0
+    while at < len(data):
+        fields = [int(data[at + 6 + 8 * number :][:8], 16) for number in range(13)]
+        assert data[at : at + 6] == b"070701"
+        name = data[at + 110 : at + 110 + fields[11] - 1].decode()
+        names.append((name, oct(fields[1])))
+        start = -(-(at + 110 + fields[11]) // 4) * 4
+        if name == "init":
+            assert data[start : start + fields[6]] == b"12345"
+        at = start + -(-fields[6] // 4) * 4
+    assert names == [("dev", "0o40755"), ("dev/console", "0o20600"), ("init", "0o100755"), ("TRAILER!!!", "0o0")]
+
+
+def test_the_newest_kernel_that_has_its_modules_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, (release, has_modules) in enumerate([("6.2", True), ("6.1", True), ("6.3", False)]):
+        kernel = tmp_path / "boot" / f"vmlinuz-{release}"
+        kernel.parent.mkdir(exist_ok=True)
+        kernel.touch()
+        os.utime(kernel, (number, number))
+        if has_modules:
+            (tmp_path / "modules" / release).mkdir(parents=True)
+            (tmp_path / "modules" / release / "modules.dep").touch()
+    monkeypatch.setattr("chaos.guest.qemu.KERNELS", tmp_path / "boot")
+    monkeypatch.setattr("chaos.guest.qemu.MODULES", tmp_path / "modules")
+    assert [kernel.name for kernel in kernels()] == ["vmlinuz-6.2", "vmlinuz-6.1"]
+
+
 # --- in a guest -------------------------------------------------------------------------------
 
 STORY = """
@@ -145,12 +203,14 @@ def test_a_command_runs_under_another_kernel_and_leaves_only_its_artefacts(tmp_p
     assert not lost.exists()
 
 
+# Processes of the guest at that moment: some that wait, one that computes, one that forks all the time.
+BUSY = "(while :; do :; done) & (while :; do true | cat; done) & sleep 600 & touch /run/out/is-up; sync; sleep 600"
+
+
 @BOOTS
 def test_a_guest_dies_with_its_starter_even_by_sigkill(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with subprocess.Popen(
-        guest(out, "sh", "-c", "sleep 600 & touch /run/out/is-up; sync; sleep 600"), cwd=ROOT, stdout=subprocess.DEVNULL
-    ) as process:
+    with subprocess.Popen(guest(out, "sh", "-c", BUSY), cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         until = time.monotonic() + HANG_S
         while not (out / "is-up").exists() and time.monotonic() < until:
             assert process.poll() is None

@@ -71,5 +71,5 @@ def test_a_machine_without_the_tools_is_told_which(monkeypatch: pytest.MonkeyPat
     def missing(*_: object, **__: object) -> subprocess.CompletedProcess[bytes]:
         raise FileNotFoundError(2, "No such file or directory", "unshare")
 
-    monkeypatch.setattr(netem.subprocess, "run", missing)
+    monkeypatch.setattr("chaos.guest.netem.subprocess.run", missing)
     assert "unshare" in netem.why_not_here()
