@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FRAME_BYTES = 14
 """Ethernet's header, which counts when a rate is kept."""
+HEADERS_BYTES = 28
+"""Those of IPv4 and UDP."""
 
 
 @attrs.define
@@ -39,11 +41,17 @@ class Counters:
 class Model:
     """One direction of one link. Times are seconds on the caller's clock, which never goes back."""
 
-    def __init__(self, fault: Fault, *, rng: Random, counters: Counters | None = None) -> None:
-        """Begin with nothing on the way; `counters` may be shared."""
+    def __init__(
+        self, fault: Fault, *, rng: Random, counters: Counters | None = None, overhead_bytes: int = FRAME_BYTES
+    ) -> None:
+        """Begin with nothing on the way. `counters` may be shared.
+
+        `overhead_bytes` is what a packet is longer on the wire than what `carry` is given.
+        """
         self.fault = fault
         self.counters = counters or Counters()
         self._rng = rng
+        self._overhead_bytes = overhead_bytes
         self._delay_s = fault.delay_ms / 1000
         self._jitter_s = fault.jitter_ms / 1000
         self._curve = curve(fault.distribution) if fault.jitter_ms else ()
@@ -119,7 +127,7 @@ class Model:
         if self._byte_s:
             if self._due:
                 due = max(due, self._last_due)
-            due += (size + FRAME_BYTES) * self._byte_s
+            due += (size + self._overhead_bytes) * self._byte_s
         return due
 
     def _draw_delay_s(self) -> float:
