@@ -17,6 +17,7 @@
 # make bench-recovery  from SIGKILL to running elsewhere, both guarantees, on real processes (RUNS=30); see docs/figures-recovery.md
 # make soak     the NYC job for MINUTES=30 on real workers that are killed, paused, drained and updated; see chaos/README.md
 # make minority  a minority of real workers cut off, and healed; see chaos/README.md
+# make conformance  faults of the network do what they say: in the simulator, and between real hosts (BACKEND=auto|netem|tun)
 # make chaos-netem  the kernel's own tc netem checked, in a guest kernel where this one has none; see chaos/README.md
 # make clean    remove what these made
 PYTHON ?= python3
@@ -27,10 +28,11 @@ MINUTES ?= 10
 KILLS ?= 50
 TRIALS ?= 100
 SECONDS ?= 60
+BACKEND ?= auto
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types docs worlds papers bench-peers bench-packet bench-decision fuzz repair mutants bench-council fence freeze authority minority bench-recovery soak chaos-netem clean
+.PHONY: demo test lint types docs worlds papers bench-peers bench-packet bench-decision fuzz repair mutants bench-council fence freeze authority minority bench-recovery soak conformance chaos-netem clean
 
 demo: .venv/demo.stamp
 	$(BIN)/swimstream demo
@@ -91,6 +93,11 @@ minority: .venv/bench.stamp
 bench-recovery: RUNS := $(if $(filter command line environment,$(origin RUNS)),$(RUNS),30)
 bench-recovery: .venv/bench.stamp
 	$(BIN)/python -m chaos.recovery --runs $(RUNS) --json build/reports/recovery.json --plot build/reports/recovery.svg
+
+# Not part of `test`: root, and two minutes by the clock.
+conformance: .venv/bench.stamp
+	$(BIN)/python -m chaos conformance --backend sim
+	$(BIN)/python -m chaos conformance --backend $(BACKEND) --plot build/reports/conformance.svg
 
 # Not part of `test`: as long as you say.
 soak: MINUTES := $(if $(filter command line environment,$(origin MINUTES)),$(MINUTES),30)

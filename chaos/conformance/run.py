@@ -19,7 +19,7 @@ from chaos.conformance.cases import CASES, HOSTS, NEEDS_ADDRESSES, Stand
 from chaos.conformance.checks import Check
 from chaos.conformance.plot import draw
 from chaos.conformance.probe import UdpProber
-from chaos.net.backends import BACKENDS, open_lab
+from chaos.net.backends import BACKENDS, open_lab, usual_backend
 from chaos.net.spaces import LabError
 from chaos.orderly import end_orderly_on, plain
 
@@ -156,7 +156,7 @@ def document(outcome: Outcome, cases: Sequence[str], conditions: dict[str, objec
 
 
 @click.command()
-@click.option("--backend", required=True, type=click.Choice([*BACKENDS, "sim"]))
+@click.option("--backend", default="auto", show_default=True, type=click.Choice(["auto", *BACKENDS, "sim"]))
 @click.option("--case", "chosen", multiple=True, type=click.Choice(list(CASES)), help="Only these; default: all.")
 @click.option("--slack", "slack_ms", type=click.FloatRange(0, 100), help="Of a median, ms; default 3, sim 0.01.")
 @click.option("--seed", default=1, show_default=True, help="Of what befalls which packet; netem draws its own.")
@@ -171,8 +171,12 @@ def main(
     json_path: Path | None,
     plot_path: Path | None,
 ) -> None:
-    """Show whether a backend does what faults say. Exit status: 0 it does, 1 not, 2 it could not be judged."""
+    """Show whether a backend does what faults say; `auto` is netem where the kernel has it, else tun.
+
+    Exit status: 0 it does, 1 not, 2 it could not be judged.
+    """
     end_orderly_on(signal.SIGTERM)
+    backend = usual_backend() if backend == "auto" else backend
     slack_ms = SLACK_MS[backend] if slack_ms is None else slack_ms
     cases = ["no fault", *(case for case in CASES if case != "no fault" and (not chosen or case in chosen))]
     if backend == "sim":

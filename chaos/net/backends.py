@@ -20,9 +20,16 @@ def open_lab(backend: str, *, hosts: int, seed: int = 1, mtu: int = MTU_USUAL) -
 
     Raise `LabError` if netem is asked for and not there.
     """
-    why = why_no_netem() if backend in ("netem", "auto") else ""
-    if backend == "tun" or (backend == "auto" and why):
+    chosen = usual_backend() if backend == "auto" else backend
+    if chosen == "tun":
         return TunLab(hosts=hosts, seed=seed, mtu=mtu)
+    assert chosen == "netem", chosen
+    why = why_no_netem() if backend == "netem" else ""
     if why:
         raise LabError(why)
     return NetemLab(hosts=hosts, mtu=mtu)
+
+
+def usual_backend() -> str:
+    """Return `netem` where the kernel has it and lets us, else `tun`."""
+    return "tun" if why_no_netem() else "netem"

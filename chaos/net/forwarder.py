@@ -47,7 +47,10 @@ class Forwarder:
         fault = read_words(words)
         self._changes += 1
         rng = Random(f"{self._seed} {src} {dst} {self._changes}")
-        self._models[src, dst] = Model(fault, rng=rng, counters=self.faults)
+        model, before = Model(fault, rng=rng, counters=self.faults), self._models.get((src, dst))
+        if before is not None:
+            model.follow(before)
+        self._models[src, dst] = model
 
     def take(self, src: int, packet: bytes, now: float) -> None:
         """Take a packet that a host has sent."""

@@ -85,6 +85,11 @@ class Model:
             again = self._send(packet, now)
         return again + self._send(packet, now)
 
+    def follow(self, before: Model) -> None:
+        """Take the place of another model: what is on its way counts on, by the limit and by the rate."""
+        self._due = before._due.copy()
+        self._last_due = before._last_due
+
     def on_the_way(self, now: float) -> int:
         """Return how many packets have not arrived yet."""
         due = self._due

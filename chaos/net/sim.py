@@ -65,9 +65,12 @@ class SimLab(Lab):
 
     def _apply(self, changes: Sequence[Change]) -> None:
         for change in changes:
-            self._ways.pop((change.src, change.dst), None)
+            before = self._ways.pop((change.src, change.dst), None)
             if change.fault is not None:
-                self._ways[change.src, change.dst] = self._way(change.src, change.dst, change.fault)
+                way = self._way(change.src, change.dst, change.fault)
+                if before is not None:
+                    way.model.follow(before.model)
+                self._ways[change.src, change.dst] = way
             for dst in range(self.hosts) if change.dst is None else [change.dst]:
                 if dst != change.src:
                     self._show(change.src, dst)

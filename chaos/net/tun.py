@@ -79,7 +79,10 @@ class TunLab(HostLab):
             self._ask(words[start : start + CHANGES_A_MESSAGE_MAX])
 
     def _ask(self, changes: Sequence[tuple[int, int | None, str | None]]) -> dict[str, object]:
-        self._orders.sendall(json.dumps({"set": changes}).encode() + b"\n")
+        try:
+            self._orders.sendall(json.dumps({"set": changes}).encode() + b"\n")
+        except OSError as error:
+            raise LabError(f"the emulator takes no orders: {error}") from error
         return self._answer()
 
     def _answer(self) -> dict[str, object]:

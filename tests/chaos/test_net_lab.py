@@ -288,6 +288,16 @@ def test_the_mtu_is_what_was_asked_for_and_can_be_lowered(lab: TunLab) -> None:
     assert "mtu 1280" in spaces.ip("-n", lab.netns(2), "link", "show", "eth0")
 
 
+def test_a_lab_whose_emulator_has_ended_says_so_and_can_still_be_removed(lab: TunLab) -> None:
+    with TunLab(hosts=2) as doomed:
+        name = doomed.netns(0)
+        doomed._process.kill()
+        doomed._process.wait(WAIT_S_MAX)
+        with pytest.raises(spaces.LabError, match="emulator"):
+            doomed.cut([0], [1])
+    assert not (SPACES / name).exists()
+
+
 def _runs(pid: str) -> bool:
     """Return whether there is such a process, other than one that has ended and that nobody has asked about."""
     try:

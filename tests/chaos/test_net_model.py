@@ -153,6 +153,16 @@ def test_a_rate_spaces_packets_by_their_size_on_the_wire() -> None:
     assert arrivals == pytest.approx([1.01 + step_s * count for count in (1, 2, 3, 4)])
 
 
+def test_a_model_that_takes_anothers_place_has_its_queue_before_it() -> None:
+    before, after = model(Fault(rate_kbit=8)), model(Fault(rate_kbit=80, limit=3))
+    for _ in range(2):
+        before.carry(bytes(86), 0.0)
+    after.follow(before)
+    assert after.carry(bytes(86), 0.05)[0][0] == pytest.approx(0.2 + 0.01)
+    assert after.carry(bytes(86), 0.05) == [], "two and one are the limit"
+    assert before.on_the_way(0.05) == 2
+
+
 def test_a_full_queue_drops_and_counts_until_it_has_drained() -> None:
     link = model(Fault(rate_kbit=8, limit=3))
     out = [link.carry(bytes(86), 0.0) for _ in range(5)]  # 100 bytes on the wire: 0.1 s each
