@@ -1,7 +1,7 @@
 # make demo     the main job: seven workers, two kills, one result
 # make test     lint, types, tests, docs
 # make lint     ruff and mypy alone
-# make worlds   every story of the simulator, many seeds of each, on all cores (SEEDS=1000; an hour or two on two cores)
+# make worlds   every story of the simulator, many seeds of each, on all cores (SEEDS=1000; an hour or two on two cores); then SCENES=20 of each scene
 # make bench-peers  beside memberlist and kinship on real processes (NODES="16 32 64" RUNS=5); see chaos/README.md
 # make bench-packet  what a packet costs, us of CPU
 # make bench-decision  what it costs a leader to decide about 2,000 lost instances of 20,000, s of CPU
@@ -22,6 +22,7 @@
 # make clean    remove what these made
 PYTHON ?= python3
 SEEDS ?= 1000
+SCENES ?= 20
 NODES ?= 16
 RUNS ?= 5
 MINUTES ?= 10
@@ -37,8 +38,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: .venv/demo.stamp
 	$(BIN)/swimstream demo
 
+# Workers of pytest-xdist: one for each core, and no more where a container shows more cores than it has.
 test: lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 	$(MAKE) docs
 
 lint: .venv/dev.stamp
@@ -53,6 +55,7 @@ docs: .venv/dev.stamp
 
 worlds: .venv/dev.stamp
 	$(BIN)/python -m chaos.worlds --seeds $(SEEDS) --json build/reports/worlds.json --plot build/reports/worlds.svg
+	$(BIN)/python -m pytest -q tests/worlds/test_scenes.py --seeds $(SCENES)
 
 papers: .venv/demo.stamp
 	$(BIN)/python -m chaos.papers

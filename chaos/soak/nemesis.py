@@ -23,7 +23,7 @@ AWAY_S = (0.2, 6.0)
 PAUSE_S = (0.3, 6.0)
 CALM_S = (1.0, 4.0)
 SCALES = (1, 2, 3, 4, 5)
-RATE_SHARES = (0.8, 1.25)
+RATE_SHARES = (0.6, 0.8, 1.0)
 OPERATORS = ("source-ewr", "source-jfk", "source-lga", "window-ewr", "window-jfk", "window-lga", "merge", "sink")
 
 
@@ -40,7 +40,7 @@ class Strike:
     """Of `restart`."""
     scale: int = 0
     rate_share: float = 1.0
-    """By how much `update` changes the pace of the sources."""
+    """What share of the full pace `update` gives to the sources; never more, or the stream ends before its time."""
 
 
 def draw(rng: Random, *, names: Sequence[str], spared: Sequence[str]) -> Strike:

@@ -147,16 +147,20 @@ def decisions(control: Path, *, as_json: bool, last: int) -> None:
 @click.command()
 @click.argument("jobfile", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Only show where its instances would go, and why.")
+@click.option("--fresh", is_flag=True, help="Begin a job that was cancelled as if it had never run.")
 @options
-def submit(jobfile: Path, *, dry_run: bool, control: Path, as_json: bool) -> None:
-    """Have the job in the TOML file JOBFILE executed; return once it is part of the plan."""
+def submit(jobfile: Path, *, dry_run: bool, fresh: bool, control: Path, as_json: bool) -> None:
+    """Have the job in the TOML file JOBFILE executed; return once it is part of the plan.
+
+    A job that was cancelled is refused, unless with --fresh; `update` revives it from its last checkpoints.
+    """
     with told_in_one_line("submit"):
         job = load_job(jobfile)
     if dry_run:
         told = ask(control, "dry-run", command="submit", job=attrs.asdict(job))
         show(told, as_json=as_json, lines=lambda: outcome_lines(told))
         return
-    answer = ask(control, "submit", job=attrs.asdict(job))
+    answer = ask(control, "submit", job=attrs.asdict(job), fresh=fresh)
     show(answer, as_json=as_json, lines=lambda: [f"job {answer['job']} is accepted"])
 
 

@@ -258,7 +258,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         ),
         addresses=Addresses(membership, outbox, rng=rng, saved=saved.peers),
         statuses=statuses,
-        local=LocalInstances(status_interval_s=timing.status_interval_s, since_ms=boot, now=now),
+        local=LocalInstances(status_interval_s=timing.status_interval_s, since_ms=boot, counters=counters, now=now),
         council=council,
         founding=Founding(membership.run, council, outbox, timing=timing, rng=rng, expect=config.expect),
         requests=requests,

@@ -14,7 +14,7 @@ from swimstream.core.change_requests import refusal
 from swimstream.core.recovery.pending import pending
 from swimstream.core.recovery.recovery import Recovery
 from swimstream.core.recovery.situation import Patience
-from swimstream.core.submissions import faults, size_fault, too_big
+from swimstream.core.submissions import faults, former_fault, size_fault, too_big
 from swimstream.errors import UsageError
 from swimstream.model.changes import Assign, Entry, SetAuthority, SubmitJob, UpdateJob
 from swimstream.model.identity import InstanceId, Run
@@ -101,7 +101,9 @@ def dry_run(situation: Situation, job: JobSpec) -> Outcome:
         change = UpdateJob(job=job, base=0, asked_by="")
         error = too_big(job) or refusal(plan, change, live)
     else:
-        error = too_big(job) or faults(job, plan.jobs, live.values()) or size_fault(job, plan)
+        error = (
+            too_big(job) or former_fault(job, plan) or faults(job, plan.jobs, live.values()) or size_fault(job, plan)
+        )
     if error:
         raise UsageError(error)
     after = plan.advance([Entry(index=plan.index + 1, term=plan.term, change=change)])

@@ -35,7 +35,7 @@ from swimstream.model.changes import (
 )
 from swimstream.model.directives import DirectivesDraft, Quarantined
 from swimstream.model.job import AT_MOST_ONE
-from swimstream.model.versions import outdated, refusal_of_update, removed
+from swimstream.model.versions import CANCELLED_KEPT, outdated, refusal_of_names, refusal_of_update, removed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,9 +106,12 @@ class ExecutionDraft:
         if before is None:
             return f"job: there is no {change.job.name!r}; submit it first"
         version = self._directives.version_of(change.job.name)
-        if change.base and change.job.name in self._directives.cancelled:
+        is_cancelled = change.job.name in self._directives.cancelled
+        if change.fresh and not is_cancelled:
+            return f"fresh: the job {change.job.name!r} is not cancelled; cancel it first, to begin it anew"
+        if change.base and is_cancelled and not change.fresh:
             return f"base: the job {change.job.name!r} was cancelled meanwhile; an update without a base revives it"
-        if change.base not in (0, version):
+        if change.base != version and (change.base or change.fresh):
             return f"base: expected version {version}, which the job has come to meanwhile, got {change.base}"
         return refusal_of_update(before, change.job, retired=self._directives.retired.get(change.job.name, ()))
 
@@ -116,7 +119,7 @@ class ExecutionDraft:
         """Apply one change at `_index`."""
         match change:
             case SubmitJob(job=job):
-                self._jobs.setdefault(job.name, job)
+                self._submit(job)
             case Assign() as made:
                 self._assign(made)
             case Evict(run=run):
@@ -129,7 +132,7 @@ class ExecutionDraft:
                     self._stops.pop(run, None)
             case Conclude(instance=instance, epoch=epoch):
                 held = self._assignments.get(instance)
-                if held is not None and held.epoch == epoch:
+                if held is not None and held.epoch == epoch and not held.superseded:
                     self._put(attrs.evolve(held, finished=True))
                     self._directives.drop(instance)
                     self._forget_stop_of(held.run)
@@ -142,16 +145,38 @@ class ExecutionDraft:
             case _:
                 self._apply_directive(change)
 
+    def _submit(self, job: JobSpec) -> None:
+        retired = self._directives.retired.get(job.name)
+        if job.name in self._jobs or refusal_of_names(job.operators, retired or ()):
+            return
+        self._jobs[job.name] = job
+        if retired is not None:  # one of that name has left the plan
+            self._directives.begun[job.name] = self._index
+
     def _apply_to_job(self, change: UpdateJob | CancelJob) -> None:
         match change:
             case UpdateJob(job=job):
                 if job.name in self._jobs and not self.refusal(change):
                     self._update(self._jobs[job.name], job)
+                    if change.fresh:
+                        self._begin_anew(job)
             case CancelJob(job=name):
                 if name in self._jobs and name not in self._directives.cancelled:
                     self._directives.cancelled[name] = self._index
                     for held in self._assigned_in(name):
                         self._retire(held, must_end=self.guarantee_of(held.instance) == AT_MOST_ONE)
+                    self._let_cancelled_go()
+
+    def _let_cancelled_go(self) -> None:
+        """Have the oldest cancelled jobs leave of which nothing is left, until `CANCELLED_KEPT` stay."""
+        cancelled = self._directives.cancelled
+        if len(cancelled) <= CANCELLED_KEPT:
+            return
+        left = {each.job for each in self._assignments}
+        for name in sorted(cancelled.keys() - left, key=cancelled.__getitem__)[: len(cancelled) - CANCELLED_KEPT]:
+            may_go_on = tuple(spec.name for spec in self._jobs[name].operators if spec.instances != AT_MOST_ONE)
+            if self._directives.leave(name, may_go_on):
+                del self._jobs[name]
 
     def _update(self, before: JobSpec, job: JobSpec) -> None:
         directives = self._directives
@@ -172,7 +197,13 @@ class ExecutionDraft:
                 if held.finished:
                     self._drop(held)  # it finished as something else
                 else:
-                    self._put(attrs.evolve(held, stale=self._index))
+                    self._put(attrs.evolve(held, stale=self._index, superseded=True, failures=0))
+
+    def _begin_anew(self, job: JobSpec) -> None:
+        """Let nothing of its former life count for a job; copies that have not ended are waited for as ever."""
+        self._directives.begun[job.name] = self._index
+        for held in self._assigned_in(job.name):
+            self._put(attrs.evolve(held, resume_from=b"", failures=0))
 
     def _assigned_in(self, job: str) -> list[Assignment]:
         return [self._assignments[each] for each in sorted(self._assignments) if each.job == job]
@@ -185,7 +216,7 @@ class ExecutionDraft:
         self._directives.drop(held.instance)
         if must_end and not held.finished:
             # out of date, too: should the job be revived, then what it finishes as until then counts no more
-            self._revoke(attrs.evolve(held, stale=held.stale or self._index))
+            self._revoke(attrs.evolve(held, stale=held.stale or self._index, superseded=True))
         else:
             self._drop(held)
 
@@ -207,6 +238,7 @@ class ExecutionDraft:
                 if held is not None and held.epoch == epoch and held.revoked:
                     self._directives.drop(instance)  # it may have been blamed since it was taken from its job
                     self._drop(held)
+                    self._let_cancelled_go()
             case Restart(instances=instances):
                 for instance in instances:
                     held = self._assignments.get(instance)
@@ -236,7 +268,7 @@ class ExecutionDraft:
                 directives.set_mode(change, self._index)
             case SetStandbys(instance=instance):
                 job = self._jobs.get(instance.job)
-                if job is not None and job.has(instance):
+                if job is not None and job.has(instance) and instance.job not in directives.cancelled:
                     directives.set_standbys(change)
 
     def _names_to_stop(self) -> set[str]:

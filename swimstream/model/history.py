@@ -123,7 +123,8 @@ def _describe_directive(
 ) -> tuple[str, str, tuple[str, ...]]:
     match change:
         case UpdateJob(job=job):
-            return f"update job {job.name}", f"asked for at {change.asked_by}", ()
+            what = f"begin job {job.name} anew" if change.fresh else f"update job {job.name}"
+            return what, f"asked for at {change.asked_by}", ()
         case CancelJob(job=name):
             return f"cancel job {name}", f"asked for at {change.asked_by}", ()
         case Forget():

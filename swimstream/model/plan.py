@@ -105,9 +105,18 @@ class Plan:
         )
 
     def has_outlived(self, instance: InstanceId, epoch: int) -> bool:
-        """Return whether that epoch is of an instance which no job has any more: what is said of it is past."""
-        is_gone = instance not in self.assignments and self.spec_of(instance) is None
-        return is_gone and epoch <= self.index  # a later epoch is of a plan that has not come here yet
+        """Return whether that epoch is of an instance which no job has any more, or of a former life of its job.
+
+        What is said of it is past.
+        """
+        if instance in self.assignments:
+            return False
+        is_gone = self.spec_of(instance) is None and epoch <= self.index  # a later epoch: the plan is not here yet
+        return is_gone or self.is_of_former_life(instance, epoch)
+
+    def is_of_former_life(self, instance: InstanceId, epoch: int) -> bool:
+        """Return whether the job of `instance` was begun anew after that epoch: no checkpoint of it counts."""
+        return epoch < self.directives.begun.get(instance.job, 0)
 
     def version_of(self, job: str) -> int:
         """Return the version of an accepted job, 1 for one that was never changed."""

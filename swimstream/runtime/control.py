@@ -17,7 +17,8 @@ integer `id` of a request comes back with its answer::
     counters    counters: name → number
     tags        tags: worker → key → value, of every worker that has any
     snapshot    all of these
-    submit      request {"verb": "submit", "job": {...}}, the table of a job file; job: its name, once committed
+    submit      request {"verb": "submit", "job": {...}, "fresh": false}, the table of a job file, and whether one that
+                was cancelled begins anew, which may be left out; job: its name, once committed
     set-tags    request {"verb": "set-tags", "changes": {"key": "value", "other": null}}; nothing; null removes a tag
     broadcast   request {"verb": "broadcast", "topic": "t", "payload": "text"}; nothing; for bytes `payload_hex`
     send        request {"verb": "send", "to": "w2", "topic": "t", "payload": "text"}; nothing, once it has arrived
@@ -286,9 +287,11 @@ class ControlServer:
         if verb == "hello" and self._desk is not None and self._desk.standing != "attached":
             return {"ok": True} | self._hello(None)
         if verb == "submit":
-            job = job_from_table(request.get("job"), where="job")
+            job, fresh = job_from_table(request.get("job"), where="job"), request.get("fresh", False)
+            if not isinstance(fresh, bool):
+                raise UsageError(f"fresh: expected true or false, got {fresh!r}")
             with trio.move_on_after(SUBMIT_S):
-                await self._worker.submit(job)
+                await self._worker.submit(job, fresh=fresh)
                 return {"ok": True, "job": job.name}
             raise TooLate(f"job {job.name} was not committed within {SUBMIT_S} s; submit it again")
         if verb == "leave":

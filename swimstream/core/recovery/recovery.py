@@ -12,7 +12,8 @@ only after the leader itself has waited for it, so a new leader starts all such 
 - An at-most-one instance that is not taken up in time is revoked first; and none is given to another run before its
   copy has ended for good, or the run has been stopped for so long that it cannot act any more. The guard at the log
   (`council/guard.py`) checks that again; what is decided here is when to ask for it.
-- An instance that has finished is concluded and never executed again.
+- An instance that has finished is concluded and never executed again; also if it was to be restarted (`Restart`)
+  and has finished before. What its job was changed under (`UpdateJob`) has finished as something else: it is.
 - An instance of a cancelled job, or in quarantine, is not executed. What is left of one that nobody wants any more is
   forgotten once its copy has ended. Only at-most-one instances are left so, since only of them another copy must wait.
 - A copy that is out of date (`Restart`, `UpdateJob`) is executed anew, on the same run if that still may. It does not
@@ -117,7 +118,7 @@ class Recovery:
             return self._assign(situation, instance, places, reason="the job was accepted")
         if held.finished or instance in situation.plan.directives.quarantined:
             return []
-        if situation.state_of(held) is InstanceState.FINISHED and not held.stale:
+        if situation.has_finished(held):
             return [Conclude(instance=instance, epoch=held.epoch)]
         name = held.run.name
         if held.run in workers.evicted:
@@ -286,8 +287,6 @@ class Recovery:
         if placement.run is None:
             return []
         places.take(instance, placement.run)
-        status = situation.statuses.get(instance)
-        known = status.checkpoint if status is not None else b""
         if failures is None:
             failures = held.failures if held is not None else 0
         return [
@@ -295,7 +294,7 @@ class Recovery:
                 instance=instance,
                 run=placement.run,
                 failures=failures,
-                resume_from=known or (held.resume_from if held is not None else b""),
+                resume_from=situation.resume_from(instance),
                 reason=reason,
                 evidence=(*placement.evidence, *evidence)[:EVIDENCE_ITEMS_MAX],
                 handover=held is not None and is_former_kept(held, situation),

@@ -52,10 +52,21 @@ class Situation:
         status = self.statuses.get(held.instance)
         return status.state if status is not None and status.is_of(held) else None
 
+    def has_finished(self, held: Assignment) -> bool:
+        """Return whether that very copy has done all there is to do, in the present version of its job."""
+        return held.finished or (self.state_of(held) is InstanceState.FINISHED and not held.superseded)
+
     def has_ended(self, held: Assignment) -> bool:
         """Return whether that very copy has ended for good (being isolated is no end: it may resume)."""
         state = self.state_of(held)
         return state is not None and state.is_over
+
+    def resume_from(self, instance: InstanceId) -> bytes:
+        """Return the newest checkpoint that is known of an instance, nothing if its job has begun anew since."""
+        status, held = self.statuses.get(instance), self.plan.assignments.get(instance)
+        if status is not None and status.checkpoint and not self.plan.is_of_former_life(instance, status.epoch):
+            return status.checkpoint
+        return held.resume_from if held is not None else b""
 
     def may_hold(self) -> bool:
         """Return whether every live worker understands a plan with holds, revocations and authority."""

@@ -25,6 +25,7 @@ from swimstream.core.status.watchdog import FOREVER, Silence, cause_of_stall
 from swimstream.model.status import InstanceState, InstanceStatus, cut_cause
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from swimstream.model.identity import InstanceId, Run
@@ -94,10 +95,11 @@ class _Outlook:
 
 
 class LocalInstances:
-    """The instances of one worker. Bounded by the plan: at most the worker's capacity is assigned to it."""
+    """The instances of one worker: those of the plan, and what has not ended; the rest is counted and forgotten."""
 
-    def __init__(self, *, status_interval_s: float, since_ms: int, now: float) -> None:
+    def __init__(self, *, status_interval_s: float, since_ms: int, counters: Counter[str], now: float) -> None:
         """Build an empty table; `since_ms` is the calendar time at `now`, to date states for people."""
+        self._counters = counters
         self._status_interval_s = status_interval_s
         self._epoch_ms = since_ms - now * 1_000
         self._held: dict[InstanceId, Held] = {}
@@ -162,8 +164,9 @@ class LocalInstances:
             elif not held.stop_asked and not held.status.state.is_over:
                 held.stop_asked = True
                 to_stop.append(held.status)
-            if assigned is not None and assigned.epoch > held.status.epoch and held.status.state.is_over:
-                del self._held[instance]
+            if held.status.state.is_over and (assigned is None or assigned.epoch > held.status.epoch):
+                del self._held[instance]  # plans only go forward: no epoch that is forgotten is given out again
+                self._counters["instances_forgotten"] += 1
         return to_stop, news
 
     def _goes_on_for(self, held: Held, assigned: Assignment, run: Run, now: float) -> bool:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from swimstream.core.recovery.pending import pending
 from swimstream.core.recovery.restarts import HASTE_S, PAUSE_S_MAX, judge_end
 from swimstream.core.recovery.waiting import Waits
-from swimstream.model.changes import Change, Pardon, Quarantine
+from swimstream.model.changes import Change, Pardon, Quarantine, UpdateJob
 from swimstream.model.identity import Run
-from swimstream.model.job import AT_MOST_ONE
+from swimstream.model.job import AT_MOST_ONE, JobSpec
 from swimstream.model.plan import Assignment
 from swimstream.model.restart import EXPONENTIAL_DELAY, FAILURE_RATE, FIXED_DELAY, NO_RESTART, RestartStrategy
 from swimstream.model.status import ErrorClass, InstanceState, InstanceStatus
@@ -126,14 +126,27 @@ def test_a_new_leader_goes_on_counting() -> None:
     the_quarantine(fail(scene))
 
 
-def test_a_pardon_gives_the_whole_budget_again() -> None:
-    scene = running(attrs.evolve(FIXED, attempts=1))
+@pytest.mark.parametrize("strategy", [FIXED, RATE])
+def test_a_pardon_gives_the_whole_budget_again(strategy: RestartStrategy) -> None:
+    scene = running(attrs.evolve(strategy, attempts=1))
     delays(scene, 1)
     the_quarantine(fail(scene))
     scene.commit(Pardon(instance=instance(), asked_by="a"))
     the_assign(scene.decide())
     run(scene)
     delays(scene, 1)
+    the_quarantine(fail(scene))
+
+
+@pytest.mark.parametrize("strategy", [FIXED, RATE])
+def test_another_version_of_its_operator_begins_with_the_whole_budget(strategy: RestartStrategy) -> None:
+    scene = running(attrs.evolve(strategy, attempts=2))
+    delays(scene, 2)
+    operators = [attrs.evolve(each, parameters={"x": 2}) for each in scene.plan.jobs["job"].operators]
+    scene.commit(UpdateJob(job=JobSpec(name="job", operators=operators), base=0, asked_by="a"))
+    assert the_assign(scene.decide()).failures == 0
+    run(scene)
+    delays(scene, 2)
     the_quarantine(fail(scene))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from swimstream.core.status.local import LocalInstances
@@ -22,7 +24,7 @@ class Watched:
     """One RUNNING instance that may make no progress for `AFTER_S`, and what is said of it."""
 
     def __init__(self, *, after_s: float = AFTER_S) -> None:
-        self.local = LocalInstances(status_interval_s=INTERVAL_S, since_ms=0, now=0.0)
+        self.local = LocalInstances(status_interval_s=INTERVAL_S, since_ms=0, counters=Counter(), now=0.0)
         stall_after_s = {ONE: after_s} if after_s else {}
         self.local.follow_plan(ME, self.assigned(1), 0.0, stall_after_s=stall_after_s)
         self.say(0.0, state=InstanceState.RUNNING)
