@@ -18,6 +18,7 @@
 # make soak     the NYC job for MINUTES=30 on real workers that are killed, paused, drained and updated; see chaos/README.md
 # make minority  a minority of real workers cut off, and healed; see chaos/README.md
 # make conformance  faults of the network do what they say: in the simulator, and between real hosts (BACKEND=auto|netem|tun)
+# make chaos-netem  the kernel's own tc netem checked, in a guest kernel where this one has none; see chaos/README.md
 # make clean    remove what these made
 PYTHON ?= python3
 SEEDS ?= 1000
@@ -32,7 +33,7 @@ BACKEND ?= auto
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types docs worlds papers bench-peers bench-packet bench-decision fuzz repair mutants bench-council fence freeze authority minority bench-recovery soak conformance clean
+.PHONY: demo test lint types docs worlds papers bench-peers bench-packet bench-decision fuzz repair mutants bench-council fence freeze authority minority bench-recovery soak conformance chaos-netem clean
 
 demo: .venv/demo.stamp
 	$(BIN)/swimstream demo
@@ -105,6 +106,10 @@ conformance: .venv/bench.stamp
 soak: MINUTES := $(if $(filter command line environment,$(origin MINUTES)),$(MINUTES),30)
 soak: .venv/bench.stamp
 	$(BIN)/python -m chaos.soak --minutes $(MINUTES) --json build/reports/soak.json --plot build/reports/soak.svg
+
+# Not part of `test`: it wants user-mode-linux or qemu where the kernel has no netem. Under ten minutes.
+chaos-netem: .venv/demo.stamp
+	$(BIN)/python -m chaos.guest.netem --out build/reports/netem
 
 # Not part of `test`: it takes minutes, wants the machine for itself and ends with a verdict by the clock.
 bench-peers: .venv/bench.stamp
