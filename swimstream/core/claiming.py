@@ -1,9 +1,9 @@
 """What a worker that was given up says of the copies that it still had: the claims that a leader judges.
 
-Its copies are stopped like any others that are not its own any more; what counts of one is how far it had come with its
-newest checkpoint, since only from there anybody could go on with it. That is asked of the leader, like a command, until
-the plan has it or the conflict is over; a leader that has taken over is asked again. Once for each conflict, and only
-for operators that want it (`OperatorSpec.on_conflict`); what comes of it, `recovery/conflicts.py` decides.
+Its copies are stopped like any others that are not its own any more; what counts of one is how far it had come when it
+told its newest checkpoint, since only from there anybody could go on with it. The leader is asked to commit that, like
+a command, until the plan has it or the conflict is over; a leader that has taken over is asked again. Once for each
+conflict, and only for operators that want it (`OperatorSpec.on_conflict`); `recovery/conflicts.py` decides about it.
 """
 
 from __future__ import annotations

@@ -275,7 +275,7 @@ class ClaimProgress:
     run: Run
     """Who says so: that worker's present run, which could go on with it."""
     progress: int
-    """How far it had come when it told its newest checkpoint: from there it can be gone on with."""
+    """How far it can be gone on with: as far as it was when it told its newest checkpoint, if it told any."""
     checkpoint: bytes
 
 

@@ -153,7 +153,7 @@ def _describe_directive(
             return f"keep {change.instance} warm on {runs}", change.reason, ()
         case ClaimProgress(run=run):
             what = f"{run} tells of its copy of {change.instance} in epoch {change.epoch}"
-            return what, f"it had come to {change.progress} with its newest checkpoint", ()
+            return what, f"it had come to {change.progress}", ()
         case KeepReplacement():
             return f"keep the replacement of {change.instance}", change.reason, change.evidence
 

@@ -20,6 +20,7 @@ from swimstream.model.job import (
     APART_WORKER,
     AT_LEAST_ONE,
     AT_MOST_ONE,
+    FURTHEST_PROGRESS,
     PINNED,
     JobSpec,
     OperatorSpec,
@@ -308,15 +309,28 @@ def draw_demands(job: JobSpec, *, rng: Random) -> JobSpec:
     return attrs.evolve(job, operators=tuple(operators))
 
 
+def contested(job: JobSpec) -> JobSpec:
+    """Return `job` with operators of which the copy that has come further is gone on with."""
+    return attrs.evolve(job, operators=[attrs.evolve(spec, on_conflict=FURTHEST_PROGRESS) for spec in job.operators])
+
+
 def draw_jobs(
-    count: int, *, notes: int, rng: Random, guarantee_rng: Random | None, demand_rng: Random | None = None
+    count: int,
+    *,
+    notes: int,
+    rng: Random,
+    guarantee_rng: Random | None,
+    demand_rng: Random | None = None,
+    has_conflicts: bool = False,
 ) -> dict[str, JobSpec]:
     """Return so many jobs by their names, small ones beside them, and, if there are any, one that must be refused.
 
     With `guarantee_rng` the operators differ in their guarantees; else all run at least once. With `demand_rng` they
-    ask for standbys, places apart, and to be watched.
+    ask for standbys, places apart, and to be watched. `has_conflicts`: those go on with the copy that has come further.
     """
     jobs = [draw_job(number, rng=rng) for number in range(count)]
+    if has_conflicts:
+        jobs = [contested(job) for job in jobs]
     if guarantee_rng is not None:
         jobs = [draw_guarantees(job, rng=guarantee_rng) for job in jobs]
     if demand_rng is not None:

@@ -40,6 +40,8 @@ class Scenario:
     """Whether the operators of the jobs differ in their guarantees; else each runs at least once."""
     has_demands: bool = False
     """Whether operators ask for standbys, for places apart, and to be watched for stalls."""
+    has_conflicts: bool = False
+    """Whether the jobs are there early, and go on with the copy that has come further when two of them meet again."""
     replaces_seats: bool = False
     """Whether in the end every seat must be one of a live worker, as far as there are enough."""
     sites: int = 1
@@ -101,6 +103,8 @@ class Story:
     """Whether the jobs have at-most-one and pinned operators too, and the history of the plan is checked."""
     has_demands: bool = False
     """Whether their operators ask for standbys, for places apart, and to be watched for stalls."""
+    has_conflicts: bool = False
+    """Whether what is cut off and has gone on may get back what it had."""
     has_crowds: bool = False
     """Whether every eighth world is one of 16 to 32 workers that have no jobs: membership in a larger cluster."""
 
@@ -119,6 +123,7 @@ class Story:
             notes=NOTES if self.has_guarantees else 0,
             has_guarantees=self.has_guarantees,
             has_demands=self.has_demands and not is_crowd,
+            has_conflicts=self.has_conflicts,
             replaces_seats=self.has_guarantees,
             sites=self.sites,
         )
@@ -147,6 +152,8 @@ SLOW = Links(delay_s=0.005, jitter_s=0.06, reordering=0.03)
 LONG_WINDOW_S = (8.0, 45.0)
 SHORT_WINDOW_S = (5.0, 19.0)
 """Thousands of such worlds are lived through; it leaves room for a pause or a cut past the isolation time-out."""
+REUNION_WINDOW_S = (6.0, 26.0)
+"""Room for two splits, one after the other, that last until the other side is given up."""
 LAN_WINDOW_S = (20.0, 90.0)
 
 STORIES = {
@@ -249,6 +256,20 @@ STORIES = {
         sizes=5,
         has_guarantees=True,
         has_demands=True,
+    ),
+    "reunion": Story(
+        faults=Faults(
+            window_s=REUNION_WINDOW_S,
+            partitions=2,
+            cut_s=(5.0, 9.0),
+            pauses=2,
+            pause_s=(4.0, 8.0),
+            leader_crashes=1,
+            operator_failures=1,
+        ),
+        links=ROUGH,
+        sizes=4,
+        has_conflicts=True,
     ),
     "seats": Story(
         faults=Faults(

@@ -33,7 +33,10 @@ def contested(on_conflict: str = FURTHEST_PROGRESS) -> JobSpec:
 class Parted(Town):
     """`host` has the only instance and was cut off; `heir` has it meanwhile."""
 
-    def __init__(self, *, on_conflict: str = FURTHEST_PROGRESS, is_slow: bool = False) -> None:
+    def __init__(
+        self, *, on_conflict: str = FURTHEST_PROGRESS, is_slow: bool = False, tells_checkpoints: bool = True
+    ) -> None:
+        self.tells_checkpoints = tells_checkpoints
         self.log: list[tuple[str, str, int]] = []
         """What was started and stopped: who, which, and the epoch."""
         self.is_slow = False
@@ -61,7 +64,7 @@ class Parted(Town):
             epoch=self[name].running[str(ONE)],
             state=state,
             progress=progress,
-            checkpoint=b"%d" % progress,
+            checkpoint=b"%d" % progress if self.tells_checkpoints else None,
         )
         self.node(name).report(report, now=self.now)
         self.run_for(TOLD_S)
@@ -128,6 +131,16 @@ def test_what_counts_is_how_far_it_was_with_its_newest_checkpoint() -> None:
     town.heal()
     town.run_until_settled()
     assert town.hosts() == [town.heir]
+
+
+@pytest.mark.parametrize(("progress", "winner"), [(200, "heir"), (1_200, "host")])
+def test_of_an_operator_without_checkpoints_its_progress_counts(progress: int, winner: str) -> None:
+    town = Parted(tells_checkpoints=False)
+    town.come_to(town.host, progress)
+    town.come_to(town.heir, 300)
+    town.heal()
+    town.run_until_settled()
+    assert town.hosts() == [town.host if winner == "host" else town.heir]
 
 
 def test_by_default_the_replacement_stays_however_far_the_other_came() -> None:

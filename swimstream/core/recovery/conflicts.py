@@ -1,10 +1,10 @@
 """Two copies of one instance have met again: which one is gone on with (`on_conflict = "furthest-progress"`).
 
 A worker was given up, its instance was given to another, and it is back: its copy went on where nobody saw it. It is
-stopped like any that is not its worker's any more, and says how far it had come with its newest checkpoint
-(`core/claiming.py`), which is all that anybody could go on with. If that is further than the replacement is by now, the
-instance gets a new epoch on the worker that is back, from that checkpoint; an old epoch never revives. The replacement
-goes on until the new copy runs (`Assign.handover`). Nomad calls the like `reconcile = best_score`.
+stopped like any that is not its worker's any more, and its worker says how far it had come when it told its newest
+checkpoint (`core/claiming.py`): from there it could be gone on with. If that is further than the replacement is by now,
+the instance gets a new epoch on the worker that is back, from that checkpoint; an old epoch never revives. The
+replacement goes on until the new copy runs (`Assign.handover`). Nomad has the like as `reconcile`, by other scores.
 
 - Once for each time that a worker was given up: what was said of that very copy against the very next epoch. Any other
   new epoch, and either decision, ends the conflict, so nothing moves back and forth. All of it is in the plan: a new
@@ -89,7 +89,7 @@ def _is_clear(claim: Claim, status: InstanceStatus, situation: Situation) -> boo
 
 def _told(held: Assignment, conflict: Conflict, claim: Claim, status: InstanceStatus) -> tuple[str, ...]:
     return (
-        f"{conflict.run} had come to {claim.progress} with the newest checkpoint of epoch {conflict.epoch}",
+        f"{conflict.run} had come to {claim.progress} in epoch {conflict.epoch}",
         f"{held.run} is at {status.progress} in epoch {held.epoch}",
     )
 

@@ -148,15 +148,18 @@ class LocalInstances:
         return ended
 
     def left_by(self, instance: InstanceId, run: Run, epoch: int) -> tuple[int, bytes] | None:
-        """Return how far that copy had come with its newest checkpoint, and that one, once it has ended here.
+        """Return how far that copy can be gone on with, and its newest checkpoint, once it has ended here.
 
-        None while it goes on, if it has failed, and if it was never here: of these there is nothing to go on with.
+        That is how far it had come when it told that checkpoint; or at its end, if it tells none, since then it keeps
+        what it needs elsewhere. None while it goes on, if it has failed, and if it was never here.
         """
         if not self.holds(instance, run, epoch):
             return None
         held = self._held[instance]
-        has_ended = held.status.state in (InstanceState.STOPPED, InstanceState.FINISHED)
-        return (held.kept_progress, held.status.checkpoint) if has_ended else None
+        if held.status.state not in (InstanceState.STOPPED, InstanceState.FINISHED):
+            return None
+        checkpoint = held.status.checkpoint
+        return (held.kept_progress if checkpoint else held.status.progress, checkpoint)
 
     def holds(self, instance: InstanceId, run: Run, epoch: int) -> bool:
         """Return whether that copy goes on here, or has ended and is not forgotten yet."""

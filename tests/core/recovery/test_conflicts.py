@@ -104,7 +104,7 @@ def test_the_copy_that_has_come_further_goes_on_from_its_checkpoint_under_a_high
     assert (made.run, made.resume_from) == (BACK, b"old 1200")
     assert made.reason == "furthest-progress: a@1 at 1200, b@1 at 300"
     assert made.evidence == (
-        f"a@1 had come to 1200 with the newest checkpoint of epoch {scene.lost[ONE]}",
+        f"a@1 had come to 1200 in epoch {scene.lost[ONE]}",
         f"b@1 is at 300 in epoch {before}",
     )
     assert scene.epoch() > before
