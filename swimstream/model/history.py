@@ -36,6 +36,7 @@ from swimstream.model.changes import (
     SubmitJob,
     UpdateJob,
 )
+from swimstream.model.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,7 +101,7 @@ def _describe_for_cluster(
         case ChangeCouncil():
             return f"council: {_names(change.council)}", change.reason, change.evidence
         case ResizeCouncil():
-            return f"the council shall have {change.seats} seats", f"asked for at {change.asked_by}", ()
+            return f"the council shall have {counted(change.seats, 'seat')}", f"asked for at {change.asked_by}", ()
         case RecoverCouncil():
             what = f"council put in the place of one that is lost: {_names(change.council)}"
             lost = tuple(f"declared lost: {name}" for name in change.lost)
@@ -144,7 +145,7 @@ def _describe_directive(
             return f"declare {change.run} dead", f"declared by a person at {change.asked_by}", ()
         case SetPolicy():
             moves = change.rebalance_moves
-            what = f"rebalance, {moves} instances at a time" if moves else "do not rebalance"
+            what = f"rebalance, {counted(moves, 'instance')} at a time" if moves else "do not rebalance"
             return what, f"asked for at {change.asked_by}", ()
         case SetStandbys():
             runs = ", ".join(map(str, change.runs)) or "nobody"

@@ -33,6 +33,7 @@ from swimstream.core.recovery.nearness import NEAR_S, Neighbourhoods
 from swimstream.core.recovery.suitability import Tags, suitable
 from swimstream.model.changes import DRAINING
 from swimstream.model.job import APART_SITE, APART_WORKER, PINNED
+from swimstream.model.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -286,7 +287,7 @@ class Places:
         if spec.anti_affinity == APART_SITE and found.in_site[member.profile.site] > 0:
             return f"its site runs {spec.name} already"
         if self.load[member.run] + spec.slots > member.profile.capacity:
-            return f"full: {self.load[member.run]} of {member.profile.capacity} slots held"
+            return f"full: {self.load[member.run]} of {counted(member.profile.capacity, 'slot')} held"
         return ""
 
     def _may_have(self, found: Candidates, run: Run) -> bool:
@@ -365,7 +366,7 @@ class Places:
         where = "in its preferred site" if found.spec.prefer_site == site else f"site {site}"
         far = f", about {distance * NEAR_S * 1_000:.0f} ms from its neighbours" if 0 < distance < FARTHEST else ""
         same = f", {found.on_worker[name]} of them of {found.spec.name}" if found.on_worker[name] > 0 else ""
-        return f"{where}{far}, {self.load[member.run]} of {member.profile.capacity} slots held{same}"
+        return f"{where}{far}, {self.load[member.run]} of {counted(member.profile.capacity, 'slot')} held{same}"
 
     def _why_not(self, found: Candidates) -> str:
         """Return why nobody has a place for it, and so what would help."""

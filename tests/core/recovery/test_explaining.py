@@ -200,7 +200,7 @@ def test_a_dry_run_tells_where_a_job_would_go_and_submits_nothing() -> None:
     assert [(str(move.instance), move.before, move.after.name) for move in outcome.moves] == [
         ("new/sink[0]", None, "a"), ("new/source[0]", None, "b")
     ]  # fmt: skip
-    assert "new" not in here.plan.jobs
+    assert (outcome.change, "new" in here.plan.jobs) == ("new", False)
 
 
 def test_a_dry_run_is_what_then_happens() -> None:
@@ -223,7 +223,14 @@ def test_a_dry_run_tells_what_would_be_missing() -> None:
 def test_a_dry_run_of_a_job_that_is_there_is_one_of_an_update() -> None:
     here = settled("a", "b", jobs=(job(parallelism=2),))
     outcome = dry_run(here.situation(), job(parallelism=3))
-    assert [str(move.instance) for move in outcome.moves] == ["job/op[2]"]
+    assert (outcome.change, [str(move.instance) for move in outcome.moves]) == ("update", ["job/op[2]"])
+
+
+def test_a_dry_run_of_a_job_that_was_cancelled_is_one_of_its_revival() -> None:
+    here = settled("a", "b", jobs=(job(parallelism=2),))
+    here.commit(CancelJob(job="job", asked_by="t"))
+    outcome = dry_run(here.situation(), job(parallelism=2))
+    assert (outcome.change, len(outcome.moves)) == ("revival", 2)
 
 
 def test_a_dry_run_of_what_would_be_refused_is_refused() -> None:

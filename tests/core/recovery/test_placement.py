@@ -309,7 +309,7 @@ def test_every_worker_is_rated_with_the_filter_by_which_it_fell() -> None:
     assert [(each.run.name, each.score is not None) for each in rated] == [
         ("b", True), ("a", True), ("c", False), ("d", False)
     ]  # fmt: skip
-    assert rated[3].why == "full: 1 of 1 slots held"
+    assert rated[3].why == "full: 1 of 1 slot held"
 
 
 # --- in general -----------------------------------------------------------------------------------
