@@ -375,10 +375,15 @@ class Places:
             return found.pool.passed.why
         apart = [each for each in able if "already" in self._refusal(found, each.run.name)]
         others = {word for word in found.pool.passed.excluded.values() if not word.endswith(repr(spec.kind))}
-        kind = f"live workers that run kind {spec.kind!r}" + (" and may have it" if others else "")
-        if not apart:
-            need = f" ({spec.slots} slots are needed)" if spec.slots > 1 else ""
-            return f"all {len(able)} {kind} are full{need}"
+        kind = f"kind {spec.kind!r}" + (" and may have it" if others else "")
+        need = f" ({spec.slots} slots are needed)" if spec.slots > 1 else ""
         where = " in their site" if spec.anti_affinity == APART_SITE else ""
-        full = f", {len(able) - len(apart)} are full" if len(apart) < len(able) else ""
-        return f"of {len(able)} {kind} {len(apart)} have an instance of {spec.name}{where} already{full}"
+        has_one = f"an instance of {spec.name}{where} already"
+        if len(able) == 1:
+            return f"the only live worker that runs {kind} " + (f"has {has_one}" if apart else f"is full{need}")
+        if not apart:
+            return f"all {len(able)} live workers that run {kind} are full{need}"
+        have = f"{len(apart)} {'has' if len(apart) == 1 else 'have'} {has_one}"
+        left = len(able) - len(apart)
+        full = f", {left} {'is' if left == 1 else 'are'} full" if left else ""
+        return f"of {len(able)} live workers that run {kind} {have}{full}"
