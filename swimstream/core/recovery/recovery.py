@@ -47,6 +47,7 @@ from swimstream.model.changes import (
     Revoke,
     SetAuthority,
 )
+from swimstream.model.history import CANCEL, QUARANTINE, UPDATE, subject_of
 from swimstream.model.job import AT_MOST_ONE
 from swimstream.model.status import InstanceState
 
@@ -62,6 +63,12 @@ if TYPE_CHECKING:
     from swimstream.model.plan import Assignment, Plan
 
 NOT_TAKEN_UP = "was not taken up in time"
+WHY_DECIDED = {
+    UPDATE: "the job was updated",
+    CANCEL: "the job was cancelled, and updated since",
+    QUARANTINE: "it is in quarantine no more",
+}
+"""Deed of the history that took a copy back or declared it out of date → why; of any other it is its own reason."""
 
 
 class Recovery:
@@ -320,12 +327,4 @@ def _why_decided(plan: Plan, index: int) -> str:
     if not 0 <= position < len(plan.decisions):
         return "its former copy is out of date"
     made = plan.decisions[position]
-    match made.what.split(maxsplit=1)[0]:
-        case "update":
-            return "the job was updated"
-        case "cancel":
-            return "the job was cancelled, and updated since"
-        case "quarantine":
-            return "it is in quarantine no more"
-        case _:
-            return made.reason
+    return WHY_DECIDED.get(subject_of(made).deed, made.reason)

@@ -112,6 +112,12 @@ def test_so_many_attempts_are_made_and_not_one_more(strategy: RestartStrategy) -
     assert pending(scene.plan, scene.members) == {instance(): f"in quarantine: {made.reason}"}
 
 
+def test_one_restart_is_told_in_the_singular() -> None:
+    scene = running(attrs.evolve(FIXED, attempts=1))
+    delays(scene, 1)
+    assert "2 failures, 1 restart allowed" in the_quarantine(fail(scene)).reason
+
+
 def test_the_causes_of_all_failures_are_the_evidence() -> None:
     scene = running(attrs.evolve(FIXED, attempts=2))
     for cause in ("one", "two"):
