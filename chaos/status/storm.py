@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from random import Random
 from typing import TYPE_CHECKING
 
 import attrs
 
 from chaos.status.city import City
+from chaos.status.sharing import Sharing
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -80,9 +82,15 @@ class Storm:
     instances: int
     seed: int
     pace: str = "lan"
+    shares: bool = True
+    """Whether workers take what others of this process have found out already: that changes nothing but the time."""
 
     def run(self) -> Outcome:
         """Return what came of it. Raise `NotStartedError`."""
+        with Sharing().applied() if self.shares else nullcontext():
+            return self._run()
+
+    def _run(self) -> Outcome:
         city = City(
             workers=self.workers, instances=self.instances, pace=self.pace, seed=f"{self.seed}/status/{self.workers}"
         )
