@@ -145,7 +145,7 @@ class Storm:
         )
 
     def _watch(self, city: City, lost: list[InstanceId], struck_at: float) -> tuple[tuple[Rate, ...], float]:
-        """Let the storm pass; return how much was said in each sample, and when all had agreed, as near as samples tell."""
+        """Let the storm pass; return how much was said in each sample, and when all had agreed, as samples tell."""
         rates: list[Rate] = []
         before, agreed_at = city.traffic(), NEVER
         end_at = struck_at + STORM_S_MAX
@@ -162,7 +162,8 @@ class Storm:
                 )
             )
             before = after
-            self.tell(f"{self.workers} workers: {city.clock.now - struck_at:.0f} s since the deaths, {rates[-1]}")
+            said = f"{rates[-1].datagrams + rates[-1].streams:,.0f} B/s a worker"
+            self.tell(f"{self.workers} workers: {rates[-1].at_s:.0f} s since the deaths; {said}")
             if agreed_at == NEVER and _have_agreed(city, lost):
                 agreed_at = city.clock.now
         return tuple(rates), min(agreed_at, end_at)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 COMPACT_AFTER = 1_024
 TAIL_KEPT = 256
 INSTANCES_PER_KEPT = 8
-"""Of a large plan the tail is longer, an entry for so many instances: where 1,000 workers share 20,000 instances, a
-tenth of them that dies makes 2,200 entries within seconds, and who is a little behind must not be sent 2 MB for that."""
+"""The tail of a large plan is longer, an entry for so many instances: where 1,000 workers hold 20,000 instances and a
+tenth of them dies, 2,200 entries are made within seconds; who is so far behind must not be sent 2 MB for that."""
 ENTRIES_PER_MESSAGE_MAX = 256
 ENTRIES_BYTES_MAX = 512 * 1_024
 
