@@ -46,7 +46,7 @@ class Address:
         return cls(bare, int(port))
 
 
-@attrs.frozen(order=True)
+@attrs.frozen(order=True, cache_hash=True)
 class Run:
     """One life of a worker's process. `boot` is its start in ms, above every earlier boot of that name."""
 
@@ -57,7 +57,7 @@ class Run:
         return f"{self.name}@{self.boot}"
 
 
-@attrs.frozen(order=True)
+@attrs.frozen(order=True, cache_hash=True)
 class InstanceId:
     """One of an operator's `parallelism` copies, written `job/operator[index]`."""
 
