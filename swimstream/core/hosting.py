@@ -20,6 +20,7 @@ from swimstream.core.claiming import Claiming
 from swimstream.core.council.asking import Asking
 from swimstream.core.effects import DumpStack, KeepWarm, Notify, RenewFence, StartInstance, StopInstance
 from swimstream.events import IsolationChanged
+from swimstream.model.holdings import NOTHING
 from swimstream.model.job import AT_MOST_ONE
 from swimstream.model.status import InstanceState
 
@@ -115,8 +116,9 @@ class Hosting:
         rooms, plan = self._rooms, self._rooms.council.plan
         run = rooms.membership.run
         rooms.council.authority.review(plan, run)
-        assignments = {} if self._has_ended else plan.assignments
-        ours = [instance for instance, assigned in assignments.items() if assigned.run == run]
+        ours = NOTHING if self._has_ended else plan.held_by(run)
+        concerned = () if self._has_ended else (*ours, *rooms.local.held())  # and not the 20,000 that others hold
+        assignments = {each: plan.assignments[each] for each in concerned if each in plan.assignments}
         fenced = {instance for instance in ours if plan.guarantee_of(instance) == AT_MOST_ONE}
         if self._is_leaving and fenced:
             assignments = {instance: held for instance, held in assignments.items() if instance not in fenced}

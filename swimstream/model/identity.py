@@ -45,7 +45,7 @@ class Address:
         return cls(bare, int(port))
 
 
-@attrs.frozen(order=True)
+@attrs.frozen(order=True, cache_hash=True)
 class Run:
     """One life of a worker's process. `boot` is its start in ms, above every earlier boot of that name."""
 
@@ -57,7 +57,7 @@ class Run:
 
 
 @total_ordering
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class InstanceId:
     """One of an operator's `parallelism` copies, written `job/operator[index]`."""
 

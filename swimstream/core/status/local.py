@@ -52,6 +52,10 @@ class LocalInstances:
         self._known_outlook: Outlook | None = None
         """None since something has changed."""
 
+    def held(self) -> Collection[InstanceId]:
+        """Return what this worker has taken up, and not given up for good."""
+        return self._held
+
     def follow_plan(
         self,
         run: Run,
@@ -64,14 +68,14 @@ class LocalInstances:
     ) -> tuple[list[Assignment], list[InstanceStatus], list[InstanceStatus]]:
         """Compare with the plan; return what to start, what to stop, and the statuses that changed by it.
 
+        `assignments` may leave out what is neither given to `run` nor `held` here.
         `fenced` tells which instances are at-most-one; one of them is started only if `fence_at` says until when.
         `stall_after_s` tells how long an instance may make no progress; one that is not in it, for ever.
         """
         self._known_outlook = None
         to_stop, news = self._drop_lost(run, assignments, now)
         to_start = []
-        for instance in sorted(instance for instance, assigned in assignments.items() if assigned.run == run):
-            assigned = assignments[instance]
+        for instance, assigned in sorted((each.instance, each) for each in assignments.values() if each.run == run):
             needs_fence = instance in fenced
             held = self._held.get(instance)
             if assigned.finished:
