@@ -50,7 +50,8 @@ def _host(view: View, instance: InstanceId, worker: str) -> str:
         raise UsageError(f"instance: no job that is known here has an instance {instance}")
     held = view.plan.assignments.get(instance)
     if not worker and held is None:
-        raise UsageError(f"logs: {instance} has been given to no worker yet")
+        when = f"now; others can be asked by name, it was given to: {former}" if former else "yet"
+        raise UsageError(f"logs: {instance} is given to no worker {when}")
     name = worker or (held.run.name if held is not None else "")
     member = next((each for each in view.members if each.run.name == name), None)
     if member is None:

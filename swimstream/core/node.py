@@ -304,6 +304,8 @@ class Node(NodeViews):
         for run in forgotten:
             self._rooms.conversation.tagging.forget(run.name)
             self._notify(MemberForgotten(run))
+        if self._rooms.conversation.tagging.take_changed():
+            self._rooms.must_decide = True
         if self._rooms.membership.namesakes.outlived_boot >= self.run.boot:
             self._begin_new_run(above=self._rooms.membership.namesakes.outlived_boot)
         later = self._rooms.membership.namesakes.superseded_by

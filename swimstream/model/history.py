@@ -12,6 +12,7 @@ from swimstream.model.changes import (
     Blame,
     CancelJob,
     ChangeCouncil,
+    ClaimProgress,
     Conclude,
     DeclareDead,
     Entry,
@@ -19,6 +20,7 @@ from swimstream.model.changes import (
     Forget,
     Found,
     Hold,
+    KeepReplacement,
     LaterChange,
     Noop,
     Pardon,
@@ -179,6 +181,11 @@ def _describe_directive(
         case SetStandbys():
             runs = ", ".join(map(str, change.runs)) or "nobody"
             return f"keep {change.instance} warm on {runs}", change.reason, ()
+        case ClaimProgress(run=run):
+            what = f"{run} tells of its copy of {change.instance} in epoch {change.epoch}"
+            return what, f"it had come to {change.progress}", ()
+        case KeepReplacement():
+            return f"keep the replacement of {change.instance}", change.reason, change.evidence
 
 
 def _describe_blame(change: Blame) -> str:

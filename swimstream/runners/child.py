@@ -34,7 +34,7 @@ from swimstream.model.job import OperatorSpec
 from swimstream.model.status import ErrorClass
 from swimstream.runners.asked import AskedNeighbours
 from swimstream.runners.async_task import run_async
-from swimstream.runners.causes import cause_of, class_of
+from swimstream.runners.causes import cause_of, class_of, is_worth_a_stack
 from swimstream.runners.context import OperatorContext
 from swimstream.runners.fence import arm
 from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
@@ -144,7 +144,8 @@ class Life:
         # BaseException: whatever an operator raises is its failure, to be told before the process ends
         except BaseException as error:
             kind = class_of(error)
-            log.exception("operator failed instance=%s epoch=%d", context.instance, context.epoch)
+            if is_worth_a_stack(error, was_asked=context.cancelled):
+                log.exception("operator failed instance=%s epoch=%d", context.instance, context.epoch)
             cause = cause_of(error, loop=str(order["loop"]))
         sender.flush()
         if cause is None:

@@ -54,14 +54,14 @@ class Clients:
     def arm(self, rng: Random) -> float:
         """Have every job submitted at a random time; return the last of the times.
 
-        That is up to the end of the window of the faults; but where guarantees are judged, large jobs are there when
-        it begins.
+        That is up to the end of the window of the faults; but where it matters how they fare in it, large jobs are
+        there when it begins.
         """
         first_s, last_s = self._world.scenario.faults.window_s
-        has_guarantees = self._world.scenario.has_guarantees
+        matters = self._world.scenario.has_guarantees or self._world.scenario.has_conflicts
         times = []
         for name, job in self._jobs.items():
-            is_early = has_guarantees and len(job.operators) > 1
+            is_early = matters and len(job.operators) > 1
             times.append(rng.uniform(0.5, first_s if is_early else last_s))
             self._world.clock.at(times[-1], partial(self._submit, name))
         return max(times, default=0.0)

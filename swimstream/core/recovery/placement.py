@@ -175,6 +175,13 @@ class Places:
         """Return whether `run` passes all filters for `instance`, with what it holds by now."""
         return self._may_have(self._candidates_for(instance, None), run)
 
+    def refusal_of(self, instance: InstanceId, run: Run) -> str:
+        """Return by which filter `run` falls for `instance`, with what it holds by now; nothing if it passes all."""
+        found = self._candidates_for(instance, None)
+        if self._may_have(found, run):
+            return ""
+        return found.pool.passed.excluded.get(run.name) or self._refusal(found, run.name)
+
     def best_of_others(self, instance: InstanceId, *, skip: Collection[str], sites: Collection[str]) -> Run | None:
         """Return who would be the best for `instance`, of all but those in `skip` and in `sites`."""
         name = self._best(self._candidates_for(instance, None), skip, is_suspect=False, sites=sites)
