@@ -39,6 +39,8 @@ class UdpProber:
         """Probe this lab."""
         self._lab = lab
         self._body = Random(1).randbytes(SIZE - HEAD.size)
+        self._looked_at = 0.0
+        """When it was last known that we run."""
 
     def fly(
         self, src: int, dst: int, *, count: int, pps: float, tail_s: float, family: int = 4, checksum: bool = True
@@ -61,6 +63,7 @@ class UdpProber:
             arrivals: list[Arrival] = []
             stalls: list[tuple[float, float]] = []
             step_s, next_at = 1 / pps, time.time()
+            self._looked_at = next_at
             while len(sent) < count:
                 self._wait(receiver, arrivals, stalls, until=next_at)
                 sent.append(time.time())
@@ -84,12 +87,12 @@ class UdpProber:
         """Note what arrives until that time, and when we did not get to run."""
         while True:
             # Short waits, so that it is known well when a stall began.
-            began_at = time.time()
-            left_s = until - began_at
-            wait_s = max(0.0, min(left_s, LOOK_S))
-            is_ready = bool(select.select([receiver], [], [], wait_s)[0])
-            if time.time() > began_at + wait_s + STALL_S:
-                stalls.append((began_at, time.time()))
+            left_s = until - time.time()
+            is_ready = bool(select.select([receiver], [], [], max(0.0, min(left_s, LOOK_S)))[0])
+            now = time.time()
+            if now > self._looked_at + LOOK_S + STALL_S:
+                stalls.append((self._looked_at, now))
+            self._looked_at = now
             if is_ready:
                 with contextlib.suppress(BlockingIOError):  # a checksum is only looked at now, and was wrong
                     data, told, _, _ = receiver.recvmsg(2 * SIZE, 256)

@@ -70,6 +70,8 @@ class Spaces:
 
     def __enter__(self) -> Self:
         """Make them, after removing what dead makers have left; raise `LabError`."""
+        if os.geteuid() != 0:
+            raise LabError(f"network namespaces are root's to make, and this is user {os.geteuid()}: run it by sudo")
         sweep()
         every = [*self.names, *self.more.values()]
         self._guardian = subprocess.Popen(  # noqa: S603  # a fixed script and names of our own
