@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,9 @@ from chaos.conformance.checks import Check
 from chaos.hostfaults.fault import HostFaultError
 from chaos.hostfaults.groups import CpuQuota, MemoryLimit
 from chaos.hostfaults.mask import CalendarJump, FailingSync, FullDisk, Mask, NoNames, SlowDisk
+from chaos.hostfaults.packets import TCP, UDP, Dropped, longer_than
 from chaos.hostfaults.pause import Pause
+from chaos.net.spaces import LabError, Spaces, inside
 from chaos.orderly import end_orderly_on
 from chaos.peers.peer import ROOT
 
@@ -33,6 +36,10 @@ SPAN_S = 2.0
 JUMP_S = 3600.0
 DELAY_MS = 100
 LIMIT_MIB = 64
+MTU = 1280
+UDP_HEADERS_OCTETS = 28
+WAIT_S = 0.5
+"""For a packet that does not come."""
 SUBJECT = "chaos.hostfaults.subject"
 
 
@@ -221,6 +228,58 @@ def no_names() -> list[Check]:
     ]
 
 
+def packets() -> list[Check]:
+    """In a namespace, from itself to itself: one sort does not arrive, the others do, and nobody is told."""
+    found = []
+    try:
+        with Spaces(hosts=1) as spaces:
+            (space,) = spaces.names
+            found += _arrivals("no packets dropped", space, short=True, long=True, connects=True)
+            with Dropped(space, UDP):
+                found += _arrivals("no UDP", space, short=False, long=False, connects=True)
+            with Dropped(space, TCP):
+                found += _arrivals("no TCP", space, short=True, long=True, connects=False)
+            with Dropped(space, longer_than(MTU)):
+                found += _arrivals(f"MTU {MTU}", space, short=True, long=False, connects=True)
+            with Dropped(space, UDP, sources=["192.0.2.1"]):
+                found += _arrivals("no UDP of somebody else", space, short=True, long=True, connects=True)
+            found += _arrivals("afterwards", space, short=True, long=True, connects=True)
+    except LabError as error:
+        raise HostFaultError(str(error)) from None
+    return found
+
+
+def _arrivals(case: str, space: str, *, short: bool, long: bool, connects: bool) -> list[Check]:
+    """Check which datagrams arrive, as long as the MTU or one octet longer, and whether a connection comes about."""
+    with inside(space):
+        taker, sender = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        listener, caller = (socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(2))
+    with taker, sender, listener, caller:
+        for each in (taker, caller):
+            each.settimeout(WAIT_S)
+        taker.bind(("127.0.0.1", 0))
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        arrived = []
+        for octets in (MTU, MTU + 1):
+            sender.sendto(bytes(octets - UDP_HEADERS_OCTETS), taker.getsockname())
+            arrived.append(_happens(lambda: taker.recv(MTU + 1)))
+        called = _happens(lambda: caller.connect(listener.getsockname()))
+    return [
+        _is(case, f"{MTU} octets {'arrive' if short else 'do not'}", arrived[0] == short),
+        _is(case, f"{MTU + 1} octets {'arrive' if long else 'do not'}", arrived[1] == long),
+        _is(case, f"TCP {'connects' if connects else 'does not'}", called == connects),
+    ]
+
+
+def _happens(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except TimeoutError:
+        return False
+    return True
+
+
 CHECKS: dict[str, Callable[[], list[Check]]] = {
     "pause": pause,
     "cpu-quota": cpu_quota,
@@ -230,6 +289,7 @@ CHECKS: dict[str, Callable[[], list[Check]]] = {
     "slow-disk": slow_disk,
     "calendar": calendar_jump,
     "no-names": no_names,
+    "packets": packets,
 }
 
 

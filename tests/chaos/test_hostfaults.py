@@ -13,6 +13,7 @@ from chaos.hostfaults.check import CHECKS
 from chaos.hostfaults.fault import HostFault, HostFaultError
 from chaos.hostfaults.groups import CpuQuota, MemoryLimit, hierarchy
 from chaos.hostfaults.mask import LAYOUT, Mask, SlowDisk
+from chaos.hostfaults.packets import UDP, iptables_words, longer_than, nft_lines
 from chaos.hostfaults.pause import Pause
 
 if TYPE_CHECKING:
@@ -121,3 +122,19 @@ def test_two_faults_of_one_mask_do_not_end_each_other(tmp_path: Path) -> None:
 
 def test_the_mask_is_laid_out_as_its_library_reads_it() -> None:
     assert LAYOUT.size == 24
+
+
+def test_rules_are_of_each_sender_in_his_own_family() -> None:
+    (line,) = nft_lines(UDP, ["10.0.0.1", "fd77::1"])
+    assert "ip saddr 10.0.0.1 meta l4proto udp drop; ip6 saddr fd77::1 meta l4proto udp drop;" in line
+    assert iptables_words("-I", UDP, ["10.0.0.1", "fd77::1"]) == [
+        ("iptables-legacy", "-I", "INPUT", "-s", "10.0.0.1", "-p", "udp", "-j", "DROP"),
+        ("ip6tables-legacy", "-I", "INPUT", "-s", "fd77::1", "-p", "udp", "-j", "DROP"),
+    ]
+
+
+def test_rules_without_senders_are_of_both_families_and_are_taken_back_as_they_were_made() -> None:
+    made, undone = (iptables_words(verb, longer_than(1280), []) for verb in ("-I", "-D"))
+    assert [words[0] for words in made] == ["iptables-legacy", "ip6tables-legacy"]
+    assert made[0][2:] == ("INPUT", "-m", "length", "--length", "1281:65535", "-j", "DROP")
+    assert [words[:1] + words[2:] for words in made] == [words[:1] + words[2:] for words in undone]
