@@ -24,7 +24,7 @@ give_up() {
 MODULES_WANTED="ipv6 veth bridge ifb tun dummy
  sch_netem sch_tbf sch_htb sch_prio sch_ingress sch_fq_codel cls_u32 cls_flower cls_matchall cls_fw cls_basic act_mirred act_police
  nf_tables nft_limit nft_numgen nft_reject nft_chain_nat nft_masq nft_ct nft_meta_bridge
- ip_tables ip6_tables iptable_filter iptable_nat xt_statistic xt_tcpudp xt_conntrack xt_MASQUERADE xt_REJECT
+ ip_tables ip6_tables iptable_filter ip6table_filter iptable_nat xt_length xt_statistic xt_tcpudp xt_conntrack xt_MASQUERADE xt_REJECT
  nf_conntrack nf_nat loop ext4 dm_mod dm_flakey dm_delay dm_linear fuse"
 
 # On the host's root: put the overlay over it and go there.
