@@ -30,6 +30,7 @@ class OperatorJudge:
         """Begin with nothing decided. Where clocks leap, nothing can be said of how long a copy came no further."""
         self._court = court
         self._are_clocks_steady = are_clocks_steady
+        self._is_any_watched = False
         self._progress_at: dict[tuple[InstanceId, int], float] = {}
         """When a copy last told of progress, or came up."""
         self._given: dict[Run, dict[int, Entry]] = {}
@@ -51,7 +52,7 @@ class OperatorJudge:
         Who is out of date was restarted or updated; who is taken back, and in no quarantine, was pardoned. What failed
         and was lost with its worker before anybody heard of it is executed again like anything else.
         """
-        held = watch.plan.assignments.get(made.instance)
+        held = watch.view.plan.assignments.get(made.instance)
         if held is None or held.stale or held.revoked:
             return
         for status in watch.view.statuses():
@@ -96,6 +97,7 @@ class OperatorJudge:
 
     def start(self, watch: Watch, effect: StartInstance) -> None:
         """Check an order to run an instance: it is in no quarantine, as far as its worker knows."""
+        self._is_any_watched = self._is_any_watched or bool(effect.spec.stall_after_s)
         self._progress_at[effect.instance, effect.epoch] = self._court.now
         quarantined = watch.view.plan.directives.quarantined.get(effect.instance)
         if quarantined is not None:
@@ -116,7 +118,7 @@ class OperatorJudge:
 
     def sample(self, watch: Watch) -> None:
         """Check what a worker says of its own copies: one that is STALLED has come no further for long."""
-        for status in watch.view.statuses() if self._are_clocks_steady else ():
+        for status in watch.view.statuses() if self._are_clocks_steady and self._is_any_watched else ():
             if status.state is not InstanceState.STALLED or status.run != watch.view.run:
                 continue
             spec = watch.view.plan.spec_of(status.instance)

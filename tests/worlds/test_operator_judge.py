@@ -65,6 +65,10 @@ class Office:
         entries = tuple(Entry(index=first + number, term=1, change=change) for number, change in enumerate(changes))
         self.observer.write(self.watch, FOUNDED.council[1], EntriesRecord(first, entries))
 
+    def order(self, *, epoch: int) -> StartInstance:
+        spec = self.spec.operator("source")
+        return StartInstance(instance=INSTANCE, epoch=epoch, spec=spec, inputs=(), outputs=(), resume_from=b"")
+
     def fails_for_good(self) -> None:
         told = status(InstanceState.FAILED)
         self.view.told = (attrs.evolve(told, error=ErrorClass.FATAL),)
@@ -98,10 +102,8 @@ def test_what_failed_for_good_may_be_executed_again_if_somebody_wants_that(wish:
 def test_a_worker_that_starts_what_is_in_quarantine_is_caught() -> None:
     office = Office()
     office.commit(given("b"), Quarantine(instance=INSTANCE, epoch=4, reason="fatal", evidence=()))
-    spec = office.spec.operator("source")
-    effect = StartInstance(instance=INSTANCE, epoch=4, spec=spec, inputs=(), outputs=(), resume_from=b"")
     with pytest.raises(PromiseBroken, match="in quarantine"):
-        office.observer.operators.start(office.watch, effect)
+        office.observer.operators.start(office.watch, office.order(epoch=4))
 
 
 def test_two_that_are_to_be_apart_on_one_worker_are_caught() -> None:
@@ -151,7 +153,7 @@ def test_a_worker_that_keeps_warm_what_it_is_to_run_is_caught() -> None:
 def test_who_says_stalled_of_what_comes_further_is_caught_where_clocks_do_not_leap(clock_leaps: int) -> None:
     office = Office(clock_leaps=clock_leaps)
     office.commit(given("b"))
-    office.observer.operators.progress(INSTANCE, 4)
+    office.observer.operators.start(office.watch, office.order(epoch=4))
     office.view.told = (status(InstanceState.STALLED, epoch=4, name="b"),)
     office.clock.run_until(STALL_AFTER_S)
     office.observer.sample()
