@@ -360,6 +360,7 @@ _standbys = st.lists(runs, max_size=STANDBY_MAX, unique=True).map(tuple)
 _reasons = texts(bytes_max=80)
 commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(UpdateJob, job=jobs(), base=counters, asked_by=names),
+    st.builds(UpdateJob, job=jobs(), base=st.integers(1, 2**63 - 1), asked_by=names, fresh=st.just(True)),
     st.builds(CancelJob, job=names, asked_by=names),
     st.builds(Restart, instances=_places, reason=_reasons, evidence=evidence),
     st.builds(Pardon, instance=instances, asked_by=st.just("") | names),
@@ -447,7 +448,8 @@ def _later_states(held: Assignment, index: int) -> st.SearchStrategy[Assignment]
         later.map(lambda at: attrs.evolve(held, revoked=at)),
         later.map(lambda at: attrs.evolve(held, stale=at)),
         st.tuples(later, later).map(lambda at: attrs.evolve(held, revoked=at[0], stale=at[1])),
-        *([former] if held.epoch else []),
+        st.tuples(later, later).map(lambda at: attrs.evolve(held, revoked=at[0], stale=at[1], superseded=True)),
+        *([former, former.map(lambda made: attrs.evolve(made, stale=index, superseded=True))] if held.epoch else []),
     )
 
 
@@ -490,13 +492,14 @@ def directives(draw: st.DrawFn, *, jobs_known: list[str], index: int) -> Directi
     return Directives(
         versions=draw(st.dictionaries(some_jobs, st.integers(2, 2**63 - 1), max_size=per_job)),
         cancelled=draw(st.dictionaries(some_jobs, indexes, max_size=per_job)),
+        begun=draw(st.dictionaries(some_jobs, indexes, max_size=per_job)),
         quarantined=draw(st.dictionaries(instances, held, max_size=2)),
         blame=draw(st.dictionaries(instances, _blamed, max_size=2)),
         modes=draw(st.dictionaries(names, mode, max_size=2)),
         lost=draw(st.dictionaries(names, lost, max_size=2)),
         asserted=draw(st.dictionaries(names, counters, max_size=2)),
         standbys=draw(st.dictionaries(instances, runs_kept, max_size=2)),
-        retired=draw(st.dictionaries(some_jobs, operators, max_size=per_job)),
+        retired=draw(st.dictionaries(some_jobs | names, st.just(()) | operators, max_size=2)),
         conflicts=draw(st.dictionaries(instances, _conflicts(index), max_size=2)) if index > 1 else {},
         rebalance_moves=draw(st.integers(0, REBALANCE_MOVES_MAX)),
     )

@@ -15,6 +15,7 @@ import attrs
 from swimstream.core.effects import Answer
 from swimstream.core.leader_requests import Done, Kind, Refused, Request, RequestDesk
 from swimstream.core.submissions import JOB_BYTES_MAX, kind_faults, level_faults, size_fault
+from swimstream.errors import WireError
 from swimstream.model.changes import (
     CancelJob,
     ClaimProgress,
@@ -30,8 +31,9 @@ from swimstream.model.directives import refusal_of_claim
 from swimstream.model.identity import Run
 from swimstream.model.member import SPEAKS_CONFLICTS, SPEAKS_DIRECTIVES, too_old
 from swimstream.model.plan import PlanDraft
-from swimstream.wire.codec import encode_message
+from swimstream.wire.codec import decode_packet_untrusted, encode_message, encode_packet
 from swimstream.wire.council_messages import ChangeRequest
+from swimstream.wire.messages import Header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -65,11 +67,9 @@ class ChangeRequests(RequestDesk):
     def add(self, request: int, change: Command, now: float) -> None:
         """Ask the leader; `request` is answered once it is committed and known here, or with why it was refused."""
         message = ChangeRequest(request=request, change=change)
-        size = len(encode_message(message))
-        # a leader of an older version could not read the question
+        # a leader drops a question that it cannot read, and then nobody answers: one of an older version does, too
         error = _level_fault(change, tuple(self._membership.table.live()))
-        if size > JOB_BYTES_MAX:
-            error = f"command: expected at most {JOB_BYTES_MAX} B encoded, got {size} B"
+        error = error or _wire_fault(message, self._membership.run)
         if error:
             self._outbox.put(Answer(request, error))
             return
@@ -197,6 +197,18 @@ def _refusal_of_death(member: Member | None, run: Run, plan: Plan) -> str:
     hosts = any(held.run == run and not held.finished for held in plan.assignments.values())
     if (member is None or member.run != run) and not hosts and not plan.is_evicted(run):
         return f"name: no worker {run} is known, and nothing is assigned to it"
+    return ""
+
+
+def _wire_fault(message: ChangeRequest, sender: Run) -> str:
+    """Return what is no sound message in it, such as an instance with an index beyond all bounds, or nothing."""
+    encoded = encode_message(message)
+    if len(encoded) > JOB_BYTES_MAX:
+        return f"command: expected at most {JOB_BYTES_MAX} B encoded, got {len(encoded)} B"
+    try:
+        decode_packet_untrusted(encode_packet(Header(0, sender), [encoded]))
+    except WireError as error:
+        return f"command: {error}"
     return ""
 
 

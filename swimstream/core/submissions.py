@@ -14,6 +14,7 @@ from swimstream.model.changes import SubmitJob
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import SPEAKS_CONFLICTS, SPEAKS_DIRECTIVES, SPEAKS_GUARANTEES, too_old
 from swimstream.model.plan import INSTANCES_MAX
+from swimstream.model.versions import refusal_of_names
 from swimstream.wire.codec import encode_message
 from swimstream.wire.council_messages import ERROR_BYTES_MAX, Propose
 from swimstream.wire.plan_codec import encode_plan
@@ -73,7 +74,7 @@ class Submissions(RequestDesk):
         plan = self._council.plan
         if job.name not in plan.jobs:
             return None
-        error = conflict(job, plan.jobs) or cancelled_fault(job, plan)
+        error = conflict(job, plan.jobs) or former_fault(job, plan)
         return Refused(error) if error else Done(plan.index)
 
     # --- the leader's side ------------------------------------------------------------------------
@@ -94,7 +95,7 @@ class Submissions(RequestDesk):
         """Take a job for the log, or return why not; `settle` proposes it."""
         plan = self._council.plan
         jobs = {**plan.jobs, **self._accepted}
-        error = cancelled_fault(job, plan) or faults(job, jobs, self._membership.table.live())
+        error = former_fault(job, plan) or faults(job, jobs, self._membership.table.live())
         if error:
             return Refused(error)
         if job.name in jobs:
@@ -131,11 +132,14 @@ def _size_of(job: JobSpec) -> int:
     return len(encode_message(Propose(request=0, change=SubmitJob(job=job))))
 
 
-def cancelled_fault(job: JobSpec, plan: Plan) -> str:
-    """Return why a job that was cancelled is not submitted again, or nothing."""
+def former_fault(job: JobSpec, plan: Plan) -> str:
+    """Return why `job` cannot begin after one of its name that was cancelled, whether it has left the plan or not."""
     if job.name in plan.directives.cancelled:
-        return f"name: the job {job.name!r} was cancelled; an update revives it"
-    return ""
+        return (
+            f"name: the job {job.name!r} was cancelled; an update revives it from its last checkpoints, "
+            "submitting it with fresh begins it anew"
+        )
+    return "" if job.name in plan.jobs else refusal_of_names(job.operators, plan.directives.retired.get(job.name, ()))
 
 
 def conflict(job: JobSpec, jobs: Mapping[str, JobSpec]) -> str:

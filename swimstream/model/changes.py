@@ -145,6 +145,9 @@ class UpdateJob:
     job: JobSpec
     base: int
     asked_by: str
+    fresh: bool = False
+    """Whether a job that was cancelled begins as if it had never run, without its checkpoints. Ignored if it was not
+    cancelled at version `base`, 0 being none here: whoever cancels it once more meanwhile is not overruled."""
 
 
 @attrs.frozen(kw_only=True)

@@ -12,6 +12,7 @@ import attrs
 
 from swimstream.model.changes import NORMAL, Proof
 from swimstream.model.identity import InstanceId, Run
+from swimstream.model.versions import RETIRED_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable
@@ -24,6 +25,8 @@ CONVICTING_DEATHS = 2
 CONVICTING_DEATHS_SHARED = 3
 """So many convict it however the blame was shared."""
 MODES_KEPT = 8_192
+RETIRED_KEPT = 16_384
+"""Of so many retired operators, and jobs that had some, the names are kept for jobs to leave the plan."""
 LOST_KEPT = 1_024
 LOST_INSTANCES_MAX = 20_000
 CRASHES_KEPT = 8
@@ -121,6 +124,8 @@ class Directives:
     """Job → its version, from 2 on; one that is not here is at version 1."""
     cancelled: Mapping[str, int] = attrs.field(factory=dict)
     """Job → index of the entry that cancelled it."""
+    begun: Mapping[str, int] = attrs.field(factory=dict)
+    """Job → index of the entry since which it lives anew; what was said of earlier epochs is of its former life."""
     quarantined: Mapping[InstanceId, Quarantined] = attrs.field(factory=dict)
     blame: Mapping[InstanceId, Blamed] = attrs.field(factory=dict)
     modes: Mapping[str, WorkerMode] = attrs.field(factory=dict)
@@ -132,7 +137,8 @@ class Directives:
     """Worker's name → the highest boot that a person has declared dead, while something waits for its end."""
     standbys: Mapping[InstanceId, tuple[Run, ...]] = attrs.field(factory=dict)
     retired: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
-    """Job → the operators that were taken from it, sorted, without those that were at-most-one; see `versions.py`."""
+    """Job → the operators that were taken from it, sorted, without those that were at-most-one; see `versions.py`. Also
+    of jobs that have left the plan, with all that they had."""
     conflicts: Mapping[InstanceId, Conflict] = attrs.field(factory=dict)
     rebalance_moves: int = 0
 
@@ -163,7 +169,7 @@ class DirectivesDraft:
     def __init__(self, base: Directives) -> None:
         """Begin with `base`, which stays as it is."""
         self._base = base
-        self.versions, self.cancelled = dict(base.versions), dict(base.cancelled)
+        self.versions, self.cancelled, self.begun = dict(base.versions), dict(base.cancelled), dict(base.begun)
         self.quarantined, self.blame = dict(base.quarantined), dict(base.blame)
         self.modes, self.asserted, self.lost = dict(base.modes), dict(base.asserted), dict(base.lost)
         self.standbys, self.retired = dict(base.standbys), dict(base.retired)
@@ -175,6 +181,7 @@ class DirectivesDraft:
         made = Directives(
             versions=self.versions,
             cancelled=self.cancelled,
+            begun=self.begun,
             quarantined=self.quarantined,
             blame=self.blame,
             modes=self.modes,
@@ -195,6 +202,17 @@ class DirectivesDraft:
         """Remember that copies of these operators may go on where nobody reaches them."""
         if operators:
             self.retired[job] = tuple(sorted({*self.retired.get(job, ()), *operators}))
+
+    def leave(self, job: str, operators: tuple[str, ...]) -> bool:
+        """Forget a cancelled job but for the names of these operators; return whether there is room for them."""
+        names = tuple(sorted({*self.retired.get(job, ()), *operators}))
+        others = sum(1 + len(held) for name, held in self.retired.items() if name != job)
+        if len(names) > RETIRED_MAX or others + 1 + len(names) > RETIRED_KEPT:
+            return False
+        self.retired[job] = names
+        for held in (self.versions, self.cancelled, self.begun):
+            held.pop(job, None)
+        return True
 
     def judge(self, change: Blame, index: int, *, assigned: Container[InstanceId]) -> None:
         """Share the blame for the end of one run, or remember who ran there; of what is still assigned to anybody."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from swimstream.errors import UsageError
-from swimstream.model.identity import NAME_PATTERN
+from swimstream.model.identity import NAME_PATTERN, NAME_WORDS
 from swimstream.model.job import (
     ANTI_AFFINITIES,
     APART_SITE,
@@ -48,7 +48,7 @@ def check_job(job: JobSpec) -> JobSpec:
 
 def _faults(job: JobSpec) -> Iterator[str]:
     if not NAME_PATTERN.fullmatch(job.name):
-        yield f"name: expected letters, digits, '.', '_' or '-', got {job.name!r}"
+        yield f"name: expected {NAME_WORDS}, got {job.name!r}"
     if not 1 <= len(job.operators) <= OPERATORS_MAX:
         yield f"operators: expected 1 to {OPERATORS_MAX}, got {len(job.operators)}"
     first: dict[str, int] = {}
@@ -64,9 +64,9 @@ def _faults(job: JobSpec) -> Iterator[str]:
 
 def _operator_faults(where: str, spec: OperatorSpec, names: Mapping[str, int]) -> Iterator[str]:
     if not NAME_PATTERN.fullmatch(spec.name):
-        yield f"{where}.name: expected letters, digits, '.', '_' or '-', got {spec.name!r}"
+        yield f"{where}.name: expected {NAME_WORDS}, got {spec.name!r}"
     if not NAME_PATTERN.fullmatch(spec.kind):
-        yield f"{where}.kind: expected letters, digits, '.', '_' or '-', got {spec.kind!r}"
+        yield f"{where}.kind: expected {NAME_WORDS}, got {spec.kind!r}"
     if spec.prefer_site and not NAME_PATTERN.fullmatch(spec.prefer_site):
         yield f"{where}.prefer_site: expected the name of a site or nothing, got {spec.prefer_site!r}"
     copies: object = spec.parallelism

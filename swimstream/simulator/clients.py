@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.model.changes import CORDONED, DRAINING, NORMAL, Command
+from swimstream.model.history import ACCEPT, subject_of
 from swimstream.simulator import promises
 from swimstream.simulator.life import Phase
 from swimstream.simulator.linear import Call, is_linearizable
@@ -204,7 +205,6 @@ def _set_free(name: str, _: Plan, by: str) -> Command:
 
 def _accepted_before(name: str, plan: Plan) -> tuple[str, ...]:
     """Return the jobs that the history of `plan` shows before this one; a world makes fewer decisions than it keeps."""
-    prefix = "accept job "
-    names = [made.what.removeprefix(prefix) for made in plan.decisions if made.what.startswith(prefix)]
-    first = list(dict.fromkeys(names))
+    subjects = map(subject_of, plan.decisions)
+    first = list(dict.fromkeys(each.job for each in subjects if each.deed == ACCEPT))
     return tuple(first[: first.index(name)])

@@ -38,6 +38,8 @@ class Scenario:
     """How many jobs of one short-lived instance are submitted besides: what they are told is checked as a history."""
     has_guarantees: bool = False
     """Whether the operators of the jobs differ in their guarantees; else each runs at least once."""
+    has_demands: bool = False
+    """Whether operators ask for standbys, for places apart, and to be watched for stalls."""
     has_conflicts: bool = False
     """Whether the jobs are there early, and go on with the copy that has come further when two of them meet again."""
     replaces_seats: bool = False
@@ -99,6 +101,8 @@ class Story:
     """Worlds have so many different numbers of workers, from `nodes_min` up."""
     has_guarantees: bool = False
     """Whether the jobs have at-most-one and pinned operators too, and the history of the plan is checked."""
+    has_demands: bool = False
+    """Whether their operators ask for standbys, for places apart, and to be watched for stalls."""
     has_conflicts: bool = False
     """Whether what is cut off and has gone on may get back what it had."""
     has_crowds: bool = False
@@ -118,6 +122,7 @@ class Story:
             jobs=0 if is_crowd else 2,
             notes=NOTES if self.has_guarantees else 0,
             has_guarantees=self.has_guarantees,
+            has_demands=self.has_demands and not is_crowd,
             has_conflicts=self.has_conflicts,
             replaces_seats=self.has_guarantees,
             sites=self.sites,
@@ -223,12 +228,15 @@ STORIES = {
             resizes=2,
             transfers=1,
             wishes=5,
+            fatal_failures=1,
+            stalls=2,
         ),
         links=ROUGH,
         loss_max=0.2,
         sites=2,
         sizes=5,
         has_guarantees=True,
+        has_demands=True,
     ),
     "longcut": Story(
         faults=Faults(
@@ -239,12 +247,15 @@ STORIES = {
             pauses=3,
             pause_s=(3.0, 10.0),
             wishes=4,
+            fatal_failures=1,
+            stalls=2,
             clock_drift=0.01,
             extreme_clocks=0.7,
         ),
         links=SLOW,
         sizes=5,
         has_guarantees=True,
+        has_demands=True,
     ),
     "reunion": Story(
         faults=Faults(
@@ -272,6 +283,8 @@ STORIES = {
             leaves=1,
             late_joins=1,
             wishes=5,
+            fatal_failures=1,
+            stalls=2,
             clock_drift=0.01,
         ),
         loss_max=0.01,
@@ -279,12 +292,15 @@ STORIES = {
         sites=2,
         sizes=5,
         has_guarantees=True,
+        has_demands=True,
     ),
     "decisions": Story(
         faults=Faults(
             window_s=SHORT_WINDOW_S,
             decision_crashes=5,
             wishes=8,
+            fatal_failures=1,
+            stalls=2,
             unsynced=0.5,
             down_s=(0.02, 2.0),
             resizes=1,
@@ -294,6 +310,7 @@ STORIES = {
         loss_max=0.05,
         sizes=5,
         has_guarantees=True,
+        has_demands=True,
     ),
     "everything": Story(
         faults=Faults(
@@ -312,6 +329,8 @@ STORIES = {
             late_joins=1,
             operator_failures=2,
             wishes=7,
+            fatal_failures=1,
+            stalls=2,
             clock_drift=0.01,
             clock_steps=0.2,
             clock_leaps=2,
@@ -319,5 +338,6 @@ STORIES = {
         links=Links(delay_s=0.002, jitter_s=0.01, loss=0.02, duplication=0.02, reordering=0.05),
         sites=2,
         nodes_min=4,
+        has_demands=True,
     ),
 }

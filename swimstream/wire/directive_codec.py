@@ -34,7 +34,8 @@ def directed_change_item(change: LaterChange) -> list[object]:
     """Return the item of a change: its kind, then its fields."""
     match change:
         case UpdateJob():
-            return [ChangeKind.UPDATE_JOB, job_item(change.job), change.base, change.asked_by]
+            fresh = [True] if change.fresh else []
+            return [ChangeKind.UPDATE_JOB, job_item(change.job), change.base, change.asked_by, *fresh]
         case CancelJob():
             return [ChangeKind.CANCEL_JOB, change.job, change.asked_by]
         case Forget():
@@ -73,6 +74,7 @@ def directives_item(directives: Directives) -> dict[str, object]:
     found: dict[str, object] = {
         "versions": [[job, directives.versions[job]] for job in sorted(directives.versions)],
         "cancelled": [[job, directives.cancelled[job]] for job in sorted(directives.cancelled)],
+        "begun": [[job, directives.begun[job]] for job in sorted(directives.begun)],
         "quarantined": [
             [*_place(each), directives.quarantined[each].index, directives.quarantined[each].reason]
             for each in sorted(directives.quarantined)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, TypedDict
 
 from swimstream.errors import WireError
@@ -61,11 +62,12 @@ JOBS_READ_MAX = 1_048_576
 def read_directed_change(item: list[object]) -> Change:
     """Return the change of an item; raise `WireError` otherwise, and for an unknown kind of change."""
     match item:
-        case [ChangeKind.UPDATE_JOB, job, base, asked_by]:
+        case [ChangeKind.UPDATE_JOB, job, base, asked_by, *fresh] if fresh in ([], [True]):
             return UpdateJob(
                 job=read_job(job),
-                base=checks.integer(base, "UpdateJob.base"),
+                base=checks.integer(base, "UpdateJob.base", low=int(bool(fresh))),
                 asked_by=checks.name(asked_by, "UpdateJob.asked_by"),
+                fresh=bool(fresh),
             )
         case [ChangeKind.CANCEL_JOB, job, asked_by]:
             return CancelJob(
@@ -161,6 +163,7 @@ def _read_conflict_change(item: list[object]) -> Change:
 class _Found(TypedDict, total=False):
     versions: dict[str, int]
     cancelled: dict[str, int]
+    begun: dict[str, int]
     quarantined: dict[InstanceId, Quarantined]
     blame: dict[InstanceId, Blamed]
     modes: dict[str, WorkerMode]
@@ -185,6 +188,8 @@ def read_directives(item: object, jobs: Mapping[str, JobSpec], index_max: int) -
                 found["versions"] = _read_numbers(value, "versions", low=2, high=checks.INT_MAX)
             case "cancelled":
                 found["cancelled"] = _read_numbers(value, "cancelled", low=1, high=index_max)
+            case "begun":
+                found["begun"] = _read_numbers(value, "begun", low=1, high=index_max)
             case "asserted":
                 found["asserted"] = _read_numbers(value, "asserted", low=0, high=checks.INT_MAX)
             case "quarantined":
@@ -206,7 +211,8 @@ def read_directives(item: object, jobs: Mapping[str, JobSpec], index_max: int) -
                 found["rebalance_moves"] = moves
             case _:
                 raise WireError("Plan.directives: expected none but the known ones")
-    for job in [*found.get("versions", ()), *found.get("cancelled", ()), *found.get("retired", ())]:
+    per_job = (found.get("versions", {}), found.get("cancelled", {}), found.get("begun", {}))
+    for job in itertools.chain(*per_job):
         if job not in jobs:
             raise WireError("Plan.directives: expected names of jobs of the plan")
     return Directives(**found)
@@ -321,7 +327,7 @@ def _read_retired(item: object) -> dict[str, tuple[str, ...]]:
     checks.ascending(jobs, field)
     found = {}
     for job, row in zip(jobs, rows, strict=True):
-        operators = [checks.name(each, field) for each in checks.items(row[1], field, low=1, high=RETIRED_MAX)]
+        operators = [checks.name(each, field) for each in checks.items(row[1], field, high=RETIRED_MAX)]
         checks.ascending(operators, field)
         found[job] = tuple(operators)
     return found

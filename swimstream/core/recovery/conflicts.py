@@ -67,7 +67,7 @@ def settle_conflict(
             instance=held.instance,
             run=claim.run,
             failures=held.failures,
-            resume_from=situation.newest_checkpoint(held.instance) or held.resume_from,
+            resume_from=situation.resume_from(held.instance),
             reason=words,
             evidence=told,
             handover=True,

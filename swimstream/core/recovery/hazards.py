@@ -13,7 +13,7 @@ from swimstream.core.recovery.brakes import Outage, Outages, Pace
 from swimstream.core.recovery.conflicts import settle_conflict
 from swimstream.core.recovery.flapping import Flapping
 from swimstream.core.recovery.regions import restart_together
-from swimstream.model.changes import Blame, Proof, Quarantine
+from swimstream.model.changes import QUARANTINED, Blame, Proof, Quarantine, SetWorkerMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -78,5 +78,8 @@ class Hazards:
 def comes_first(judged: Iterable[Change]) -> bool:
     """Return whether a judgement is to be committed before anything is placed: it says who must not be, or where."""
     return any(
-        isinstance(each, Quarantine) or (isinstance(each, Blame) and each.proof is not Proof.NONE) for each in judged
+        isinstance(each, Quarantine)
+        or (isinstance(each, SetWorkerMode) and each.mode == QUARANTINED)
+        or (isinstance(each, Blame) and each.proof is not Proof.NONE)
+        for each in judged
     )

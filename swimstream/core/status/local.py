@@ -26,6 +26,7 @@ from swimstream.core.status.watchdog import Silence, cause_of_stall
 from swimstream.model.status import InstanceState, InstanceStatus, cut_cause
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Collection, Mapping
 
     from swimstream.model.identity import InstanceId, Run
@@ -40,15 +41,20 @@ ISOLATED_CAUSE = "this worker cannot prove that a quorum stands"
 
 
 class LocalInstances:
-    """The instances of one worker. Bounded by the plan: at most the worker's capacity is assigned to it."""
+    """The instances of one worker: those of the plan, and what has not ended; the rest is counted and forgotten."""
 
-    def __init__(self, *, status_interval_s: float, since_ms: int, now: float) -> None:
+    def __init__(self, *, status_interval_s: float, since_ms: int, counters: Counter[str], now: float) -> None:
         """Build an empty table; `since_ms` is the calendar time at `now`, to date states for people."""
+        self._counters = counters
         self._status_interval_s = status_interval_s
         self._epoch_ms = since_ms - now * 1_000
         self._held: dict[InstanceId, Held] = {}
         self._known_outlook: Outlook | None = None
         """None since something has changed."""
+
+    def held(self) -> Collection[InstanceId]:
+        """Return what this worker has taken up, and not given up for good."""
+        return self._held
 
     def follow_plan(
         self,
@@ -62,14 +68,14 @@ class LocalInstances:
     ) -> tuple[list[Assignment], list[InstanceStatus], list[InstanceStatus]]:
         """Compare with the plan; return what to start, what to stop, and the statuses that changed by it.
 
+        `assignments` may leave out what is neither given to `run` nor `held` here.
         `fenced` tells which instances are at-most-one; one of them is started only if `fence_at` says until when.
         `stall_after_s` tells how long an instance may make no progress; one that is not in it, for ever.
         """
         self._known_outlook = None
         to_stop, news = self._drop_lost(run, assignments, now)
         to_start = []
-        for instance in sorted(instance for instance, assigned in assignments.items() if assigned.run == run):
-            assigned = assignments[instance]
+        for instance, assigned in sorted((each.instance, each) for each in assignments.values() if each.run == run):
             needs_fence = instance in fenced
             held = self._held.get(instance)
             if assigned.finished:
@@ -108,8 +114,9 @@ class LocalInstances:
             elif not held.stop_asked and not held.status.state.is_over:
                 held.stop_asked = True
                 to_stop.append(held.status)
-            if assigned is not None and assigned.epoch > held.status.epoch and held.status.state.is_over:
-                del self._held[instance]
+            if held.status.state.is_over and (assigned is None or assigned.epoch > held.status.epoch):
+                del self._held[instance]  # plans only go forward: no epoch that is forgotten is given out again
+                self._counters["instances_forgotten"] += 1
         return to_stop, news
 
     def _goes_on_for(self, held: Held, assigned: Assignment, run: Run, now: float) -> bool:
@@ -192,10 +199,10 @@ class LocalInstances:
         """Return whether some instance waits for a proof of a quorum."""
         return self._outlook().has_isolated
 
-    def is_isolated(self, instance: InstanceId) -> bool:
-        """Return whether that one waits for a proof of a quorum."""
+    def state_of(self, instance: InstanceId) -> InstanceState | None:
+        """Return the state of the copy here, None if there is none."""
         held = self._held.get(instance)
-        return held is not None and held.status.state is InstanceState.ISOLATED
+        return held.status.state if held is not None else None
 
     @property
     def may_go_on(self) -> bool:
