@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.errors import UsageError, WireError
-from swimstream.model.history import assigned_to
+from swimstream.model.history import hosts_of
 from swimstream.model.identity import InstanceId, check_name
 from swimstream.model.logs import LOGS_TOPIC, TAIL_LINES_MAX, LogPage, LogRequest
 from swimstream.model.talk import Ask
@@ -43,7 +43,7 @@ def logs_of(
 def _host(view: View, instance: InstanceId, worker: str) -> str:
     """Return whom to ask; raise `UsageError` if nobody can have an answer."""
     job = view.plan.jobs.get(instance.job)
-    former = ", ".join(dict.fromkeys(assigned_to(view.plan.decisions, instance)))
+    former = ", ".join(dict.fromkeys(hosts_of(view.plan.decisions, instance)))
     if worker:
         check_name("worker", worker)
     elif job is None or not job.has(instance):
@@ -78,7 +78,7 @@ def _page(view: View, instance: InstanceId, host: str, result: QueryResult, pati
         instance=instance,
         worker=host,
         kept=kept,
-        former=tuple(dict.fromkeys(name for name in assigned_to(view.plan.decisions, instance) if name != host)),
+        former=tuple(dict.fromkeys(name for name in hosts_of(view.plan.decisions, instance) if name != host)),
         is_finished=held is not None and held.finished,
     )
 

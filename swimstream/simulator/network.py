@@ -74,6 +74,13 @@ class Endpoint(Protocol):
         """Return the number of a stream that somebody opens to it."""
 
 
+class Way(Protocol):
+    """What befalls the packets from one host to another, instead of the usual weather."""
+
+    def carry(self, packet: bytes, now: float) -> list[tuple[float, bytes]]:
+        """Return when what arrives: nothing, the packet or more, each at `now` (seconds) or later."""
+
+
 class Network:
     """The weather between hosts. Counts everything that it drops."""
 
@@ -91,6 +98,7 @@ class Network:
         self._down: set[str] = set()
         """Hosts that have crashed with their process and answer nothing."""
         self._cuts: Counter[tuple[str, str]] = Counter()
+        self._ways: dict[tuple[str, str], Way] = {}
 
     def listen(self, endpoint: Endpoint) -> None:
         """Bind `endpoint` to its address; its host is up."""
@@ -127,6 +135,17 @@ class Network:
         """Return whether nothing gets from `source` to `target` at this moment."""
         return self._cuts[source, target] > 0
 
+    def set_way(self, source: str, target: str, way: Way | None) -> None:
+        """Have packets from host `source` to `target` go this way; None: as they usually go."""
+        if way is None:
+            self._ways.pop((source, target), None)
+        else:
+            self._ways[source, target] = way
+
+    def way(self, source: str, target: str) -> Way | None:
+        """Return the way that was set for packets from `source` to `target`; None: they go as usual."""
+        return self._ways.get((source, target))
+
     def loses(self) -> bool:
         """Draw whether one packet is lost."""
         loss = self.links.loss + self.loss_extra
@@ -144,6 +163,13 @@ class Network:
             self.counters["packets_cut"] += 1
             return
         links, rng = self.links, self._rng
+        way = self._ways.get((sender.name, self._host_at(to))) if self._ways else None
+        if way is not None:
+            arrivals = way.carry(payload, self._clock.now)
+            self.counters["packets_lost"] += not arrivals
+            for at, packet in arrivals:
+                self._clock.at(at, partial(self._arrive, sender, to, packet))
+            return
         if self.loses():
             self.counters["packets_lost"] += 1
             return
@@ -174,7 +200,15 @@ class Network:
 
         Such an answer travels like any packet: it is late, lost or cut off.
         """
-        if not self.answers(to) or self.is_cut(self._host_at(to), sender.name) or self.loses():
+        host = self._host_at(to)
+        if not self.answers(to) or self.is_cut(host, sender.name):
+            return
+        way = self._ways.get((host, sender.name))
+        if way is not None:
+            for at, _ in way.carry(b"", self._clock.now)[:1]:
+                self._clock.at(at, partial(self._arrive_refusal, sender, to))
+            return
+        if self.loses():
             return
         self._clock.after(self.delay_s(), partial(self._arrive_refusal, sender, to))
 

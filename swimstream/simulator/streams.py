@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from swimstream.simulator.network import Network
 
 CONNECT_TIMEOUT_S = 2.0
+CONNECT_RETRY_S = 1.0
 RETRANSMIT_S = 0.2
 RETRANSMITS_MAX = 6
 STALL_RETRY_S = 0.25
@@ -85,12 +86,16 @@ class Streams:
             self._clock.after(0.0, partial(process.stream_closed, stream))
             return
         self._add(connection, connection.opener)
-        patience_s = sum(1.0 for _ in range(RETRANSMITS_MAX) if self._network.loses())
         target = self._network.listener(to)
+        travel_s = None if target is None else self._travel_s(process, target, b"", retry_s=CONNECT_RETRY_S)
+        patience_s = travel_s
+        if patience_s is None:
+            patience_s = sum(CONNECT_RETRY_S for _ in range(RETRANSMITS_MAX) if self._network.loses())
         if patience_s >= CONNECT_TIMEOUT_S or (target is not None and self._is_blocked(process, target)):
             self._clock.after(CONNECT_TIMEOUT_S, partial(self._break, connection))
             return
-        self._clock.after(patience_s + self._network.delay_s(), partial(self._accept, connection))
+        delay_s = self._network.delay_s() if travel_s is None else 0.0
+        self._clock.after(patience_s + delay_s, partial(self._accept, connection))
 
     def send(self, process: Endpoint, stream: int, frame: bytes) -> None:
         """Send one frame; a closed stream swallows it."""
@@ -143,7 +148,9 @@ class Streams:
         connection.acceptor.process = listener
         connection.acceptor.number = listener.number_incoming()
         self._add(connection, connection.acceptor)
-        self._clock.after(self._network.delay_s(), partial(self._established, connection))
+        travel_s = self._travel_s(listener, connection.opener.process, b"", retry_s=CONNECT_RETRY_S)
+        delay_s = self._network.delay_s() if travel_s is None else travel_s
+        self._clock.after(delay_s, partial(self._established, connection))
 
     def _established(self, connection: _Connection) -> None:
         connection.open = True
@@ -178,12 +185,27 @@ class Streams:
                 return
             end.stalled_since = -1.0
             item = end.queue.popleft()
-            late_s = RETRANSMIT_S * sum(1 for _ in range(RETRANSMITS_MAX) if self._network.loses())
-            end.arrives_at = max(end.arrives_at, self._clock.now + self._network.delay_s() + late_s)
+            frame = b"" if isinstance(item, _Fin) else item
+            travel_s = self._travel_s(end.process, other.process, frame, retry_s=RETRANSMIT_S)
+            if travel_s is None:
+                late_s = RETRANSMIT_S * sum(1 for _ in range(RETRANSMITS_MAX) if self._network.loses())
+                travel_s = self._network.delay_s() + late_s
+            end.arrives_at = max(end.arrives_at, self._clock.now + travel_s)
             self._clock.at(end.arrives_at, partial(self._deliver, connection, other, item))
             if not isinstance(item, _Fin):
                 self._network.counters["frames"] += 1
                 self._network.counters["frame_bytes"] += len(item)
+
+    def _travel_s(self, source: Endpoint, target: Endpoint, frame: bytes, *, retry_s: float) -> float | None:
+        """Return how long a frame takes on the way that was set for it, lost copies sent again; None: there is none."""
+        way, now = self._network.way(source.name, target.name), self._clock.now
+        if way is None:
+            return None
+        for lost in range(RETRANSMITS_MAX):
+            arrivals = way.carry(frame, now)
+            if arrivals:
+                return lost * retry_s + arrivals[0][0] - now
+        return RETRANSMITS_MAX * retry_s
 
     def _deliver(self, connection: _Connection, to: _End, item: bytes | _Fin) -> None:
         connection.used_at = self._clock.now

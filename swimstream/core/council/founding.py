@@ -140,7 +140,7 @@ class Founding:
 
     def _founders(self, members: Sequence[Member]) -> list[Member]:
         """Return the founders by name, as many as any live one waits for, or nobody if they are too few."""
-        expect = max([self._expect, *(member.profile.expect for member in members)])
+        expect = max([self._expect, *(member.profile.expect for member in members if not member.state.is_gone)])
         waiting = [member for member in members if member.state is MemberState.ALIVE]
         if len(waiting) < expect:
             return []

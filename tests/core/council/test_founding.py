@@ -147,6 +147,14 @@ def test_one_that_waits_for_nobody_founds_nothing_beside_who_waits_for_three(sta
     assert not founder.has_founded
 
 
+@pytest.mark.parametrize("state", [MemberState.DEAD, MemberState.LEFT])
+def test_what_one_waited_for_that_is_gone_hinders_nobody(state: MemberState) -> None:
+    founder = Founder("a", "ab", expect=1)
+    founder.view[1] = member("b", expect=3, state=state)
+    founder.consider(0.0)
+    assert founder.has_founded
+
+
 @pytest.mark.parametrize(
     ("view", "founders"),
     [(seen(a=1, b=3, c=3), "abc"), (seen(a=1, b=3, c=1, d=3, e=3), "bde"), (seen(a=2, b=1, c=3), "abc")],
