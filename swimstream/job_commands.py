@@ -55,9 +55,19 @@ class JobCommands(abc.ABC):
 
     # --- commands ---------------------------------------------------------------------------------
 
-    def submit(self, job: JobSpec) -> Reply[None]:
-        """Have `job` executed; settled once it is in the plan. `UsageError` if it is malformed or refused."""
-        return self._running().submit(check_job(job))
+    def submit(self, job: JobSpec, *, fresh: bool = False) -> Reply[None]:
+        """Have `job` executed; settled once it is in the plan. `UsageError` if it is malformed or refused.
+
+        One of that name that is known here to be cancelled is refused, lest a worker that submits its job whenever it
+        starts undoes what somebody has decided; unless `fresh`: then it begins as if it had never run. (`update`
+        revives it and goes on from the last checkpoints.)
+        """
+        peer = self._running()
+        plan = peer.views.current.plan
+        if fresh and check_job(job).name in plan.directives.cancelled:
+            base = plan.version_of(job.name)
+            return peer.change(UpdateJob(job=job, base=base, asked_by=_name_of(peer), fresh=True))
+        return peer.submit(check_job(job))
 
     def finished(self, job: str) -> Reply[None]:
         """Return a reply that is settled once every instance of the job of that name has finished.
@@ -68,7 +78,7 @@ class JobCommands(abc.ABC):
         return self._running().views.when(lambda view: _outcome_of(view, job)).then(_settled)
 
     def update(self, job: JobSpec, *, base: int | None = None) -> Reply[None]:
-        """Have a new version of an accepted job executed; it also revives a cancelled one.
+        """Have a new version of an accepted job executed; it also revives a cancelled one, from its last checkpoints.
 
         Instances go on that it does not change; others restart, stop or begin. With `base` only if the job is at that
         version (`job(name).version`) and was not cancelled. `UsageError` if it is malformed or refused: a guarantee

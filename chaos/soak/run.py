@@ -25,8 +25,6 @@ from chaos.soak.scene import SPARED, Scene
 from chaos.soak.verdict import judge
 from swimstream.cli.demo.data import Example
 
-REPLAY_SHARE = 0.75
-"""The stream, undisturbed, takes this share of the time; what is struck takes longer."""
 JUDGED_MINUTES = 2.5
 """From so many on, somebody has lived for long enough to be judged."""
 SEED_MAX = 1_000_000
@@ -48,7 +46,7 @@ def main(
     click.echo(f"seed {seed}")
     example = Example()
     expected = example.compute(example.data)
-    rate = max(expected.flights.values()) / (REPLAY_SHARE * minutes * 60)
+    rate = max(expected.flights.values()) / (minutes * 60)  # at full pace; what is struck takes longer
     before = os.getloadavg()
     directory = Path(tempfile.mkdtemp(prefix="swimstream-soak-"))
     sockets = directory / "s"
@@ -58,9 +56,9 @@ def main(
     def say(text: str) -> None:
         click.echo(f"{scene.elapsed_s:7.1f} s  {text}", err=True)
 
-    scene = Scene(fleet, directory, example=example, seconds=minutes * 60, rng=Random(seed), say=say)
+    scene = Scene(fleet, directory, example=example, seconds=minutes * 60, rate=rate, rng=Random(seed), say=say)
     try:
-        scene.run(rate=rate, expected=expected.rows)
+        scene.run(expected=expected.rows)
     finally:
         fleet.close()
     soak = scene.soak
@@ -84,7 +82,7 @@ def main(
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(strikes.items()))
     if plot_path is not None:
         try:
-            draw(plot_path, soak, spared=SPARED, title=f"{workers} workers, seed {seed}: {told}")
+            draw(plot_path, soak, spared=SPARED, title=f"{workers} workers, seed {seed}, {len(soak.strikes)} strikes")
         except ImportError:
             click.echo("no plot: matplotlib is missing: pip install '.[bench]'")
     click.echo(f"\nseed {seed}; {scene.elapsed_s:.0f} s; strikes: {told}\n\n{claims_table(targets)}\n\n{json_path}")

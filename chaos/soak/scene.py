@@ -18,6 +18,7 @@ from chaos.soak.nemesis import ONCE_KIND, draw
 from chaos.soak.verdict import Soak, Struck
 from swimstream.cli.demo.result import compare
 from swimstream.errors import SwimstreamError
+from swimstream.model.changes import QUARANTINED
 from swimstream.model.job import AT_MOST_ONE, JobSpec, OperatorSpec
 from swimstream.runtime.control_client import Answer, ControlClient
 
@@ -37,6 +38,8 @@ DRAIN_S_MAX = 30.0
 END_S_MAX = 60.0
 LEFT_S_MAX = 15.0
 FINISH_S_MAX = 180.0
+HURRY_SHARE = 20.0
+"""So much faster the rest is read once nobody strikes any more."""
 SPARED = ("jfk-1", "lga-2")
 BEATS_JOB = "soak"
 SIDE_KIND = "once"
@@ -58,10 +61,11 @@ class Scene:
         *,
         example: Example,
         seconds: float,
+        rate: float,
         rng: Random,
         say: Callable[[str], None],
     ) -> None:
-        """Prepare; the fleet has not started."""
+        """Prepare; the fleet has not started. `rate`: rows a second of each source, at full pace."""
         self.soak = Soak()
         self._fleet = fleet
         self._example = example
@@ -72,20 +76,23 @@ class Scene:
         self._beats = directory / "beats"
         self._began_at = time.monotonic()
         self._sampled_at = 0.0
-        self._flights = example.job(data=example.data, database=self._database, rate=1.0)
+        self._rate = rate
+        self._flights = example.job(data=example.data, database=self._database, rate=rate)
 
     @property
     def elapsed_s(self) -> float:
         """Return seconds since the begin."""
         return time.monotonic() - self._began_at
 
-    def run(self, *, rate: float, expected: tuple[Row, ...]) -> None:
+    def run(self, *, expected: tuple[Row, ...]) -> None:
         """Run it to its end, whatever comes; trouble is noted."""
         try:
-            self._begin(rate)
+            self._begin()
             while self.elapsed_s < self._seconds and not self._is_finished():
                 self._strike(draw(self._rng, names=list(self._fleet.hands), spared=SPARED))
-            self._say("no more strikes; the stream goes on to its end")
+            self._say("no more strikes; the stream hurries on to its end")
+            if not self._is_finished():
+                self._change_pace(HURRY_SHARE)
             self._until(self._is_finished, "the job has not finished", timeout_s=FINISH_S_MAX)
         except (StuckError, *TROUBLE) as error:
             self.soak.failure = f"{error}; {self._standing()}"
@@ -96,7 +103,7 @@ class Scene:
 
     # --- begin and end ----------------------------------------------------------------------------
 
-    def _begin(self, rate: float) -> None:
+    def _begin(self) -> None:
         first, *others = self._fleet.hands
         self._fleet.start(first)
         self._until_ready([first])
@@ -105,7 +112,6 @@ class Scene:
         self._until_ready(others)
         self._began_at, self._sampled_at = time.monotonic(), 0.0
         self.soak.samples.clear()
-        self._flights = self._example.job(data=self._example.data, database=self._database, rate=rate)
         side = OperatorSpec(
             name=SIDE_KIND,
             kind=ONCE_KIND,
@@ -160,7 +166,7 @@ class Scene:
             match strike.kind:
                 case nemesis.PAUSE | nemesis.FREEZE | nemesis.PAUSE_PEER:
                     self._pause(strike)
-                case nemesis.SCALE | nemesis.UPDATE | nemesis.RESTART:
+                case nemesis.SCALE | nemesis.UPDATE | nemesis.RESTART | nemesis.PUT_BACK:
                     self._command(strike)
                 case _:
                     self._replace(strike)
@@ -184,12 +190,20 @@ class Scene:
     def _command(self, strike: Strike) -> None:
         if strike.kind == nemesis.SCALE:
             self._ask("scale", job=BEATS_JOB, operator=SIDE_KIND, parallelism=strike.scale)
+        elif strike.kind == nemesis.PUT_BACK:
+            for each in self._ask("members")["members"]:
+                if each["mode"] == QUARANTINED:
+                    self._ask("uncordon", name=each["name"])
         elif strike.kind == nemesis.RESTART:
             with suppress(SwimstreamError):  # what has finished is not restarted
                 self._ask("restart", target=f"{self._flights.name}/{strike.operator}")
         else:
-            self._flights = _paced(self._flights, strike.rate_share)
-            self._ask("update", job=attrs.asdict(self._flights))
+            self._change_pace(strike.rate_share)
+
+    def _change_pace(self, share: float) -> None:
+        """Have the sources read so many times as fast as at first."""
+        self._flights = self._example.job(data=self._example.data, database=self._database, rate=self._rate * share)
+        self._ask("update", job=attrs.asdict(self._flights))
 
     def _replace(self, strike: Strike) -> None:
         """Have processes end in one way or another, and start them again."""
@@ -309,16 +323,3 @@ def _figures_of(pid: int) -> tuple[float, int, int]:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     rss_mib = round(pages * os.sysconf("SC_PAGE_SIZE") / MIB, 2)
     return rss_mib, len(list(Path(f"/proc/{pid}/task").iterdir())), len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def _paced(job: JobSpec, share: float) -> JobSpec:
-    """Return the job with sources that are so many times as fast."""
-    return attrs.evolve(
-        job,
-        operators=tuple(
-            attrs.evolve(each, parameters={**each.parameters, "rate": float(str(each.parameters["rate"])) * share})
-            if "rate" in each.parameters
-            else each
-            for each in job.operators
-        ),
-    )

@@ -53,12 +53,12 @@ def _evidence_lines(answer: Answer) -> list[str]:
 @click.command()
 @options
 def operators(control: Path, *, as_json: bool) -> None:
-    """Show every instance of every job: where it runs, since which decision, and how far it has come."""
+    """Show every instance: where it runs, who keeps it warm, since which decision, and how far it has come."""
     answer = ask(control, "operators")
 
     def lines() -> Sequence[str]:
         heads = (
-            *("INSTANCE", "STATE", "WORKER", "EPOCH", "PROGRESS", "BACKLOG", "WATERMARK", "FAILURES"),
+            *("INSTANCE", "STATE", "WORKER", "STANDBYS", "EPOCH", "PROGRESS", "BACKLOG", "WATERMARK", "FAILURES"),
             *("GUARANTEE", "STOPPED BY", "ENDPOINT", "CAUSE"),
         )
         rows = [_operator_row(row) for row in answer["operators"]]
@@ -68,11 +68,13 @@ def operators(control: Path, *, as_json: bool) -> None:
 
 
 def _operator_row(row: dict[str, Any]) -> Sequence[object]:
-    """Return the cells of a row; older workers know neither guarantees nor what an operator says of its input."""
+    """Return the cells of a row; older workers know neither guarantees nor standbys, nor of an operator's input."""
     told = ["" if row.get(key) is None else row[key] for key in ("backlog", "watermark_ms")]
     cause = f"{row['error']}: {row['cause']}" if row.get("error") in TELLING_ERRORS else row["cause"]
     return [
-        *(row[key] for key in ("instance", "state", "worker", "epoch", "progress")),
+        *(row[key] for key in ("instance", "state", "worker")),
+        ", ".join(row.get("standbys", ())),
+        *(row[key] for key in ("epoch", "progress")),
         *told,
         row["failures"],
         row.get("guarantee", ""),
@@ -147,16 +149,20 @@ def decisions(control: Path, *, as_json: bool, last: int) -> None:
 @click.command()
 @click.argument("jobfile", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Only show where its instances would go, and why.")
+@click.option("--fresh", is_flag=True, help="Begin a job that was cancelled as if it had never run.")
 @options
-def submit(jobfile: Path, *, dry_run: bool, control: Path, as_json: bool) -> None:
-    """Have the job in the TOML file JOBFILE executed; return once it is part of the plan."""
+def submit(jobfile: Path, *, dry_run: bool, fresh: bool, control: Path, as_json: bool) -> None:
+    """Have the job in the TOML file JOBFILE executed; return once it is part of the plan.
+
+    A job that was cancelled is refused, unless with --fresh; `update` revives it from its last checkpoints.
+    """
     with told_in_one_line("submit"):
         job = load_job(jobfile)
     if dry_run:
         told = ask(control, "dry-run", command="submit", job=attrs.asdict(job))
         show(told, as_json=as_json, lines=lambda: outcome_lines(told))
         return
-    answer = ask(control, "submit", job=attrs.asdict(job))
+    answer = ask(control, "submit", job=attrs.asdict(job), fresh=fresh)
     show(answer, as_json=as_json, lines=lambda: [f"job {answer['job']} is accepted"])
 
 

@@ -304,6 +304,8 @@ class Node(NodeViews):
         for run in forgotten:
             self._rooms.conversation.tagging.forget(run.name)
             self._notify(MemberForgotten(run))
+        if self._rooms.conversation.tagging.take_changed():
+            self._rooms.must_decide = True
         if self._rooms.membership.namesakes.outlived_boot >= self.run.boot:
             self._begin_new_run(above=self._rooms.membership.namesakes.outlived_boot)
         later = self._rooms.membership.namesakes.superseded_by
@@ -322,7 +324,8 @@ class Node(NodeViews):
             if decision.index > self._seen_plan.index:
                 self._notify(Decided(decision))
         seen, self._seen_plan = self._seen_plan, plan
-        if plan.jobs != seen.jobs or len(plan.assignments) < len(seen.assignments):
+        is_fewer = len(plan.assignments) < len(seen.assignments)
+        if is_fewer or plan.jobs != seen.jobs or plan.directives.begun != seen.directives.begun:
             self._rooms.forget_past_statuses()
         self._rooms.must_decide = True
         if plan.is_evicted(self.run) and not self._rooms.membership.is_leaving:

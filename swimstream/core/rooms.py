@@ -73,10 +73,12 @@ class Rooms:
 
     def tell_status(self, status: InstanceStatus) -> None:
         """Merge a status, one's own or heard, and spread it if it is news: a change of state ahead of progress."""
+        before = self.statuses.get(status.instance)
+        if before is not None and status.version <= before.version:
+            return  # as most that is heard: gossip tells each a dozen times
         if self.council.plan.has_outlived(status.instance, status.epoch):
             self.counters["statuses_past"] += 1
             return
-        before = self.statuses.get(status.instance)
         fragment = self.statuses.merge(status)
         if fragment is None:
             return
@@ -258,7 +260,7 @@ def open_rooms(config: NodeConfig, *, boot: int, saved: Saved, rng: Random, now:
         ),
         addresses=Addresses(membership, outbox, rng=rng, saved=saved.peers),
         statuses=statuses,
-        local=LocalInstances(status_interval_s=timing.status_interval_s, since_ms=boot, now=now),
+        local=LocalInstances(status_interval_s=timing.status_interval_s, since_ms=boot, counters=counters, now=now),
         council=council,
         founding=Founding(membership.run, council, outbox, timing=timing, rng=rng, expect=config.expect),
         requests=requests,

@@ -14,7 +14,7 @@ from swimstream.core.change_requests import refusal
 from swimstream.core.recovery.pending import pending
 from swimstream.core.recovery.recovery import Recovery
 from swimstream.core.recovery.situation import Patience
-from swimstream.core.submissions import faults, size_fault, too_big
+from swimstream.core.submissions import faults, former_fault, size_fault, too_big
 from swimstream.errors import UsageError
 from swimstream.model.changes import Assign, Entry, SetAuthority, SubmitJob, UpdateJob
 from swimstream.model.identity import InstanceId, Run
@@ -57,6 +57,8 @@ class Outcome:
     """Of the council."""
     seats_left: int
     """Those whose workers would live."""
+    change: str = ""
+    """What a dry run's job would be: `new`, an `update`, or the `revival` of one that was cancelled."""
 
     @property
     def is_able(self) -> bool:
@@ -96,16 +98,20 @@ def dry_run(situation: Situation, job: JobSpec) -> Outcome:
     """
     plan = situation.plan
     change: SubmitJob | UpdateJob = SubmitJob(job=job)
+    what = "new"
     live = {name: member for name, member in situation.members.items() if not member.state.is_gone}
     if job.name in plan.jobs:
         change = UpdateJob(job=job, base=0, asked_by="")
+        what = "revival" if job.name in plan.directives.cancelled else "update"
         error = too_big(job) or refusal(plan, change, live)
     else:
-        error = too_big(job) or faults(job, plan.jobs, live.values()) or size_fault(job, plan)
+        error = (
+            too_big(job) or former_fault(job, plan) or faults(job, plan.jobs, live.values()) or size_fault(job, plan)
+        )
     if error:
         raise UsageError(error)
     after = plan.advance([Entry(index=plan.index + 1, term=plan.term, change=change)])
-    return _outcome(attrs.evolve(situation, plan=after), of=job.name)
+    return attrs.evolve(_outcome(attrs.evolve(situation, plan=after), of=job.name), change=what)
 
 
 def _outcome(situation: Situation, *, of: str | None) -> Outcome:

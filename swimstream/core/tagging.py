@@ -48,6 +48,7 @@ class Tagging:
         self._fragment_bytes_max = fragment_bytes_max
         self._counters = counters
         self._own = OwnTags(tags)
+        self._has_changed = False
         self._check_sizes(tags)
 
     def change(self, changes: Mapping[str, str | None]) -> str:
@@ -116,6 +117,11 @@ class Tagging:
         if name not in self._membership.table:
             self.table.forget(name)
 
+    def take_changed(self) -> bool:
+        """Return whether anybody's tags have changed since this was asked last: a leader places by them."""
+        has_changed, self._has_changed = self._has_changed, False
+        return has_changed
+
     def hash_of(self, name: str) -> int:
         """Return what to compare of a live member's tags; those of the others are not repaired any more."""
         return self.table.hash_of(name) if self._is_live(name) else 0
@@ -132,4 +138,5 @@ class Tagging:
         self._membership.gossip.push(f"t/{update.run.name}/{update.key}", fragment, lane=SPOKEN)
 
     def _tags_changed(self, run: Run) -> None:
+        self._has_changed = True
         self._outbox.put(Notify(TagsChanged(run, self.table.of(run.name))))

@@ -26,6 +26,8 @@ class Assignment:
     """Index of the entry that took it back before it was given to another, 0 if there is none."""
     stale: int = 0
     """Index of the entry since which this copy is out of date, 0 if it is not: the instance is to get a new epoch."""
+    superseded: bool = False
+    """Whether it is out of date because its job was changed: then it does not count what this copy finishes as."""
     former_run: Run | None = None
     """Whose copy, of `former_epoch`, goes on until this one is RUNNING; None: nobody's."""
     former_epoch: int = 0

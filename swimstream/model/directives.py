@@ -12,11 +12,12 @@ import attrs
 
 from swimstream.model.changes import NORMAL, Proof
 from swimstream.model.identity import InstanceId, Run
+from swimstream.model.versions import RETIRED_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable
 
-    from swimstream.model.changes import Blame, SetStandbys, SetWorkerMode
+    from swimstream.model.changes import Blame, ClaimProgress, SetStandbys, SetWorkerMode
 
 PPM = 1_000_000
 CONVICTING_DEATHS = 2
@@ -24,6 +25,8 @@ CONVICTING_DEATHS = 2
 CONVICTING_DEATHS_SHARED = 3
 """So many convict it however the blame was shared."""
 MODES_KEPT = 8_192
+RETIRED_KEPT = 16_384
+"""Of so many retired operators, and jobs that had some, the names are kept for jobs to leave the plan."""
 LOST_KEPT = 1_024
 LOST_INSTANCES_MAX = 20_000
 CRASHES_KEPT = 8
@@ -91,6 +94,29 @@ class WorkerMode:
 
 
 @attrs.frozen(kw_only=True)
+class Claim:
+    """How far the copy of a run that was given up had come, and who could go on with it: see `ClaimProgress`."""
+
+    run: Run
+    progress: int
+    checkpoint: bytes
+
+
+@attrs.frozen(kw_only=True)
+class Conflict:
+    """An instance was given to another run while its copy may have gone on, and is to be settled by progress.
+
+    It is over when the instance gets another epoch or ends, whoever has it then, and when the replacement is kept.
+    """
+
+    run: Run
+    """Whose copy may have gone on."""
+    epoch: int
+    claim: Claim | None = None
+    """None while nobody has said anything of that copy."""
+
+
+@attrs.frozen(kw_only=True)
 class Directives:
     """All of them, as of one plan."""
 
@@ -98,6 +124,8 @@ class Directives:
     """Job → its version, from 2 on; one that is not here is at version 1."""
     cancelled: Mapping[str, int] = attrs.field(factory=dict)
     """Job → index of the entry that cancelled it."""
+    begun: Mapping[str, int] = attrs.field(factory=dict)
+    """Job → index of the entry since which it lives anew; what was said of earlier epochs is of its former life."""
     quarantined: Mapping[InstanceId, Quarantined] = attrs.field(factory=dict)
     blame: Mapping[InstanceId, Blamed] = attrs.field(factory=dict)
     modes: Mapping[str, WorkerMode] = attrs.field(factory=dict)
@@ -109,7 +137,9 @@ class Directives:
     """Worker's name → the highest boot that a person has declared dead, while something waits for its end."""
     standbys: Mapping[InstanceId, tuple[Run, ...]] = attrs.field(factory=dict)
     retired: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
-    """Job → the operators that were taken from it, sorted, without those that were at-most-one; see `versions.py`."""
+    """Job → the operators that were taken from it, sorted, without those that were at-most-one; see `versions.py`. Also
+    of jobs that have left the plan, with all that they had."""
+    conflicts: Mapping[InstanceId, Conflict] = attrs.field(factory=dict)
     rebalance_moves: int = 0
 
     def mode_of(self, name: str) -> str:
@@ -126,16 +156,24 @@ class Directives:
 NO_DIRECTIVES = Directives()
 
 
+def refusal_of_claim(conflict: Conflict | None, change: ClaimProgress) -> str:
+    """Return why a claim changes nothing, or nothing if it counts."""
+    if conflict is None or (conflict.epoch, conflict.run.name) != (change.epoch, change.run.name):
+        return f"epoch: nothing is to be settled about the copy of {change.instance} in epoch {change.epoch}"
+    return f"instance: {conflict.claim.run} has spoken for it already" if conflict.claim is not None else ""
+
+
 class DirectivesDraft:
     """Directives that are being changed; `PlanDraft` says when."""
 
     def __init__(self, base: Directives) -> None:
         """Begin with `base`, which stays as it is."""
         self._base = base
-        self.versions, self.cancelled = dict(base.versions), dict(base.cancelled)
+        self.versions, self.cancelled, self.begun = dict(base.versions), dict(base.cancelled), dict(base.begun)
         self.quarantined, self.blame = dict(base.quarantined), dict(base.blame)
         self.modes, self.asserted, self.lost = dict(base.modes), dict(base.asserted), dict(base.lost)
         self.standbys, self.retired = dict(base.standbys), dict(base.retired)
+        self.conflicts = dict(base.conflicts)
         self.rebalance_moves = base.rebalance_moves
 
     def directives(self) -> Directives:
@@ -143,6 +181,7 @@ class DirectivesDraft:
         made = Directives(
             versions=self.versions,
             cancelled=self.cancelled,
+            begun=self.begun,
             quarantined=self.quarantined,
             blame=self.blame,
             modes=self.modes,
@@ -150,6 +189,7 @@ class DirectivesDraft:
             asserted=self.asserted,
             standbys=self.standbys,
             retired=self.retired,
+            conflicts=self.conflicts,
             rebalance_moves=self.rebalance_moves,
         )
         return self._base if made == self._base else made
@@ -162,6 +202,17 @@ class DirectivesDraft:
         """Remember that copies of these operators may go on where nobody reaches them."""
         if operators:
             self.retired[job] = tuple(sorted({*self.retired.get(job, ()), *operators}))
+
+    def leave(self, job: str, operators: tuple[str, ...]) -> bool:
+        """Forget a cancelled job but for the names of these operators; return whether there is room for them."""
+        names = tuple(sorted({*self.retired.get(job, ()), *operators}))
+        others = sum(1 + len(held) for name, held in self.retired.items() if name != job)
+        if len(names) > RETIRED_MAX or others + 1 + len(names) > RETIRED_KEPT:
+            return False
+        self.retired[job] = names
+        for held in (self.versions, self.cancelled, self.begun):
+            held.pop(job, None)
+        return True
 
     def judge(self, change: Blame, index: int, *, assigned: Container[InstanceId]) -> None:
         """Share the blame for the end of one run, or remember who ran there; of what is still assigned to anybody."""
@@ -212,6 +263,7 @@ class DirectivesDraft:
         """Forget all about an instance that is not executed any more."""
         self.clear([instance])
         self.standbys.pop(instance, None)
+        self.conflicts.pop(instance, None)
 
     def set_mode(self, change: SetWorkerMode, index: int) -> None:
         """Put a worker into a mode; one that it is in already lasts since it was first asked for."""
@@ -238,6 +290,14 @@ class DirectivesDraft:
         self.standbys.pop(instance, None)
         if left:
             self.standbys[instance] = left
+
+    def claim(self, change: ClaimProgress) -> None:
+        """Take the word of a worker that was given up, once, and only of the copy that the conflict is about."""
+        found = self.conflicts.get(change.instance)
+        if found is None or refusal_of_claim(found, change):
+            return
+        claim = Claim(run=change.run, progress=change.progress, checkpoint=change.checkpoint)
+        self.conflicts[change.instance] = attrs.evolve(found, claim=claim)
 
     def forget_asserted(self, names_waited_for: Collection[str]) -> None:
         """Keep a person's word only while something waits for the end of that worker."""

@@ -5,7 +5,6 @@ What it does with an entry depends on the entries before it alone, so equal logs
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import attrs
@@ -15,12 +14,14 @@ from swimstream.model.changes import (
     Assign,
     Blame,
     CancelJob,
+    ClaimProgress,
     Conclude,
     DeclareDead,
     Directive,
     Evict,
     Forget,
     Hold,
+    KeepReplacement,
     LaterChange,
     Pardon,
     Quarantine,
@@ -33,16 +34,18 @@ from swimstream.model.changes import (
     SubmitJob,
     UpdateJob,
 )
-from swimstream.model.directives import DirectivesDraft, Quarantined
-from swimstream.model.job import AT_MOST_ONE
-from swimstream.model.versions import outdated, refusal_of_update, removed
+from swimstream.model.directives import Conflict, DirectivesDraft, Quarantined
+from swimstream.model.holdings import HoldingsDraft
+from swimstream.model.job import AT_MOST_ONE, FURTHEST_PROGRESS
+from swimstream.model.versions import CANCELLED_KEPT, outdated, refusal_of_names, refusal_of_update, removed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from swimstream.model.directives import Directives
     from swimstream.model.identity import InstanceId, Run
-    from swimstream.model.job import JobSpec
+    from swimstream.model.job import JobSpec, OperatorSpec
 
 EVICTED_KEPT = 8_192
 
@@ -61,14 +64,14 @@ class ExecutionDraft:
         evicted: Mapping[str, int],
         stops: Mapping[Run, int],
         directives: Directives,
+        held: Mapping[Run, AbstractSet[InstanceId]],
     ) -> None:
-        """Begin with what a plan holds, which stays as it is."""
+        """Begin with what a plan holds, which stays as it is. `held`: the instances of `assignments` by run."""
         self._index = index
         self._jobs, self._assignments = dict(jobs), dict(assignments)
         self._evicted, self._stops = dict(evicted), dict(stops)
         self._directives = DirectivesDraft(directives)
-        self._to_stop: Counter[Run] | None = None
-        """How many unfinished at-most-one instances each run has; counted when it is first asked for."""
+        self._holdings = HoldingsDraft(held)
 
     def assignment_of(self, instance: InstanceId) -> Assignment | None:
         """Return where `instance` belongs, None if it was never given to anybody."""
@@ -106,9 +109,12 @@ class ExecutionDraft:
         if before is None:
             return f"job: there is no {change.job.name!r}; submit it first"
         version = self._directives.version_of(change.job.name)
-        if change.base and change.job.name in self._directives.cancelled:
+        is_cancelled = change.job.name in self._directives.cancelled
+        if change.fresh and not is_cancelled:
+            return f"fresh: the job {change.job.name!r} is not cancelled; cancel it first, to begin it anew"
+        if change.base and is_cancelled and not change.fresh:
             return f"base: the job {change.job.name!r} was cancelled meanwhile; an update without a base revives it"
-        if change.base not in (0, version):
+        if change.base != version and (change.base or change.fresh):
             return f"base: expected version {version}, which the job has come to meanwhile, got {change.base}"
         return refusal_of_update(before, change.job, retired=self._directives.retired.get(change.job.name, ()))
 
@@ -116,7 +122,7 @@ class ExecutionDraft:
         """Apply one change at `_index`."""
         match change:
             case SubmitJob(job=job):
-                self._jobs.setdefault(job.name, job)
+                self._submit(job)
             case Assign() as made:
                 self._assign(made)
             case Evict(run=run):
@@ -129,7 +135,7 @@ class ExecutionDraft:
                     self._stops.pop(run, None)
             case Conclude(instance=instance, epoch=epoch):
                 held = self._assignments.get(instance)
-                if held is not None and held.epoch == epoch:
+                if held is not None and held.epoch == epoch and not held.superseded:
                     self._put(attrs.evolve(held, finished=True))
                     self._directives.drop(instance)
                     self._forget_stop_of(held.run)
@@ -142,16 +148,38 @@ class ExecutionDraft:
             case _:
                 self._apply_directive(change)
 
+    def _submit(self, job: JobSpec) -> None:
+        retired = self._directives.retired.get(job.name)
+        if job.name in self._jobs or refusal_of_names(job.operators, retired or ()):
+            return
+        self._jobs[job.name] = job
+        if retired is not None:  # one of that name has left the plan
+            self._directives.begun[job.name] = self._index
+
     def _apply_to_job(self, change: UpdateJob | CancelJob) -> None:
         match change:
             case UpdateJob(job=job):
                 if job.name in self._jobs and not self.refusal(change):
                     self._update(self._jobs[job.name], job)
+                    if change.fresh:
+                        self._begin_anew(job)
             case CancelJob(job=name):
                 if name in self._jobs and name not in self._directives.cancelled:
                     self._directives.cancelled[name] = self._index
                     for held in self._assigned_in(name):
                         self._retire(held, must_end=self.guarantee_of(held.instance) == AT_MOST_ONE)
+                    self._let_cancelled_go()
+
+    def _let_cancelled_go(self) -> None:
+        """Have the oldest cancelled jobs leave of which nothing is left, until `CANCELLED_KEPT` stay."""
+        cancelled = self._directives.cancelled
+        if len(cancelled) <= CANCELLED_KEPT:
+            return
+        left = {each.job for each in self._assignments}
+        for name in sorted(cancelled.keys() - left, key=cancelled.__getitem__)[: len(cancelled) - CANCELLED_KEPT]:
+            may_go_on = tuple(spec.name for spec in self._jobs[name].operators if spec.instances != AT_MOST_ONE)
+            if self._directives.leave(name, may_go_on):
+                del self._jobs[name]
 
     def _update(self, before: JobSpec, job: JobSpec) -> None:
         directives = self._directives
@@ -159,7 +187,6 @@ class ExecutionDraft:
             return
         at_most_one = {held.instance for held in self._assigned_in(job.name) if self._is_at_most_one(held)}
         self._jobs[job.name] = job
-        self._to_stop = None  # counted by the job as it was
         directives.versions[job.name] = directives.version_of(job.name) + 1
         directives.cancelled.pop(job.name, None)
         directives.retire(job.name, removed(before, job))
@@ -172,7 +199,13 @@ class ExecutionDraft:
                 if held.finished:
                     self._drop(held)  # it finished as something else
                 else:
-                    self._put(attrs.evolve(held, stale=self._index))
+                    self._put(attrs.evolve(held, stale=self._index, superseded=True, failures=0))
+
+    def _begin_anew(self, job: JobSpec) -> None:
+        """Let nothing of its former life count for a job; copies that have not ended are waited for as ever."""
+        self._directives.begun[job.name] = self._index
+        for held in self._assigned_in(job.name):
+            self._put(attrs.evolve(held, resume_from=b"", failures=0))
 
     def _assigned_in(self, job: str) -> list[Assignment]:
         return [self._assignments[each] for each in sorted(self._assignments) if each.job == job]
@@ -185,18 +218,18 @@ class ExecutionDraft:
         self._directives.drop(held.instance)
         if must_end and not held.finished:
             # out of date, too: should the job be revived, then what it finishes as until then counts no more
-            self._revoke(attrs.evolve(held, stale=held.stale or self._index))
+            self._revoke(attrs.evolve(held, stale=held.stale or self._index, superseded=True))
         else:
             self._drop(held)
 
     def _revoke(self, held: Assignment) -> None:
         if not held.finished:
             self._put(attrs.evolve(held, revoked=held.revoked or self._index, former_run=None, former_epoch=0))
+            self._directives.conflicts.pop(held.instance, None)
 
     def _drop(self, held: Assignment) -> None:
-        if self._to_stop is not None:
-            self._to_stop[held.run] -= self._is_to_stop(held)
         del self._assignments[held.instance]
+        self._holdings.take(held.instance, held.run)
         self._forget_stop_of(held.run)
 
     def _apply_directive(self, change: Directive) -> None:
@@ -207,6 +240,7 @@ class ExecutionDraft:
                 if held is not None and held.epoch == epoch and held.revoked:
                     self._directives.drop(instance)  # it may have been blamed since it was taken from its job
                     self._drop(held)
+                    self._let_cancelled_go()
             case Restart(instances=instances):
                 for instance in instances:
                     held = self._assignments.get(instance)
@@ -236,8 +270,14 @@ class ExecutionDraft:
                 directives.set_mode(change, self._index)
             case SetStandbys(instance=instance):
                 job = self._jobs.get(instance.job)
-                if job is not None and job.has(instance):
+                if job is not None and job.has(instance) and instance.job not in directives.cancelled:
                     directives.set_standbys(change)
+            case ClaimProgress():
+                directives.claim(change)
+            case KeepReplacement(instance=instance, epoch=epoch):
+                held = self._assignments.get(instance)
+                if held is not None and held.epoch == epoch:
+                    directives.conflicts.pop(instance, None)
 
     def _names_to_stop(self) -> set[str]:
         return {held.run.name for held in self._assignments.values() if self._is_to_stop(held)}
@@ -262,16 +302,24 @@ class ExecutionDraft:
             )
         )
         self._directives.promote(made.instance, made.run)
+        self._directives.conflicts.pop(made.instance, None)
+        if before is not None and self._may_go_on(before, made, job.operator(made.instance.operator)):
+            self._directives.conflicts[made.instance] = Conflict(run=before.run, epoch=before.epoch)
         if before is not None:
             self._forget_stop_of(before.run)
         if self.is_evicted(made.run) and self._must_stop(made.run):
             self._stops.setdefault(made.run, self._index)  # no leader does that; but then it stops from here on
 
+    def _may_go_on(self, before: Assignment, made: Assign, spec: OperatorSpec) -> bool:
+        """Return whether the former copy may go on unreached, and is not to be stopped whatever it comes to."""
+        is_open = not (before.finished or before.revoked or before.stale) and made.run.name != before.run.name
+        return is_open and spec.on_conflict == FURTHEST_PROGRESS and self.is_held(before.run)
+
     def _evict(self, run: Run) -> None:
         self._evicted[run.name] = max(run.boot, self._evicted.get(run.name, -1))
-        of_name = [each for each in self._counted_to_stop() if each.name == run.name and each.boot <= run.boot]
-        for each in sorted(each for each in of_name if self._must_stop(each)):
-            self._stops.setdefault(each, self._index)
+        for each in self._holdings.runs_of(run.name):
+            if each.boot <= run.boot and self._must_stop(each):
+                self._stops.setdefault(each, self._index)
         for stopped in [each for each in self._stops if each.name == run.name]:
             self._forget_stop_of(stopped)
         if len(self._evicted) > EVICTED_KEPT:
@@ -284,12 +332,7 @@ class ExecutionDraft:
 
         Nobody waits for the end of any other; and so a plan without such operators keeps its shorter form.
         """
-        return self._counted_to_stop()[run] > 0
-
-    def _counted_to_stop(self) -> Counter[Run]:
-        if self._to_stop is None:
-            self._to_stop = Counter(held.run for held in self._assignments.values() if self._is_to_stop(held))
-        return self._to_stop
+        return any(self._is_to_stop(self._assignments[each]) for each in self._holdings.of(run))
 
     def _is_to_stop(self, held: Assignment) -> bool:
         return not held.finished and self._is_at_most_one(held)
@@ -298,10 +341,10 @@ class ExecutionDraft:
         """Have `held` take the place of the instance's former assignment."""
         before = self._assignments.get(held.instance)
         self._assignments[held.instance] = held
-        if self._to_stop is not None:
+        if before is None or before.run != held.run:
             if before is not None:
-                self._to_stop[before.run] -= self._is_to_stop(before)
-            self._to_stop[held.run] += self._is_to_stop(held)
+                self._holdings.take(held.instance, before.run)
+            self._holdings.give(held.instance, held.run)
 
     def _forget_stop_of(self, run: Run) -> None:
         """Drop the stop of a run that is gone for good once nobody waits for its end any more."""

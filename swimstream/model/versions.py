@@ -9,10 +9,12 @@ import attrs
 from swimstream.model.job import AT_MOST_ONE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from swimstream.model.job import JobSpec, OperatorSpec
 
+CANCELLED_KEPT = 256
+"""So many cancelled jobs stay known; beyond that the oldest of which nothing is left leave the plan."""
 RETIRED_MAX = 4_096
 """So many operators that are not at-most-one can be taken from one job."""
 
@@ -51,13 +53,21 @@ def refusal_of_update(before: JobSpec, after: JobSpec, *, retired: Collection[st
                 f"{spec.name}.instances: expected {guarantee!r} as before, got {spec.instances!r}: copies under the "
                 "other guarantee may still run; give the operator another name"
             )
-        if guarantee is None and spec.instances == AT_MOST_ONE and spec.name in retired:
+    if error := refusal_of_names((spec for spec in after.operators if spec.name not in known), retired):
+        return error
+    if len(retired) + len(removed(before, after)) > RETIRED_MAX:
+        return f"operators: expected at most {RETIRED_MAX} to be taken from one job; submit another job instead"
+    return ""
+
+
+def refusal_of_names(operators: Iterable[OperatorSpec], retired: Collection[str]) -> str:
+    """Return why these cannot begin in a job which had the `retired` ones before, or nothing."""
+    for spec in operators:
+        if spec.instances == AT_MOST_ONE and spec.name in retired:
             return (
                 f"{spec.name}.instances: an earlier version had an operator of this name that was not at-most-one, "
                 "and copies of it may still run; give this one another name"
             )
-    if len(retired) + len(removed(before, after)) > RETIRED_MAX:
-        return f"operators: expected at most {RETIRED_MAX} to be taken from one job; submit another job instead"
     return ""
 
 

@@ -11,13 +11,15 @@ integer `id` of a request comes back with its answer::
                 mode ("" or cordoned, draining, leaving, quarantined)
     operators   jobs: name, operators, finished;  operators: instance, job, operator, index, kind, inputs, guarantee,
                 hold_for_s, worker, boot, epoch, failures, finished, held, revoked, stopped_at, state, since_ms,
-                progress, checkpoint (hex), endpoint, cause;  authority: isolated, age_s, lasts_s, drift, of this worker
+                progress, checkpoint (hex), endpoint, cause, error, watermark_ms, backlog, standbys;
+                authority: isolated, age_s, lasts_s, drift, of this worker
     leader      leader: name ("" if unknown), state (of that worker), term, index, cluster_id, council
     decisions   decisions: index, term, what, reason, evidence; the newest 256, oldest first
     counters    counters: name → number
     tags        tags: worker → key → value, of every worker that has any
     snapshot    all of these
-    submit      request {"verb": "submit", "job": {...}}, the table of a job file; job: its name, once committed
+    submit      request {"verb": "submit", "job": {...}, "fresh": false}, the table of a job file, and whether one that
+                was cancelled begins anew, which may be left out; job: its name, once committed
     set-tags    request {"verb": "set-tags", "changes": {"key": "value", "other": null}}; nothing; null removes a tag
     broadcast   request {"verb": "broadcast", "topic": "t", "payload": "text"}; nothing; for bytes `payload_hex`
     send        request {"verb": "send", "to": "w2", "topic": "t", "payload": "text"}; nothing, once it has arrived
@@ -59,7 +61,8 @@ integer `id` of a request comes back with its answer::
                 boot, able, why (the best 64; candidates_more), history: decisions
     what-if     request {"verb": "what-if", "kill": ["w2"], "site": ""}; moves: instance, from, to, reason, evidence;
                 pending: instance, why; council: seats, left, able; nobody is killed
-    dry-run     request {"verb": "dry-run", "job": {...}}; like what-if: where the job's instances would go
+    dry-run     request {"verb": "dry-run", "job": {...}}; like what-if: where the job's instances would go;
+                change: new, update (of a job that is there), or revival (of one that was cancelled)
     leave       nothing; answered once the others have been told; the worker then ends
     watch       a line {"ok": true, "event": "snapshot", ...}, then a line for each event, `event` being member,
                 instance, leader, isolation, decision, superseded, foreign_cluster, forgotten, name_conflict, tags,
@@ -286,9 +289,11 @@ class ControlServer:
         if verb == "hello" and self._desk is not None and self._desk.standing != "attached":
             return {"ok": True} | self._hello(None)
         if verb == "submit":
-            job = job_from_table(request.get("job"), where="job")
+            job, fresh = job_from_table(request.get("job"), where="job"), request.get("fresh", False)
+            if not isinstance(fresh, bool):
+                raise UsageError(f"fresh: expected true or false, got {fresh!r}")
             with trio.move_on_after(SUBMIT_S):
-                await self._worker.submit(job)
+                await self._worker.submit(job, fresh=fresh)
                 return {"ok": True, "job": job.name}
             raise TooLate(f"job {job.name} was not committed within {SUBMIT_S} s; submit it again")
         if verb == "leave":

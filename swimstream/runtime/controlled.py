@@ -33,8 +33,8 @@ class Controlled(Protocol):
     def events(self) -> Subscription:
         """Return a subscription from now on."""
 
-    def submit(self, job: JobSpec) -> Reply[None]:
-        """Have a job executed."""
+    def submit(self, job: JobSpec, *, fresh: bool = False) -> Reply[None]:
+        """Have a job executed; `fresh`: also one that was cancelled, as if it had never run."""
 
     def explain(self, instance: InstanceId | str) -> Explanation:
         """Return why an instance is where it is."""

@@ -91,6 +91,8 @@ class World:
             notes=scenario.notes,
             rng=rng,
             guarantee_rng=self.random("guarantees") if scenario.has_guarantees else None,
+            demand_rng=self.random("demands") if scenario.has_demands else None,
+            has_conflicts=scenario.has_conflicts,
         )
         self.clients = Clients(self, jobs, rng=self.random("submit"))
         self._packets_before = 0
@@ -144,9 +146,9 @@ class World:
         life.goes = True
         life.command(lambda now: life.node.leave(LEAVE_REQUEST, now=now))
 
-    def withdraw(self, life: Life) -> None:
+    def withdraw(self, life: Life, *, within_s: float = WITHDRAW_S) -> None:
         """Have others take over what a worker runs; it says goodbye once that is answered."""
-        life.command(lambda now: life.node.withdraw(WITHDRAW_REQUEST, within_s=WITHDRAW_S, now=now))
+        life.command(lambda now: life.node.withdraw(WITHDRAW_REQUEST, within_s=within_s, now=now))
 
     def _on_end(self, life: Life) -> None:
         for host in self.hosts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, TypedDict
 
 from swimstream.errors import WireError
@@ -14,8 +15,10 @@ from swimstream.model.changes import (
     Blame,
     CancelJob,
     Change,
+    ClaimProgress,
     DeclareDead,
     Forget,
+    KeepReplacement,
     Pardon,
     Proof,
     Quarantine,
@@ -32,6 +35,8 @@ from swimstream.model.directives import (
     MODES_KEPT,
     PPM,
     Blamed,
+    Claim,
+    Conflict,
     Directives,
     Lost,
     Quarantined,
@@ -57,11 +62,12 @@ JOBS_READ_MAX = 1_048_576
 def read_directed_change(item: list[object]) -> Change:
     """Return the change of an item; raise `WireError` otherwise, and for an unknown kind of change."""
     match item:
-        case [ChangeKind.UPDATE_JOB, job, base, asked_by]:
+        case [ChangeKind.UPDATE_JOB, job, base, asked_by, *fresh] if fresh in ([], [True]):
             return UpdateJob(
                 job=read_job(job),
-                base=checks.integer(base, "UpdateJob.base"),
+                base=checks.integer(base, "UpdateJob.base", low=int(bool(fresh))),
                 asked_by=checks.name(asked_by, "UpdateJob.asked_by"),
+                fresh=bool(fresh),
             )
         case [ChangeKind.CANCEL_JOB, job, asked_by]:
             return CancelJob(
@@ -129,6 +135,27 @@ def _read_worker_change(item: list[object]) -> Change:
                 runs=_runs(runs, "SetStandbys.runs"),
                 reason=_reason(reason, "SetStandbys.reason"),
             )
+        case newer:
+            return _read_conflict_change(newer)
+
+
+def _read_conflict_change(item: list[object]) -> Change:
+    match item:
+        case [ChangeKind.CLAIM_PROGRESS, job, operator, index, epoch, label, boot, progress, checkpoint]:
+            return ClaimProgress(
+                instance=checks.instance(job, operator, index, "ClaimProgress.instance"),
+                epoch=checks.integer(epoch, "ClaimProgress.epoch"),
+                run=checks.run(label, boot, "ClaimProgress.run"),
+                progress=checks.integer(progress, "ClaimProgress.progress"),
+                checkpoint=checks.checkpoint(checkpoint, "ClaimProgress.checkpoint"),
+            )
+        case [ChangeKind.KEEP_REPLACEMENT, job, operator, index, epoch, reason, evidence]:
+            return KeepReplacement(
+                instance=checks.instance(job, operator, index, "KeepReplacement.instance"),
+                epoch=checks.integer(epoch, "KeepReplacement.epoch"),
+                reason=_reason(reason, "KeepReplacement.reason"),
+                evidence=checks.evidence(evidence, "KeepReplacement.evidence"),
+            )
         case _:
             raise WireError("change: expected one of the known kinds with exactly its fields")
 
@@ -136,6 +163,7 @@ def _read_worker_change(item: list[object]) -> Change:
 class _Found(TypedDict, total=False):
     versions: dict[str, int]
     cancelled: dict[str, int]
+    begun: dict[str, int]
     quarantined: dict[InstanceId, Quarantined]
     blame: dict[InstanceId, Blamed]
     modes: dict[str, WorkerMode]
@@ -143,6 +171,7 @@ class _Found(TypedDict, total=False):
     asserted: dict[str, int]
     standbys: dict[InstanceId, tuple[Run, ...]]
     retired: dict[str, tuple[str, ...]]
+    conflicts: dict[InstanceId, Conflict]
     rebalance_moves: int
 
 
@@ -159,6 +188,8 @@ def read_directives(item: object, jobs: Mapping[str, JobSpec], index_max: int) -
                 found["versions"] = _read_numbers(value, "versions", low=2, high=checks.INT_MAX)
             case "cancelled":
                 found["cancelled"] = _read_numbers(value, "cancelled", low=1, high=index_max)
+            case "begun":
+                found["begun"] = _read_numbers(value, "begun", low=1, high=index_max)
             case "asserted":
                 found["asserted"] = _read_numbers(value, "asserted", low=0, high=checks.INT_MAX)
             case "quarantined":
@@ -173,12 +204,15 @@ def read_directives(item: object, jobs: Mapping[str, JobSpec], index_max: int) -
                 found["standbys"] = _read_standbys(value)
             case "retired":
                 found["retired"] = _read_retired(value)
+            case "conflicts":
+                found["conflicts"] = _read_conflicts(value, index_max)
             case "rebalance_moves":
                 moves = checks.integer(value, "Plan.rebalance_moves", low=1, high=REBALANCE_MOVES_MAX)
                 found["rebalance_moves"] = moves
             case _:
                 raise WireError("Plan.directives: expected none but the known ones")
-    for job in [*found.get("versions", ()), *found.get("cancelled", ()), *found.get("retired", ())]:
+    per_job = (found.get("versions", {}), found.get("cancelled", {}), found.get("begun", {}))
+    for job in itertools.chain(*per_job):
         if job not in jobs:
             raise WireError("Plan.directives: expected names of jobs of the plan")
     return Directives(**found)
@@ -264,6 +298,28 @@ def _read_standbys(item: object) -> dict[InstanceId, tuple[Run, ...]]:
     return found
 
 
+def _read_conflicts(item: object, index_max: int) -> dict[InstanceId, Conflict]:
+    field = "Plan.conflicts"
+    read = [checks.one_of_lengths(row, field, 6, 9) for row in checks.items(item, field, high=INSTANCES_MAX)]
+    found = {}
+    for instance, (row, claim) in zip(_keys([row for row, _ in read], field), read, strict=True):
+        run = checks.run(row[3], row[4], field)
+        epoch = checks.integer(row[5], field, low=1, high=index_max - 1)
+        found[instance] = Conflict(run=run, epoch=epoch, claim=_read_claim(run.name, claim, field))
+    return found
+
+
+def _read_claim(name: str, items: list[object], field: str) -> Claim | None:
+    if not items:
+        return None
+    boot, progress, checkpoint = items
+    return Claim(
+        run=checks.run(name, boot, field),
+        progress=checks.integer(progress, field),
+        checkpoint=checks.checkpoint(checkpoint, field),
+    )
+
+
 def _read_retired(item: object) -> dict[str, tuple[str, ...]]:
     field = "Plan.retired"
     rows = [checks.exactly(row, field, 2) for row in checks.items(item, field, high=JOBS_READ_MAX)]
@@ -271,7 +327,7 @@ def _read_retired(item: object) -> dict[str, tuple[str, ...]]:
     checks.ascending(jobs, field)
     found = {}
     for job, row in zip(jobs, rows, strict=True):
-        operators = [checks.name(each, field) for each in checks.items(row[1], field, low=1, high=RETIRED_MAX)]
+        operators = [checks.name(each, field) for each in checks.items(row[1], field, high=RETIRED_MAX)]
         checks.ascending(operators, field)
         found[job] = tuple(operators)
     return found

@@ -142,9 +142,10 @@ def _assignment_item(held: Assignment) -> list[object]:
 
 
 def _later_assignment_items(held: Assignment) -> tuple[object, ...]:
+    superseded = (True,) if held.superseded else ()
     if held.former_run is not None:
         former = held.former_run
-        return (held.revoked, held.stale, former.name, former.boot, held.former_epoch)
+        return (held.revoked, held.stale, former.name, former.boot, held.former_epoch, *superseded)
     if held.stale:
-        return (held.revoked, held.stale)
+        return (held.revoked, held.stale, *superseded)
     return (held.revoked,) if held.revoked else ()

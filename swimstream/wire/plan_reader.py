@@ -237,7 +237,7 @@ def _read_evicted(item: object) -> Run:
 
 
 def _read_assignment(item: object, index_max: int) -> Assignment:
-    fields, newer = checks.one_of_lengths(item, "Assignment", 9, 10, 11, 14)
+    fields, newer = checks.one_of_lengths(item, "Assignment", 9, 10, 11, 12, 14, 15)
     job, operator, index, label, boot, epoch, failures, resume_from, finished = fields
     given_at = checks.integer(epoch, "Assignment.epoch", high=index_max)
     return Assignment(
@@ -254,6 +254,7 @@ def _read_assignment(item: object, index_max: int) -> Assignment:
 class _Later(TypedDict, total=False):
     revoked: int
     stale: int
+    superseded: bool
     former_run: Run
     former_epoch: int
 
@@ -269,9 +270,13 @@ def _read_later(items: list[object], given_at: int, index_max: int) -> _Later:
 
     if not items:
         return {}
+    is_superseded = len(items) in (3, 6)
+    if is_superseded and items.pop() is not True:
+        raise WireError("Assignment.superseded: expected true, or the shorter form")
     read: _Later = {"revoked": later(items[0], "Assignment.revoked", or_none=len(items) > 1)}
     if len(items) > 1:
-        read["stale"] = later(items[1], "Assignment.stale", or_none=len(items) > 2)
+        read["stale"] = later(items[1], "Assignment.stale", or_none=len(items) > 2 and not is_superseded)
+        read["superseded"] = is_superseded
     if len(items) > 2:
         if read["revoked"]:
             raise WireError("Assignment.former_run: expected none of what was revoked")

@@ -56,6 +56,23 @@ def member(name: str, state: MemberState, *, boot: int = 1) -> Member:
     return Member(run=Run(name, boot), incarnation=0, state=state, profile=profile, since=0.0)
 
 
+class Peer:
+    """What the commands are handed to."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.views = cluster.views
+        self._cluster = cluster
+
+    def change(self, change: Command) -> Reply[None]:
+        return self._cluster.change(change)
+
+    def submit(self, job: JobSpec) -> Reply[None]:
+        self._cluster.submitted.append(job)
+        reply: Reply[None] = Reply()
+        reply.succeed(None)
+        return reply
+
+
 class Cluster(Commands):
     """A worker whose leader grants everything, or what `judge` says; the plan has only what a test decides."""
 
@@ -67,11 +84,12 @@ class Cluster(Commands):
         )
         self.views = Views(View(run=HERE, members=members))
         self.asked: list[Command] = []
+        self.submitted: list[JobSpec] = []
         self.judge: Callable[[Command], str] = lambda _: ""
         self.decide(SubmitJob(job=JOB))
 
     def _running(self) -> PeerThread:
-        return cast("PeerThread", self)
+        return cast("PeerThread", Peer(self))
 
     def change(self, change: Command) -> Reply[None]:
         self.asked.append(change)
@@ -99,6 +117,22 @@ def with_parallelism(count: int) -> JobSpec:
 
 
 # --- jobs -----------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_job_is_begun_anew_at_the_version_at_which_it_was_cancelled() -> None:
+    cluster = Cluster()
+    cluster.decide(UpdateJob(job=with_parallelism(3), base=0, asked_by="x"), CancelJob(job="j", asked_by="x"))
+    cluster.submit(JOB, fresh=True).wait(WAIT_S)
+    assert cluster.asked == [UpdateJob(job=JOB, base=2, asked_by="a", fresh=True)]
+    assert cluster.submitted == []
+
+
+def test_without_that_wish_or_a_cancellation_a_job_is_merely_submitted() -> None:
+    cluster = Cluster()
+    cluster.submit(JOB, fresh=True).wait(WAIT_S)
+    cluster.decide(CancelJob(job="j", asked_by="x"))
+    cluster.submit(JOB).wait(WAIT_S)
+    assert (cluster.submitted, cluster.asked) == ([JOB, JOB], [])
 
 
 def test_an_update_names_the_version_it_was_made_from_and_who_asks() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swimstream.core.submissions import former_fault
+from swimstream.model import directives
 from swimstream.model.changes import (
     CORDONED,
     MODES,
@@ -36,6 +40,7 @@ from swimstream.model.directives import LOST_INSTANCES_MAX, LOST_KEPT, NO_DIRECT
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, JobSpec, OperatorSpec
 from swimstream.model.plan import Plan
+from swimstream.model.versions import CANCELLED_KEPT
 from swimstream.wire.plan_codec import encode_plan
 from swimstream.wire.plan_reader import decode_plan_untrusted
 from tests.core.test_plan import _changes as older_changes
@@ -54,8 +59,8 @@ def assign(instance: InstanceId, run: Run = A, *, handover: bool = False) -> Ass
     return Assign(instance=instance, run=run, failures=2, resume_from=b"", reason="", evidence=(), handover=handover)
 
 
-def update(*operators: OperatorSpec, base: int = 0) -> UpdateJob:
-    return UpdateJob(job=JobSpec(name="job", operators=operators), base=base, asked_by="a")
+def update(*operators: OperatorSpec, base: int = 0, fresh: bool = False) -> UpdateJob:
+    return UpdateJob(job=JobSpec(name="job", operators=operators), base=base, asked_by="a", fresh=fresh)
 
 
 def cancel() -> CancelJob:
@@ -189,6 +194,94 @@ def test_an_update_revives_a_cancelled_job_also_one_that_changes_nothing_else(bo
     assert not book.plan.directives.cancelled
     assert book.plan.version_of("job") == 2
     assert book.plan.is_wanted(READ_0)
+
+
+def test_a_cancelled_job_begins_anew_and_nothing_of_its_former_life_counts(book: Book) -> None:
+    book.add(assign(POST_0), cancel(), update(*JOB.operators, base=1, fresh=True))
+    assert not book.plan.directives.cancelled
+    assert book.plan.directives.begun == {"job": book.plan.index}
+    assert book.plan.version_of("job") == 2
+    assert {(held.failures, held.resume_from) for held in book.plan.assignments.values()} == {(0, b"")}
+    assert book.plan.has_outlived(READ_0, book.plan.index - 1)
+    assert not book.plan.has_outlived(READ_0, book.plan.index)
+    assert not book.plan.has_outlived(POST_0, book.epoch(POST_0)), "its end is waited for"
+
+
+@pytest.mark.parametrize("base", [0, 2])
+def test_only_what_was_cancelled_at_that_version_begins_anew(book: Book, base: int) -> None:
+    book.add(cancel(), update(*JOB.operators, base=base, fresh=True))
+    assert book.plan.directives.cancelled
+
+
+def test_what_was_not_cancelled_does_not_begin_anew(book: Book) -> None:
+    book.add(update(READ, COUNT, base=1, fresh=True))
+    assert book.plan.jobs["job"] == JOB
+
+
+def test_a_job_that_is_cancelled_once_more_is_not_begun_anew_by_the_request_from_before(book: Book) -> None:
+    again = update(*JOB.operators, base=1, fresh=True)
+    book.add(cancel(), again, cancel(), again)
+    assert "job" in book.plan.directives.cancelled
+
+
+# --- cancelled jobs leave -------------------------------------------------------------------------
+
+
+def many(book: Book, count: int, *, after: int = 0) -> None:
+    """Have so many jobs come and be cancelled, each with an operator of either kind."""
+    for number in range(after, after + count):
+        spec = JobSpec(name=f"job-{number}", operators=(ASIDE, attrs.evolve(POST, inputs=())))
+        book.add(SubmitJob(job=spec), CancelJob(job=spec.name, asked_by="a"))
+
+
+def test_the_oldest_cancelled_jobs_leave_the_plan_beyond_the_bound(book: Book) -> None:
+    many(book, CANCELLED_KEPT + 2)
+    cancelled = book.plan.directives.cancelled
+    assert min(cancelled, key=cancelled.__getitem__) == "job-2"
+    assert len(book.plan.directives.cancelled) == CANCELLED_KEPT
+    assert len(book.plan.jobs) == CANCELLED_KEPT + 1, "the one that runs stays"
+    assert decode_plan_untrusted(encode_plan(book.plan)) == book.plan
+
+
+def test_a_cancelled_job_stays_while_one_of_its_copies_may_run_and_leaves_when_that_is_over(book: Book) -> None:
+    epoch = book.epoch(POST_0)
+    book.add(cancel())
+    many(book, CANCELLED_KEPT + 1)
+    assert "job" in book.plan.jobs
+    assert len(book.plan.directives.cancelled) == CANCELLED_KEPT
+    many(book, 1, after=CANCELLED_KEPT + 1)
+    assert "job" in book.plan.jobs
+    book.add(forget(POST_0, epoch))
+    assert "job" in book.plan.jobs, "there is room for it now"
+    many(book, 1, after=CANCELLED_KEPT + 2)
+    assert "job" not in book.plan.jobs
+
+
+def test_the_name_of_a_job_that_has_left_is_free_and_begins_anew(book: Book) -> None:
+    many(book, 1)
+    many(book, CANCELLED_KEPT, after=1)
+    spec = JobSpec(name="job-0", operators=(ASIDE,))
+    book.add(SubmitJob(job=spec))
+    assert book.plan.jobs["job-0"] == spec
+    assert book.plan.version_of("job-0") == 1
+    assert book.plan.has_outlived(InstanceId("job-0", "aside", 0), book.plan.index - 1)
+
+
+def test_what_was_not_at_most_one_in_a_job_that_has_left_does_not_come_back_as_that(book: Book) -> None:
+    many(book, CANCELLED_KEPT + 1)
+    spec = JobSpec(name="job-0", operators=(attrs.evolve(ASIDE, instances=AT_MOST_ONE),))
+    book.add(SubmitJob(job=spec))
+    assert "job-0" not in book.plan.jobs
+    assert former_fault(spec, book.plan).startswith("aside.instances: an earlier version had an operator of this name")
+    book.add(SubmitJob(job=JobSpec(name="job-0", operators=(attrs.evolve(POST, inputs=()),))))
+    assert "job-0" in book.plan.jobs
+
+
+def test_cancelled_jobs_stay_when_there_is_no_room_for_what_must_be_known_of_them(book: Book) -> None:
+    with patch.object(directives, "RETIRED_KEPT", 4):
+        many(book, CANCELLED_KEPT + 5)
+    assert len(book.plan.directives.retired) == 2
+    assert len(book.plan.directives.cancelled) == CANCELLED_KEPT + 3
 
 
 # --- restarts, quarantine, blame ------------------------------------------------------------------
@@ -327,6 +420,7 @@ _epochs = st.integers(1, 14)
 _later = st.one_of(
     st.builds(UpdateJob, job=st.sampled_from(_versions), base=st.sampled_from([0, 1, 2]), asked_by=st.just("a")),
     st.just(cancel()),
+    st.builds(lambda base: update(*JOB.operators, base=base, fresh=True), st.integers(1, 4)),
     st.builds(assign, _instances, _runs, handover=st.booleans()),
     st.builds(forget, _instances, _epochs),
     st.builds(quarantine, _instances, _epochs),

@@ -78,8 +78,9 @@ class FakeWorker(FakeJobs, Questions):
     def events(self) -> Subscription:
         return self.hub.subscribe()
 
-    def submit(self, job: JobSpec) -> Reply[None]:
+    def submit(self, job: JobSpec, *, fresh: bool = False) -> Reply[None]:
         self.submitted.append(job)
+        self.said.append(("fresh", fresh))
         return self._done()
 
     def leave(self) -> Reply[None]:

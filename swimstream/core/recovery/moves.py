@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 def handover_to(placement: Placement, held: Assignment, situation: Situation, *, reason: str) -> Assign:
     """Return the change by which an instance goes to its new place while the former copy goes on."""
     assert placement.run is not None, "only to a place that there is"
-    status = situation.statuses.get(held.instance)
-    known = status.checkpoint if status is not None else b""
     return Assign(
         instance=held.instance,
         run=placement.run,
         failures=held.failures,
-        resume_from=known or held.resume_from,
+        resume_from=situation.resume_from(held.instance),
         reason=reason,
         evidence=placement.evidence,
         handover=True,

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 
 from swimstream.model.changes import EVIDENCE_ITEMS_MAX, Assign, Restart
 from swimstream.model.job import SCOPE_INSTANCE, SCOPE_JOB
-from swimstream.model.status import InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -78,7 +77,7 @@ def _causes(
     for spec in specs:
         for instance in job.instances_of(spec.name):
             held = situation.plan.assignments.get(instance)
-            if held is None or held.finished:
+            if held is None or situation.has_finished(held):
                 continue
             if held.stale:
                 yield instance, held.stale, "it was restarted"
@@ -100,7 +99,6 @@ def _others(
             held = situation.plan.assignments.get(instance)
             if held is None or held.stale or held.revoked or held.epoch >= before or instance in assigned:
                 continue
-            is_done = held.finished or situation.state_of(held) is InstanceState.FINISHED
-            if not is_done and situation.plan.is_wanted(instance):
+            if not situation.has_finished(held) and situation.plan.is_wanted(instance):
                 found.append(instance)
     return found

@@ -68,16 +68,18 @@ class Waits:
         return since
 
     def note_end(
-        self, instance: InstanceId, end: End, *, within_s: float, kept: int, why: str, before: int = 0
+        self, instance: InstanceId, end: End, *, within_s: float, kept: int, why: str, before: int | None = None
     ) -> tuple[End, ...]:
         """Take note of an end, once, and return those of the last `within_s`, the newest `kept` of them.
 
         Ends of one instance are counted apart by `why`. Of the first, `before` others are taken to have been when this
-        leader began.
+        leader began. None at all: those that it remembers are forgiven as well, but for that of this very copy.
         """
         key = (why, instance)
         earlier = End(epoch=0, at=self.began_at, cause="")
-        ends = self._ends.pop(key, (earlier,) * min(before, kept))
+        ends = self._ends.pop(key, (earlier,) * min(before or 0, kept))
+        if before == 0:
+            ends = tuple(each for each in ends if each.epoch == end.epoch)
         if not any(each.epoch == end.epoch for each in ends):
             ends = (*ends, end)
         ends = tuple(each for each in ends if each is ends[-1] or each.at > self._now - within_s)[-kept:]

@@ -14,7 +14,7 @@ from swimstream.core.recovery.flapping import (
 from swimstream.model.changes import CORDONED, NORMAL, QUARANTINED, Change, SetWorkerMode
 from swimstream.model.identity import Run
 from swimstream.model.member import MemberState
-from tests.core.recovery.situations import Scene, newest
+from tests.core.recovery.situations import Scene, job, newest
 
 SUSPICION_S = 4.0
 FIRST_S = DELAY_SUSPICIONS * SUSPICION_S
@@ -61,6 +61,19 @@ def test_a_later_run_of_the_name_is_a_return() -> None:
         scene.put(newest("a", boot=boot))
         made += scene.decide_after(APART_S)
     assert modes(made) == [("a", QUARANTINED, 1)]
+
+
+def test_what_it_ran_is_not_given_to_it_in_the_very_decision_that_quarantines_it() -> None:
+    """The last return is that of a later run, so that what the former one had is to be placed as well."""
+    scene = Scene(*(newest(name) for name in "abcde"), jobs=[job()])
+    scene.decide()
+    for boot in range(2, 2 + RETURNS):
+        assert scene.where() == "a"
+        scene.put(newest("a", boot=boot))
+        scene.decide_after(APART_S)
+    scene.decide()
+    assert scene.plan.directives.mode_of("a") == QUARANTINED
+    assert scene.where() != "a"
 
 
 def test_who_says_goodbye_before_may_restart_as_often_as_it_likes() -> None:

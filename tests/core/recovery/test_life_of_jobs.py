@@ -114,6 +114,19 @@ def test_what_a_cancelled_copy_has_finished_does_not_count_for_the_job_that_is_r
     assert the_assign(scene.decide()).reason == "the job was cancelled, and updated since"
 
 
+@pytest.mark.parametrize("guarantee", [AT_LEAST_ONE, AT_MOST_ONE, PINNED])
+def test_a_job_that_is_revived_goes_on_from_its_last_checkpoint_and_one_that_is_begun_anew_does_not(
+    guarantee: str,
+) -> None:
+    spec = job(instances=guarantee)
+    for fresh, resumed in ((False, b"7"), (True, b"")):
+        scene = running("a", "b", jobs=(spec,))
+        scene.say(InstanceState.STOPPED, checkpoint=b"7")
+        scene.commit(CancelJob(job="job", asked_by=ASKED_BY))
+        scene.commit(UpdateJob(job=spec, base=1 if fresh else 0, asked_by=ASKED_BY, fresh=fresh))
+        assert the_assign(scene.decide()).resume_from == resumed
+
+
 def test_what_finishes_before_it_has_heard_that_it_is_taken_back_is_not_executed_again() -> None:
     scene = running("a", "b", jobs=(job(instances=AT_MOST_ONE),))
     scene.commit(Revoke(instance=instance(), epoch=scene.epoch(), reason="a is draining"))
@@ -217,6 +230,34 @@ def test_what_has_finished_as_something_else_is_executed_again() -> None:
     update(scene, changed(spec))
     scene.say(InstanceState.FINISHED)
     assert the_assign(scene.decide()).reason == "the job was updated"
+
+
+@pytest.mark.parametrize("guarantee", [AT_LEAST_ONE, AT_MOST_ONE, PINNED])
+def test_what_finishes_before_it_is_restarted_has_finished(guarantee: str) -> None:
+    scene = running("a", "b", jobs=(job(instances=guarantee),))
+    scene.commit(Restart(instances=(instance(),), reason="asked for at b", evidence=()))
+    scene.say(InstanceState.FINISHED)
+    assert scene.decide() == [Conclude(instance=instance(), epoch=scene.epoch())]
+    assert scene.decide() == []
+
+
+def test_a_restart_that_was_asked_for_before_an_update_does_not_make_the_former_version_count() -> None:
+    spec = job()
+    scene = running("a", jobs=(spec,))
+    scene.commit(Restart(instances=(instance(),), reason="asked for at b", evidence=()))
+    update(scene, changed(spec))
+    scene.commit(Restart(instances=(instance(),), reason="asked for at b", evidence=()))
+    scene.say(InstanceState.FINISHED)
+    assert the_assign(scene.decide()).reason == "the job was updated"
+
+
+def test_a_conclusion_that_comes_after_the_update_changes_nothing() -> None:
+    spec = job()
+    scene = running("a", jobs=(spec,))
+    epoch = scene.epoch()
+    update(scene, changed(spec))
+    scene.commit(Conclude(instance=instance(), epoch=epoch))
+    assert not scene.plan.assignments[instance()].finished
 
 
 def test_a_reason_that_the_history_has_forgotten_is_told_in_general() -> None:

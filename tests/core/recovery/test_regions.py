@@ -129,6 +129,13 @@ def test_a_restart_that_a_person_asks_for_is_one_of_the_whole_scope() -> None:
     assert given_out(settle(scene)) == [COUNT, READ]
 
 
+def test_a_restart_asked_for_of_what_finishes_before_restarts_nobody() -> None:
+    scene = running(dataflow())
+    scene.commit(Restart(instances=(COUNT,), reason="asked for", evidence=()))
+    scene.say(InstanceState.FINISHED, which=COUNT)
+    assert given_out(settle(scene)) == [REPORT], "which waited for it"
+
+
 def test_what_waits_for_its_restart_is_marked_once() -> None:
     scene = running(dataflow())
     scene.commit(Restart(instances=(READ, COUNT), reason="asked for", evidence=()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import attrs
 import pytest
 
@@ -23,7 +25,7 @@ class Bench:
     """One worker's instances; a proof that lasts until 100.0 unless said otherwise."""
 
     def __init__(self) -> None:
-        self.local = LocalInstances(status_interval_s=1.0, since_ms=5_000, now=0.0)
+        self.local = LocalInstances(status_interval_s=1.0, since_ms=5_000, counters=Counter(), now=0.0)
         self.told: list[InstanceStatus] = []
 
     def follow(
@@ -60,7 +62,7 @@ def test_without_a_proof_an_assignment_is_taken_up_as_isolated() -> None:
 
 
 def test_other_instances_need_no_proof() -> None:
-    local = LocalInstances(status_interval_s=1.0, since_ms=0, now=0.0)
+    local = LocalInstances(status_interval_s=1.0, since_ms=0, counters=Counter(), now=0.0)
     to_start, _, _ = local.follow_plan(ME, {ONE: OURS}, 0.0)
     assert to_start == [OURS]
     assert (local.may_go_on, local.park(), local.fenced_until) == (False, [], float("-inf"))
@@ -199,7 +201,7 @@ def test_a_fence_that_is_past_stays_past() -> None:
 
 
 def test_of_several_copies_those_move_whose_fence_has_not_passed() -> None:
-    local = LocalInstances(status_interval_s=1.0, since_ms=0, now=0.0)
+    local = LocalInstances(status_interval_s=1.0, since_ms=0, counters=Counter(), now=0.0)
     other = InstanceId("j", "o", 1)
     given = {ONE: OURS}
     local.follow_plan(ME, given, 50.0, fenced={ONE}, fence_at=60.0)
@@ -218,7 +220,7 @@ def test_what_waits_for_a_proof_says_so_once() -> None:
 
 
 def test_progress_is_told_an_interval_after_the_newest_status_and_not_after_the_first() -> None:
-    local = LocalInstances(status_interval_s=1.0, since_ms=0, now=0.0)
+    local = LocalInstances(status_interval_s=1.0, since_ms=0, counters=Counter(), now=0.0)
     local.follow_plan(ME, {ONE: OURS}, 0.0)
     for state, progress in ((RUNNING, None), (None, 5)):
         local.report(Report(instance=ONE, epoch=4, state=state, progress=progress), 10.0)

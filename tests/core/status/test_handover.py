@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import attrs
 import pytest
 
@@ -19,7 +21,7 @@ HANDED_ON = Assignment(instance=ONE, run=THIRD, epoch=3, former_run=OTHER, forme
 
 
 def running(*, fence_at: float | None = None) -> LocalInstances:
-    instances = LocalInstances(status_interval_s=1.0, since_ms=0, now=0.0)
+    instances = LocalInstances(status_interval_s=1.0, since_ms=0, counters=Counter(), now=0.0)
     fenced = () if fence_at is None else (ONE,)
     instances.follow_plan(ME, {ONE: OURS}, 0.0, fenced=fenced, fence_at=fence_at)
     instances.report(Report(instance=ONE, epoch=1, state=InstanceState.RUNNING), 0.0)
@@ -98,7 +100,7 @@ def test_a_fenced_copy_is_never_kept_on() -> None:
 
 
 def test_a_copy_that_had_not_come_up_is_not_kept_on() -> None:
-    instances = LocalInstances(status_interval_s=1.0, since_ms=0, now=0.0)
+    instances = LocalInstances(status_interval_s=1.0, since_ms=0, counters=Counter(), now=0.0)
     instances.follow_plan(ME, {ONE: OURS}, 0.0)
     assert stopped(instances, HANDED_OVER) == [1]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +19,10 @@ ONE = InstanceId("j", "o", 0)
 INTERVAL_S = 1.0
 
 
-def local() -> LocalInstances:
-    return LocalInstances(status_interval_s=INTERVAL_S, since_ms=5_000, now=0.0)
+def local(counters: Counter[str] | None = None) -> LocalInstances:
+    return LocalInstances(
+        status_interval_s=INTERVAL_S, since_ms=5_000, counters=Counter() if counters is None else counters, now=0.0
+    )
 
 
 def follow(
@@ -161,3 +165,39 @@ def test_a_state_is_dated_by_the_calendar() -> None:
     told = report(instances, state=InstanceState.RUNNING, now=2.5)
     assert told is not None
     assert told.since_ms == 7_500
+
+
+# --- what is forgotten ----------------------------------------------------------------------------
+
+
+def test_what_has_ended_and_left_the_plan_is_forgotten_and_counted_however_many_names_there_were() -> None:
+    counters = Counter[str]()
+    instances = local(counters)
+    for epoch in range(1, 201):
+        instance = InstanceId(f"job-{epoch}", "o", 0)
+        held = Assignment(instance=instance, run=ME, epoch=epoch)
+        instances.follow_plan(ME, {instance: held}, 0.0)
+        instances.report(Report(instance=instance, epoch=epoch, state=InstanceState.STOPPED), 0.0)
+    instances.follow_plan(ME, {}, 0.0)
+    assert not instances._held
+    assert counters == {"instances_forgotten": 200}
+
+
+def test_what_has_left_the_plan_and_still_runs_is_kept_until_it_has_ended() -> None:
+    instances = local()
+    follow(instances, 1)
+    assert follow(instances, None) == ([], [1])
+    assert list(instances._held) == [ONE]
+    told = report(instances, state=InstanceState.STOPPED)
+    assert told is not None
+    assert told.state is InstanceState.STOPPED
+    follow(instances, None)
+    assert not instances._held
+
+
+def test_what_has_finished_is_kept_as_long_as_the_plan_has_it() -> None:
+    instances = local()
+    follow(instances, 1)
+    report(instances, state=InstanceState.FINISHED)
+    follow(instances, 1, finished=True)
+    assert list(instances._held) == [ONE]

@@ -66,3 +66,10 @@ def test_of_a_cancelled_job_the_statuses_stay(town: Town) -> None:
     """They say whether its copies have ended."""
     town.node("a").change(2, CancelJob(job="job", asked_by="a"), now=town.now)
     town.run_until(lambda: all(known(town, name, state=InstanceState.STOPPED) == {KEPT, GONE} for name in "abc"))
+
+
+def test_of_a_job_that_is_begun_anew_the_statuses_of_its_former_life_are_dropped(town: Town) -> None:
+    test_of_a_cancelled_job_the_statuses_stay(town)
+    town.node("a").change(3, UpdateJob(job=TWO, base=1, asked_by="a", fresh=True), now=town.now)
+    town.run_until(lambda: all(known(town, name, state=InstanceState.RUNNING) == {KEPT, GONE} for name in "abc"))
+    assert all(town.node(name).counters()["statuses_pruned"] == 2 for name in "abc")

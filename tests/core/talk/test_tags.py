@@ -19,6 +19,7 @@ from swimstream.core.talk.tags import VERSION_JUMP_MAX, OwnTags, TagTable
 from swimstream.errors import UsageError
 from swimstream.events import TagsChanged
 from swimstream.model.identity import Run
+from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.member import Profile
 from swimstream.model.talk import TAG_KEYS_MAX, SetTags, check_tags
 from swimstream.wire.codec import decode_packet_untrusted, encode_message, encode_packet
@@ -302,3 +303,13 @@ def test_tags_are_forgotten_with_the_member() -> None:
     node._rooms.membership._forget("c")
     node.fire_timers(now=town.now)
     assert node.tags() == {}
+
+
+@pytest.mark.parametrize("tagged", "abc")
+def test_what_waits_for_a_label_runs_as_soon_as_a_worker_has_the_tag(tagged: str) -> None:
+    town = RoughTown("abc")
+    bound = OperatorSpec(name="op", kind="map", labels={"gpu": "yes"})
+    town.submit(town.run_until_led(), JobSpec(name="job", operators=(bound,)))
+    town.run_for(60.0)  # everything else has come to rest: nothing but the tag gives the leader a reason to look
+    town.say(tagged, SetTags({"gpu": "yes"}))
+    town.run_until(lambda: bool(town[tagged].running), limit_s=5.0)
