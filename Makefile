@@ -92,7 +92,7 @@ status-figures: .venv/bench.stamp
 minority: .venv/bench.stamp
 	$(BIN)/python -m chaos.minority --json build/reports/minority.json --plot build/reports/minority.svg
 
-# Not part of `test`: by the clock; some 15 s a kill, 12 sorts of them: RUNS=30 takes 90 minutes, RUNS=2 six.
+# Not part of `test`: by the clock; some 10 s a kill, 12 sorts of them: RUNS=30 takes an hour, RUNS=2 six minutes.
 bench-recovery: RUNS := $(if $(filter command line environment,$(origin RUNS)),$(RUNS),30)
 bench-recovery: .venv/bench.stamp
 	$(BIN)/python -m chaos.recovery --runs $(RUNS) --json build/reports/recovery.json --plot build/reports/recovery.svg

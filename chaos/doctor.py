@@ -49,10 +49,16 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Try everything; takes about a second."""
-    return [
-        Finding(name=name, wanted_for=wanted_for, why_not=find(), install=install)
-        for name, wanted_for, find, install in PARTS
-    ]
+    findings = []
+    has_namespaces = True
+    for name, wanted_for, find, install in PARTS:
+        if name in TRIED_IN_A_NAMESPACE and not has_namespaces:
+            finding = Finding(name=name, wanted_for=wanted_for, why_not="not tried: no namespaces", install="")
+        else:
+            finding = Finding(name=name, wanted_for=wanted_for, why_not=find(), install=install)
+        has_namespaces = has_namespaces and (name != "namespaces" or finding.is_there)
+        findings.append(finding)
+    return findings
 
 
 def backends(findings: list[Finding]) -> dict[str, str]:
@@ -151,6 +157,7 @@ PARTS: tuple[tuple[str, str, Callable[[], str], str], ...] = (
     ("matplotlib", "plots", _matplotlib, "pip install '.[bench]'"),
 )  # fmt: skip
 """Name, what it is for, how it is found out, what brings it."""
+TRIED_IN_A_NAMESPACE = frozenset({"sch_netem", "/dev/net/tun", "nft"})
 
 
 @click.command()

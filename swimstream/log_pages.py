@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swimstream.errors import UsageError, WireError
-from swimstream.model.history import assigned_to
+from swimstream.model.history import hosts_of
 from swimstream.model.identity import InstanceId, check_name
 from swimstream.model.logs import LOGS_TOPIC, TAIL_LINES_MAX, LogPage, LogRequest
 from swimstream.model.talk import Ask
@@ -43,14 +43,15 @@ def logs_of(
 def _host(view: View, instance: InstanceId, worker: str) -> str:
     """Return whom to ask; raise `UsageError` if nobody can have an answer."""
     job = view.plan.jobs.get(instance.job)
-    former = ", ".join(dict.fromkeys(assigned_to(view.plan.decisions, instance)))
+    former = ", ".join(dict.fromkeys(hosts_of(view.plan.decisions, instance)))
     if worker:
         check_name("worker", worker)
     elif job is None or not job.has(instance):
         raise UsageError(f"instance: no job that is known here has an instance {instance}")
     held = view.plan.assignments.get(instance)
     if not worker and held is None:
-        raise UsageError(f"logs: {instance} has been given to no worker yet")
+        when = f"now; others can be asked by name, it was given to: {former}" if former else "yet"
+        raise UsageError(f"logs: {instance} is given to no worker {when}")
     name = worker or (held.run.name if held is not None else "")
     member = next((each for each in view.members if each.run.name == name), None)
     if member is None:
@@ -77,7 +78,7 @@ def _page(view: View, instance: InstanceId, host: str, result: QueryResult, pati
         instance=instance,
         worker=host,
         kept=kept,
-        former=tuple(dict.fromkeys(name for name in assigned_to(view.plan.decisions, instance) if name != host)),
+        former=tuple(dict.fromkeys(name for name in hosts_of(view.plan.decisions, instance) if name != host)),
         is_finished=held is not None and held.finished,
     )
 

@@ -76,7 +76,7 @@ class Worker(Commands, Questions):
     def __init__(
         self,
         *,
-        name: str,
+        name: str = "",
         seeds: Iterable[str] = (),
         bind: str = "127.0.0.1:0",
         advertise: str = "",
@@ -100,7 +100,10 @@ class Worker(Commands, Questions):
         drain_timeout_s: float = 20.0,
         stop_timeout_s: float = 5.0,
     ) -> None:
-        """Build a worker that has not started; see `WorkerConfig` for each field. Raise `UsageError` for a bad one."""
+        """Build a worker that has not started; see `WorkerConfig` for each field. It needs a `name`.
+
+        Raise `UsageError` for what is bad or missing.
+        """
         self.config = WorkerConfig(
             name=name,
             seeds=seeds,

@@ -21,6 +21,7 @@ from swimstream.model.changes import (
     CancelJob,
     Change,
     ChangeCouncil,
+    ClaimProgress,
     Command,
     Conclude,
     DeclareDead,
@@ -29,6 +30,7 @@ from swimstream.model.changes import (
     Forget,
     Found,
     Hold,
+    KeepReplacement,
     Noop,
     Pardon,
     Proof,
@@ -47,14 +49,26 @@ from swimstream.model.changes import (
     UpdateJob,
 )
 from swimstream.model.coordinate import DIMENSIONS, Coordinate
-from swimstream.model.directives import CRASHES_KEPT, PPM, Blamed, Directives, Lost, Quarantined, WorkerMode
+from swimstream.model.directives import (
+    CRASHES_KEPT,
+    PPM,
+    Blamed,
+    Claim,
+    Conflict,
+    Directives,
+    Lost,
+    Quarantined,
+    WorkerMode,
+)
 from swimstream.model.history import Decision
 from swimstream.model.identity import Address, InstanceId, Run
 from swimstream.model.job import (
     ANTI_AFFINITIES,
     AT_LEAST_ONE,
     AT_MOST_ONE,
+    CONFLICTS,
     HOLD_FOR_S_MAX,
+    KEEP_REPLACEMENT,
     PARALLELISM_MAX,
     PINNED,
     SCOPES,
@@ -278,6 +292,7 @@ class Wishes(TypedDict, total=False):
     slots: int
     stall_after_s: float
     standby: int
+    on_conflict: str
 
 
 @st.composite
@@ -293,6 +308,7 @@ def wishes(draw: st.DrawFn, *, inputs: tuple[str, ...], guarantee: str) -> Wishe
         "stall_after_s": draw(st.just(0.0) | st.floats(STALL_AFTER_S_MIN, STALL_AFTER_S_MAX)),
         "labels": draw(st.dictionaries(names, texts(bytes_max=8), max_size=2)),
         "standby": 0 if guarantee == PINNED else draw(st.integers(0, STANDBY_MAX)),
+        "on_conflict": draw(st.sampled_from(CONFLICTS)) if guarantee == AT_LEAST_ONE else KEEP_REPLACEMENT,
     }
     if inputs:
         found["blocking"] = tuple(draw(st.lists(st.sampled_from(inputs), unique=True)))
@@ -359,6 +375,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     ),
     st.builds(DeclareDead, run=runs, asked_by=names),
     st.builds(SetPolicy, rebalance_moves=st.integers(0, REBALANCE_MOVES_MAX), asked_by=names),
+    st.builds(ClaimProgress, instance=instances, epoch=counters, run=runs, progress=counters, checkpoint=checkpoints),
 )
 later_changes: st.SearchStrategy[Change] = st.one_of(
     commands,
@@ -366,6 +383,7 @@ later_changes: st.SearchStrategy[Change] = st.one_of(
     st.builds(Quarantine, instance=instances, epoch=counters, reason=_reasons, evidence=evidence),
     st.builds(Blame, run=runs, instances=st.just(()) | _places, reason=_reasons, proof=st.sampled_from(Proof)),
     st.builds(SetStandbys, instance=instances, runs=_standbys, reason=_reasons),
+    st.builds(KeepReplacement, instance=instances, epoch=counters, reason=_reasons, evidence=evidence),
     st.just(Noop()),
     st.builds(SubmitJob, job=jobs()),
     st.builds(
@@ -446,6 +464,14 @@ _blamed = st.builds(
 
 
 @st.composite
+def _conflicts(draw: st.DrawFn, index: int) -> Conflict:
+    """Draw one of a plan that has come to `index`; who speaks for the copy is a run of the worker that had it."""
+    run, boot = draw(runs), draw(counters)
+    claim = st.builds(Claim, run=st.just(Run(run.name, boot)), progress=counters, checkpoint=checkpoints)
+    return Conflict(run=run, epoch=draw(st.integers(1, index - 1)), claim=draw(st.none() | claim))
+
+
+@st.composite
 def directives(draw: st.DrawFn, *, jobs_known: list[str], index: int) -> Directives:
     """Draw directives for a plan that has come to `index`."""
     indexes = st.integers(1, index)
@@ -474,6 +500,7 @@ def directives(draw: st.DrawFn, *, jobs_known: list[str], index: int) -> Directi
         asserted=draw(st.dictionaries(names, counters, max_size=2)),
         standbys=draw(st.dictionaries(instances, runs_kept, max_size=2)),
         retired=draw(st.dictionaries(some_jobs | names, st.just(()) | operators, max_size=2)),
+        conflicts=draw(st.dictionaries(instances, _conflicts(index), max_size=2)) if index > 1 else {},
         rebalance_moves=draw(st.integers(0, REBALANCE_MOVES_MAX)),
     )
 

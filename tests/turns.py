@@ -8,7 +8,12 @@ of the simulator's worlds, which take seconds each, every batch on its own. Grou
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from xdist.scheduler import LoadScopeScheduling
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
 
 TAKE_TURNS = (
     "tests/api/",
@@ -39,5 +44,24 @@ def turn_of(test: str) -> str:
 class Turns(LoadScopeScheduling):  # type: ignore[misc]  # xdist comes without types
     """Groups of tests, each to a worker that has little left to do."""
 
+    assigned_work: dict[WorkerController, dict[str, dict[str, bool]]]
+    """Of each worker the groups that it was given, and whether each test of them is done."""
+
     def _split_scope(self, nodeid: str) -> str:
         return turn_of(nodeid)
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Take a worker away that has ended; return the test that it died in, which has failed and is not run again.
+
+        A test that hangs is ended with its worker. Were it given to the next one, it would be the end of that as well.
+        """
+        groups = self.assigned_work.pop(node)
+        left = [(group, test) for group in groups.values() for test, is_done in group.items() if not is_done]
+        if not left:
+            return None
+        group, died_in = left[0]
+        group[died_in] = True
+        self.workqueue.update({name: group for name, group in groups.items() if not all(group.values())})
+        for other in self.nodes:
+            self._reschedule(other)
+        return died_in

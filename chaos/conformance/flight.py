@@ -29,20 +29,29 @@ class Flight:
     sent: tuple[float, ...]
     arrivals: tuple[Arrival, ...]
     size: int
-    stalled: int = 0
-    """How many were sent much later than they should have been: the machine gave us no CPU."""
+    stalls: tuple[tuple[float, float], ...] = ()
+    """From when to when, in order, the machine gave us no CPU. What arrives then was late for no fault's sake."""
 
     @property
     def count(self) -> int:
         """Return how many were sent."""
         return len(self.sent)
 
-    def delays_ms(self) -> list[float]:
-        """Return how long each took that arrived whole, by number; of two copies the first."""
+    def delays(self, *, stalled_too: bool = False) -> dict[int, float]:
+        """Return how long (ms) each took that arrived whole, by number; of two copies the first.
+
+        Without those that arrived while the machine stalled, unless they are wanted, too. Nothing is sent in a stall,
+        so what takes no time never arrives in one: with such packets among others the rest is not a fair sample.
+        """
         first: dict[int, float] = {}
         for arrival in self._whole():
             first.setdefault(arrival.number, arrival.at)
-        return [1000 * (at - self.sent[number]) for number, at in sorted(first.items())]
+        calm = {number: at for number, at in sorted(first.items()) if stalled_too or not self._is_stalled(at)}
+        return {number: 1000 * (at - self.sent[number]) for number, at in calm.items()}
+
+    def delays_ms(self) -> list[float]:
+        """Return the same without numbers."""
+        return list(self.delays().values())
 
     def lost(self) -> list[bool]:
         """Return of each whether it has not come, or only damaged."""
@@ -78,6 +87,10 @@ class Flight:
         """Return the median delay; infinite if nothing came."""
         delays = self.delays_ms()
         return statistics.median(delays) if delays else float("inf")
+
+    def _is_stalled(self, at: float) -> bool:
+        before = bisect_right(self.stalls, (at, float("inf"))) - 1
+        return before >= 0 and at <= self.stalls[before][1]
 
     def _whole(self) -> list[Arrival]:
         return [arrival for arrival in self.arrivals if arrival.is_whole]

@@ -27,7 +27,8 @@ SO_NO_CHECK = 11
 SO_TIMESTAMPNS = 35
 STAMP = struct.Struct("@ll")
 STALL_S = 0.003
-"""Who wants to send and gets to it so much later was stalled."""
+"""Who wants to go on and gets to it so much later was stalled."""
+LOOK_S = 0.004
 RECEIVE_BYTES = 4_194_304
 
 
@@ -38,6 +39,8 @@ class UdpProber:
         """Probe this lab."""
         self._lab = lab
         self._body = Random(1).randbytes(SIZE - HEAD.size)
+        self._looked_at = 0.0
+        """When it was last known that we run."""
 
     def fly(
         self, src: int, dst: int, *, count: int, pps: float, tail_s: float, family: int = 4, checksum: bool = True
@@ -58,25 +61,39 @@ class UdpProber:
                 sender.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
             sent: list[float] = []
             arrivals: list[Arrival] = []
-            stalled, step_s, next_at = 0, 1 / pps, time.time()
+            stalls: list[tuple[float, float]] = []
+            step_s, next_at = 1 / pps, time.time()
+            self._looked_at = next_at
             while len(sent) < count:
-                self._wait(receiver, arrivals, until=next_at)
+                self._wait(receiver, arrivals, stalls, until=next_at)
                 sent.append(time.time())
-                stalled += sent[-1] > next_at + STALL_S
                 next_at = max(next_at + step_s, sent[-1])
                 sender.sendto(self._packet(len(sent) - 1), to)
-            self._wait(receiver, arrivals, until=time.time() + tail_s)
+            self._wait(receiver, arrivals, stalls, until=time.time() + tail_s)
         # What corruption has made of a number may be any: such a packet counts as damaged, not as that one.
-        return Flight(sent=tuple(sent), arrivals=tuple(arrivals), size=SIZE, stalled=stalled)
+        return Flight(sent=tuple(sent), arrivals=tuple(arrivals), size=SIZE, stalls=tuple(stalls))
 
     def _packet(self, number: int) -> bytes:
         return HEAD.pack(number, zlib.crc32(self._body, number)) + self._body
 
-    def _wait(self, receiver: socket.socket, arrivals: list[Arrival], *, until: float) -> None:
-        """Note what arrives until that time."""
+    def _wait(
+        self,
+        receiver: socket.socket,
+        arrivals: list[Arrival],
+        stalls: list[tuple[float, float]],
+        *,
+        until: float,
+    ) -> None:
+        """Note what arrives until that time, and when we did not get to run."""
         while True:
+            # Short waits, so that it is known well when a stall began.
             left_s = until - time.time()
-            if select.select([receiver], [], [], max(0.0, left_s))[0]:
+            is_ready = bool(select.select([receiver], [], [], max(0.0, min(left_s, LOOK_S)))[0])
+            now = time.time()
+            if now > self._looked_at + LOOK_S + STALL_S:
+                stalls.append((self._looked_at, now))
+            self._looked_at = now
+            if is_ready:
                 with contextlib.suppress(BlockingIOError):  # a checksum is only looked at now, and was wrong
                     data, told, _, _ = receiver.recvmsg(2 * SIZE, 256)
                     arrivals.append(self._read(data, told))

@@ -41,7 +41,7 @@ class Result:
     seconds: float
     tries: int
     stalled_share: float
-    """Of the packets of the last try, those that were sent late because the machine gave us no CPU."""
+    """Of the time of the last try, that in which the machine gave us no CPU."""
 
     @property
     def is_met(self) -> bool:
@@ -89,16 +89,16 @@ def standing(backend: str, *, slack_ms: float, seed: int) -> Iterator[Stand]:
 def run_cases(stand: Stand, cases: Sequence[str], outcome: Outcome) -> None:
     """Put the lab through these cases, telling on stderr how each came out.
 
-    What is missed while the machine stalls is tried again: every packet that is late then was late for no fault's sake.
+    What is missed while the machine stalls is tried again.
     """
     for case in cases:
         began_at = time.monotonic()
         for tries in range(1, TRIES_MAX + 1):
-            stand.sent = stand.stalled = 0
+            stand.stalled_s = stand.flown_s = 0.0
             checks = CASES[case](stand, case)
             stand.lab.clear()
             seconds = time.monotonic() - began_at
-            result = Result(checks, seconds, tries, stalled_share=stand.stalled / max(1, stand.sent))
+            result = Result(checks, seconds, tries, stalled_share=stand.stalled_s / max(0.001, stand.flown_s))
             if result.is_judged:
                 break
         outcome.results[case] = result

@@ -65,6 +65,7 @@ def _checked_mtu(mtu: int) -> int:
 def configuration(host: int, mtu: int) -> list[str]:
     """Return what `ip -batch` must do inside a host's namespace once its interface is there."""
     return [
+        "link set lo up",
         # Neither looks for routers nor takes a second to find out whether the address is free.
         f"link set {INTERFACE} mtu {mtu} addrgenmode none",
         f"link set {INTERFACE} txqueuelen 1000 up",

@@ -32,7 +32,14 @@ def why_no_netem() -> str:
         return f"{' and '.join(missing)} are missing: apt install iproute2"
     try:
         with Spaces(hosts=1) as spaces:
-            tool("tc", "-n", spaces.names[0], "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms")
+            return _tried(spaces.names[0])
+    except LabError as error:
+        return str(error)
+
+
+def _tried(space: str) -> str:
+    try:
+        tool("tc", "-n", space, "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms")
     except LabError as error:
         return f"this kernel has no sch_netem: {str(error).partition(': ')[2]}"
     return ""

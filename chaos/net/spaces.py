@@ -28,12 +28,15 @@ TOOL_S_MAX = 60.0
 END_S_MAX = 60.0
 CLONE_NEWNET = 0x40000000
 NAME = re.compile(r"swimstream-(?P<pid>\d+)-(?P<start>\d+)-\d+-\w+")
-# Whatever still runs in a namespace was started in it: it ends along with it.
-REMOVAL = """trap "" INT TERM HUP; read -r _
-for space; do
-  for pid in $(ip netns pids "$space" 2>/dev/null); do kill -KILL "$pid" 2>/dev/null; done
-  ip netns del "$space" 2>/dev/null
-done
+# Whatever still runs in a namespace was started in it, and ends along with it. One look at all processes is enough:
+# `ip netns pids` would take one for each namespace.
+REMOVAL = r"""trap "" INT TERM HUP; read -r _
+cd /run/netns || exit
+pids=$( (ls -i -- "$@"; ls -l /proc/[0-9]*/ns/net) 2>/dev/null | awk '
+  NF == 2 { ours["net:[" $1 "]"]; next }
+  $NF in ours { split($(NF - 2), path, "/"); print path[3] }')
+[ -z "$pids" ] || kill -KILL $pids 2>/dev/null
+for space; do echo "netns del $space"; done | ip -force -batch - 2>/dev/null
 exit 0"""
 
 
@@ -66,7 +69,9 @@ class Spaces:
         self._guardian: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Make them, with `lo` up, after removing what dead makers have left; raise `LabError`."""
+        """Make them, after removing what dead makers have left; raise `LabError`."""
+        if os.geteuid() != 0:
+            raise LabError(f"network namespaces are root's to make, and this is user {os.geteuid()}: run it by sudo")
         sweep()
         every = [*self.names, *self.more.values()]
         self._guardian = subprocess.Popen(  # noqa: S603  # a fixed script and names of our own
@@ -78,8 +83,6 @@ class Spaces:
         )
         try:
             ip("-batch", "-", lines=[f"netns add {name}" for name in every])
-            for name in every:
-                ip("-n", name, "link", "set", "lo", "up")
         except BaseException:
             self.close()
             raise

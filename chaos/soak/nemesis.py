@@ -16,9 +16,12 @@ KILL, KILL_MACHINE, KILL_PEER, KILL_TWO = "kill", "kill-machine", "kill-peer", "
 PAUSE, FREEZE, PAUSE_PEER = "pause", "freeze", "pause-peer"
 DRAIN, LEAVE = "drain", "leave"
 SCALE, UPDATE, RESTART = "scale", "update", "restart"
+PUT_BACK = "put-back"
+"""A person gives work again to all that flap: who dies every half a minute has soon none, and is struck in vain."""
+COMMANDS = (SCALE, UPDATE, RESTART, PUT_BACK)
 ENDING = (KILL, KILL_MACHINE, KILL_PEER, KILL_TWO, DRAIN, LEAVE)
 """Strikes after which a worker's process is another one."""
-KINDS = (*ENDING, KILL, KILL_MACHINE, PAUSE, PAUSE, FREEZE, PAUSE_PEER, SCALE, UPDATE, RESTART)
+KINDS = (*ENDING, KILL, KILL_MACHINE, PAUSE, PAUSE, FREEZE, PAUSE_PEER, *COMMANDS, PUT_BACK)
 AWAY_S = (0.2, 6.0)
 PAUSE_S = (0.3, 6.0)
 CALM_S = (1.0, 4.0)
@@ -47,7 +50,7 @@ def draw(rng: Random, *, names: Sequence[str], spared: Sequence[str]) -> Strike:
     """Return the next strike. The processes of the `spared` live through all of them: they are only paused."""
     kind = rng.choice(KINDS)
     able = [name for name in names if kind not in ENDING or name not in spared]
-    count = 2 if kind == KILL_TWO else 0 if kind in (SCALE, UPDATE, RESTART) else 1
+    count = 2 if kind == KILL_TWO else 0 if kind in COMMANDS else 1
     lasts_s = rng.uniform(*(AWAY_S if kind in ENDING else PAUSE_S)) if count else 0.0
     return Strike(
         kind=kind,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chaos.soak.nemesis import DRAIN, ENDING, LEAVE, RESTART, SCALE, UPDATE
+from chaos.soak.nemesis import COMMANDS, DRAIN, ENDING, LEAVE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 FIGURES = {"rss_mib": "memory (MiB)", "fds": "descriptors", "threads": "threads"}
 SHADES = {"killed": "C3", "stopped for a while": "C1", "drained, or left": "C0", "commanded": "C2"}
 MINUTE_S = 60.0
+SHORTEST_S = 0.5
+"""Drawn as if it had lasted so long, to be seen."""
 POINTS_MAX = 150
 """So many samples of the longest life are drawn; the rest would only make the file large."""
 
@@ -33,11 +35,9 @@ def draw(path: Path, soak: Soak, *, spared: Sequence[str], title: str) -> None:
     step = 1 + max(map(len, lives.values()), default=0) // POINTS_MAX
     all_axes = figure.subplots(len(FIGURES), sharex=True)
     for axes, (what, label) in zip(all_axes, FIGURES.items(), strict=True):
-        for strike in soak.strikes:
-            until = max(strike.until, strike.at + 0.5)
-            axes.axvspan(
-                strike.at / MINUTE_S, until / MINUTE_S, color=SHADES[_sort(strike.kind)], alpha=0.15, linewidth=0
-            )
+        for sort, spans in _spans(soak).items():
+            height = axes.get_xaxis_transform()  # from the axis below to the one above, whatever the scale
+            axes.broken_barh(spans, (0, 1), transform=height, color=SHADES[sort], alpha=0.15, linewidth=0)
         for (name, _), life in sorted(lives.items()):
             lived_on = name.removesuffix(".peer") in spared
             axes.plot(
@@ -61,9 +61,18 @@ def draw(path: Path, soak: Soak, *, spared: Sequence[str], title: str) -> None:
     figure.savefig(path, format="svg")
 
 
+def _spans(soak: Soak) -> dict[str, list[tuple[float, float]]]:
+    """Return for each sort of strike when they began and how long they lasted, in minutes."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for strike in soak.strikes:
+        lasted_s = max(strike.until - strike.at, SHORTEST_S)
+        found.setdefault(_sort(strike.kind), []).append((strike.at / MINUTE_S, lasted_s / MINUTE_S))
+    return found
+
+
 def _sort(kind: str) -> str:
     if kind in (DRAIN, LEAVE):
         return "drained, or left"
-    if kind in (SCALE, UPDATE, RESTART):
+    if kind in COMMANDS:
         return "commanded"
     return "killed" if kind in ENDING else "stopped for a while"

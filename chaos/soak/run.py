@@ -82,7 +82,7 @@ def main(
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(strikes.items()))
     if plot_path is not None:
         try:
-            draw(plot_path, soak, spared=SPARED, title=f"{workers} workers, seed {seed}: {told}")
+            draw(plot_path, soak, spared=SPARED, title=f"{workers} workers, seed {seed}, {len(soak.strikes)} strikes")
         except ImportError:
             click.echo("no plot: matplotlib is missing: pip install '.[bench]'")
     click.echo(f"\nseed {seed}; {scene.elapsed_s:.0f} s; strikes: {told}\n\n{claims_table(targets)}\n\n{json_path}")

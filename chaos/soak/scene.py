@@ -18,6 +18,7 @@ from chaos.soak.nemesis import ONCE_KIND, draw
 from chaos.soak.verdict import Soak, Struck
 from swimstream.cli.demo.result import compare
 from swimstream.errors import SwimstreamError
+from swimstream.model.changes import QUARANTINED
 from swimstream.model.job import AT_MOST_ONE, JobSpec, OperatorSpec
 from swimstream.runtime.control_client import Answer, ControlClient
 
@@ -165,7 +166,7 @@ class Scene:
             match strike.kind:
                 case nemesis.PAUSE | nemesis.FREEZE | nemesis.PAUSE_PEER:
                     self._pause(strike)
-                case nemesis.SCALE | nemesis.UPDATE | nemesis.RESTART:
+                case nemesis.SCALE | nemesis.UPDATE | nemesis.RESTART | nemesis.PUT_BACK:
                     self._command(strike)
                 case _:
                     self._replace(strike)
@@ -189,6 +190,10 @@ class Scene:
     def _command(self, strike: Strike) -> None:
         if strike.kind == nemesis.SCALE:
             self._ask("scale", job=BEATS_JOB, operator=SIDE_KIND, parallelism=strike.scale)
+        elif strike.kind == nemesis.PUT_BACK:
+            for each in self._ask("members")["members"]:
+                if each["mode"] == QUARANTINED:
+                    self._ask("uncordon", name=each["name"])
         elif strike.kind == nemesis.RESTART:
             with suppress(SwimstreamError):  # what has finished is not restarted
                 self._ask("restart", target=f"{self._flights.name}/{strike.operator}")

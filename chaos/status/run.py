@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import platform
+import resource
 import signal
 import sys
 import time
@@ -62,11 +63,20 @@ def measure(sizes: Sequence[int], *, instances: int, seed: int) -> tuple[list[Ou
     gc.disable()  # what is built lives to the end, and there are tens of millions of it
     decisions = [decide(workers=size, instances=instances) for size in sizes]
     outcomes = []
+    began_at = time.monotonic()
+
+    def tell(words: str) -> None:
+        click.echo(f"{time.monotonic() - began_at:6.0f} s  {words}", err=True)
+
     for size in sizes:
-        began_at = time.monotonic()
-        outcomes.append(Storm(workers=size, instances=instances, seed=seed).run())
-        click.echo(f"{size} workers: {time.monotonic() - began_at:.0f} s, {outcomes[-1]}", err=True)
+        outcomes.append(Storm(workers=size, instances=instances, seed=seed, tell=tell).run())
+        tell(f"{size} workers: all know after {outcomes[-1].knows_s[-1]:.1f} s; {_memory()}")
     return outcomes, decisions
+
+
+def _memory() -> str:
+    peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return f"{peak_kb / 1e6:.1f} GB of memory at most so far, {time.process_time():.0f} s of CPU"
 
 
 @click.command()

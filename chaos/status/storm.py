@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from random import Random
 from typing import TYPE_CHECKING
 
 import attrs
 
 from chaos.status.city import City
+from chaos.status.sharing import Sharing
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -27,6 +29,10 @@ AFTER_S = 15.0
 DEAD_SHARE = 0.1
 NEVER = float("inf")
 DATAGRAMS, STREAMS = ("bytes_in", "bytes_out"), ("stream_bytes_in", "stream_bytes_out")
+
+
+def _say_nothing(_: str) -> None:
+    pass
 
 
 class NotStartedError(Exception):
@@ -80,17 +86,28 @@ class Storm:
     instances: int
     seed: int
     pace: str = "lan"
+    tell: Callable[[str], None] = attrs.field(default=_say_nothing, eq=False)
+    """Is told how far it has come: a large one takes many minutes."""
+    shares: bool = True
+    """Whether workers take what others of this process have found out already: that changes nothing but the time."""
 
     def run(self) -> Outcome:
         """Return what came of it. Raise `NotStartedError`."""
+        with Sharing().applied() if self.shares else nullcontext():
+            return self._run()
+
+    def _run(self) -> Outcome:
         city = City(
             workers=self.workers, instances=self.instances, pace=self.pace, seed=f"{self.seed}/status/{self.workers}"
         )
+        self.tell(f"{self.workers} workers: built")
         if not city.run_until(lambda: city.leader() is not None and city.all_run(), limit_s=START_S_MAX):
             raise NotStartedError(f"{self.workers} workers: not everything runs after {START_S_MAX:.0f} s")
         city.run_for(REST_S)
+        self.tell(f"{self.workers} workers: all runs")
         before = _bytes_by_name(city.citizens())
         city.run_for(QUIET_S)
+        self.tell(f"{self.workers} workers: {city.clock.now:.0f} s have passed in peace; now a tenth of them dies")
         after = _bytes_by_name(city.citizens())
         quiet = tuple(sorted((after[name] - before[name]) / QUIET_S for name in after))
         return self._strike(city, quiet)
@@ -106,7 +123,7 @@ class Storm:
         for name in sorted(victims):
             city.hosts[name].crash()
         counted, begun = _counters(city.citizens()), _bytes_by_name(city.citizens())
-        rates, agreed_at = _watch(city, lost, struck_at)
+        rates, agreed_at = self._watch(city, lost, struck_at)
         lasted_s = agreed_at - struck_at
         spent = _bytes_by_name(city.citizens())
         epochs = {instance: _newest(city).get(instance, 0) for instance in lost}
@@ -127,28 +144,29 @@ class Storm:
             counters=dict(sorted((_counters(city.citizens()) - counted).items())),
         )
 
-
-def _watch(city: City, lost: list[InstanceId], struck_at: float) -> tuple[tuple[Rate, ...], float]:
-    """Let the storm pass; return how much was said in each sample, and when all had agreed, as near as samples tell."""
-    rates: list[Rate] = []
-    before, agreed_at = city.traffic(), NEVER
-    end_at = struck_at + STORM_S_MAX
-    while city.clock.now < min(end_at, agreed_at + AFTER_S):
-        city.run_for(SAMPLE_S)
-        after = city.traffic()
-        spent = after - before
-        share = SAMPLE_S * len(city.citizens())
-        rates.append(
-            Rate(
-                at_s=city.clock.now - struck_at,
-                datagrams=sum(spent[key] for key in DATAGRAMS) / share,
-                streams=sum(spent[key] for key in STREAMS) / share,
+    def _watch(self, city: City, lost: list[InstanceId], struck_at: float) -> tuple[tuple[Rate, ...], float]:
+        """Let the storm pass; return how much was said in each sample, and when all had agreed, as samples tell."""
+        rates: list[Rate] = []
+        before, agreed_at = city.traffic(), NEVER
+        end_at = struck_at + STORM_S_MAX
+        while city.clock.now < min(end_at, agreed_at + AFTER_S):
+            city.run_for(SAMPLE_S)
+            after = city.traffic()
+            spent = after - before
+            share = SAMPLE_S * len(city.citizens())
+            rates.append(
+                Rate(
+                    at_s=city.clock.now - struck_at,
+                    datagrams=sum(spent[key] for key in DATAGRAMS) / share,
+                    streams=sum(spent[key] for key in STREAMS) / share,
+                )
             )
-        )
-        before = after
-        if agreed_at == NEVER and _have_agreed(city, lost):
-            agreed_at = city.clock.now
-    return tuple(rates), min(agreed_at, end_at)
+            before = after
+            said = f"{rates[-1].datagrams + rates[-1].streams:,.0f} B/s a worker"
+            self.tell(f"{self.workers} workers: {rates[-1].at_s:.0f} s since the deaths; {said}")
+            if agreed_at == NEVER and _have_agreed(city, lost):
+                agreed_at = city.clock.now
+        return tuple(rates), min(agreed_at, end_at)
 
 
 def _have_agreed(city: City, lost: Iterable[InstanceId]) -> bool:

@@ -79,6 +79,7 @@ def promises_of(story: str) -> tuple[str, ...]:
     scenarios = [attrs.evolve(told.scenario(seed), links=gentlest) for seed in range(2)]
     is_gentle = all(scenario.is_gentle for scenario in scenarios) and told.loss_max <= LOSS_GENTLE_MAX
     always = (*ALWAYS, *GUARANTEES) if told.has_guarantees else ALWAYS
+    always = (*always, promises.ONCE_BACK) if told.has_conflicts else always
     return (promises.NO_FALSE_DEATH, *always) if is_gentle and told.links.loss <= LOSS_GENTLE_MAX else always
 
 

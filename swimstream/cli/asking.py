@@ -32,7 +32,9 @@ def group_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _with_options(command: Callable[..., None], *, required: bool) -> Callable[..., None]:
-    command = click.option("--json", "as_json", is_flag=True, help="Print the worker's answer as JSON.")(command)
+    command = click.option(
+        "--json", "as_json", is_flag=True, help="Print the worker's answer as JSON; a refusal, too."
+    )(command)
     return click.option(
         "--control",
         type=click.Path(path_type=Path),
@@ -46,10 +48,16 @@ def _with_options(command: Callable[..., None], *, required: bool) -> Callable[.
 
 @contextlib.contextmanager
 def told_in_one_line(command: str) -> Iterator[None]:
-    """Print an error of ours as one line on standard error and exit with status 2."""
+    """Print an error of ours as one line on standard error and exit with status 2.
+
+    With `--json` it is an object on standard output, too: who reads that with a program need not read the other.
+    """
     try:
         yield
     except SwimstreamError as error:
+        asked = click.get_current_context(silent=True)
+        if asked is not None and asked.params.get("as_json"):
+            click.echo(json.dumps({"ok": False, "error": str(error)}, indent=2))
         click.echo(f"swimstream {command}: {error}", err=True)
         sys.exit(USAGE_STATUS)
 

@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from swimstream.cli.asking import ask, columns, options, show
+from swimstream.model.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from swimstream.runtime.control_client import Answer
+
+CHANGES = {
+    "update": "A job of that name is there already. This is what 'update' would make of it; 'submit' changes none.",
+    "revival": "The job was cancelled. This is what 'update' would do, which revives it from its last checkpoints; "
+    "'submit' refuses it, and with --fresh begins it anew.",
+}
+"""What is said of the dry run of a job that is not new."""
 
 
 @click.command()
@@ -60,15 +68,20 @@ def what_if(names: tuple[str, ...], *, site: str, control: Path, as_json: bool) 
 
 def outcome_lines(answer: dict[str, Any]) -> Sequence[str]:
     """Return what would move where, and what would wait."""
+    told = CHANGES.get(answer.get("change", ""))
     rows = [
         (row["instance"], row["from"] or "-", row["to"], row["reason"], row["evidence"][0] if row["evidence"] else "")
         for row in answer["moves"]
     ]
-    lines = list(columns(("INSTANCE", "FROM", "TO", "REASON", "WHY THERE"), rows)) if rows else ["nothing would move"]
+    lines = [told, ""] if told is not None else []
+    lines += columns(("INSTANCE", "FROM", "TO", "REASON", "WHY THERE"), rows) if rows else ["nothing would move"]
     if answer["pending"]:
         waiting = [(row["instance"], row["why"]) for row in answer["pending"]]
         lines += ["", *columns(("WOULD RUN NOWHERE", "WHY"), waiting)]
     council = answer["council"]
     if not council["able"]:
-        lines += ["", f"and nobody could decide that: {council['left']} of {council['seats']} seats would be left"]
+        lines += [
+            "",
+            f"and nobody could decide that: {council['left']} of {counted(council['seats'], 'seat')} would be left",
+        ]
     return lines

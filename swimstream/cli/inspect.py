@@ -53,12 +53,12 @@ def _evidence_lines(answer: Answer) -> list[str]:
 @click.command()
 @options
 def operators(control: Path, *, as_json: bool) -> None:
-    """Show every instance of every job: where it runs, since which decision, and how far it has come."""
+    """Show every instance: where it runs, who keeps it warm, since which decision, and how far it has come."""
     answer = ask(control, "operators")
 
     def lines() -> Sequence[str]:
         heads = (
-            *("INSTANCE", "STATE", "WORKER", "EPOCH", "PROGRESS", "BACKLOG", "WATERMARK", "FAILURES"),
+            *("INSTANCE", "STATE", "WORKER", "STANDBYS", "EPOCH", "PROGRESS", "BACKLOG", "WATERMARK", "FAILURES"),
             *("GUARANTEE", "STOPPED BY", "ENDPOINT", "CAUSE"),
         )
         rows = [_operator_row(row) for row in answer["operators"]]
@@ -68,11 +68,13 @@ def operators(control: Path, *, as_json: bool) -> None:
 
 
 def _operator_row(row: dict[str, Any]) -> Sequence[object]:
-    """Return the cells of a row; older workers know neither guarantees nor what an operator says of its input."""
+    """Return the cells of a row; older workers know neither guarantees nor standbys, nor of an operator's input."""
     told = ["" if row.get(key) is None else row[key] for key in ("backlog", "watermark_ms")]
     cause = f"{row['error']}: {row['cause']}" if row.get("error") in TELLING_ERRORS else row["cause"]
     return [
-        *(row[key] for key in ("instance", "state", "worker", "epoch", "progress")),
+        *(row[key] for key in ("instance", "state", "worker")),
+        ", ".join(row.get("standbys", ())),
+        *(row[key] for key in ("epoch", "progress")),
         *told,
         row["failures"],
         row.get("guarantee", ""),

@@ -10,6 +10,7 @@ import click
 
 from swimstream.cli.asking import ask, columns, options, show, told_in_one_line
 from swimstream.job_file import load_job
+from swimstream.model.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +92,7 @@ def update(jobfile: Path, *, base: int | None, control: Path, as_json: bool) -> 
 def scale(job: str, operator: str, parallelism: int, *, control: Path, as_json: bool) -> None:
     """Have the OPERATOR of JOB executed in PARALLELISM instances."""
     answer = ask(control, "scale", job=job, operator=operator, parallelism=parallelism)
-    show(answer, as_json=as_json, lines=lambda: [f"{job}/{operator} shall have {parallelism} instances"])
+    show(answer, as_json=as_json, lines=lambda: [f"{job}/{operator} shall have {counted(parallelism, 'instance')}"])
 
 
 @click.command()

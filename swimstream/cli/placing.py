@@ -11,6 +11,7 @@ import click
 
 from swimstream.cli.asking import GONE_WORDS, ask, options, show, told_in_one_line
 from swimstream.errors import UsageError
+from swimstream.model.changes import REBALANCE_MOVES_MAX
 from swimstream.model.job import AT_MOST_ONE
 
 if TYPE_CHECKING:
@@ -50,7 +51,12 @@ def uncordon(name: str, *, reason: str, control: Path, as_json: bool) -> None:
 @click.argument("name")
 @reason_option
 @click.option("--wait", is_flag=True, help="Return once it has no instances any more.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.001), help="Seconds to wait; then status 1.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0.001),
+    help="Seconds to wait at most, then status 1; implies --wait.",
+)
 @options
 def drain(name: str, *, reason: str, wait: bool, timeout_s: float | None, control: Path, as_json: bool) -> None:
     """Have what the worker NAME has moved elsewhere, and nothing new given to it, until `uncordon`.
@@ -97,11 +103,11 @@ def assert_dead(name: str, *, confirm: str, control: Path, as_json: bool) -> Non
         if alive:
             raise UsageError(f"name: {name} is {alive}; nobody may declare it dead")
     rows = ask(control, "operators", command="assert-dead")["operators"]
-    waiting = [
-        row["instance"]
-        for row in rows
-        if row["worker"] == name and row["guarantee"] == AT_MOST_ONE and not row["finished"]
-    ]
+    hosted = [row for row in rows if row["worker"] == name and not row["finished"]]
+    with told_in_one_line("assert-dead"):
+        if not hosted and all(row["name"] != name for row in members):
+            raise UsageError(f"name: no worker of the name {name!r} is known, and nothing is assigned to it")
+    waiting = [row["instance"] for row in hosted if row["guarantee"] == AT_MOST_ONE]
     what = f"At most once, and assigned to {name}: {', '.join(waiting) or 'nothing'}."
     for line in [*WARNING.splitlines(), what, ""]:
         click.echo(line, err=True)
@@ -127,8 +133,9 @@ def rebalance(moves: str, *, control: Path, as_json: bool) -> None:
     """Have up to MOVES instances moved at a time to a worker that has joined; 'off': none, as it is at first."""
     with told_in_one_line("rebalance"):
         if moves != "off" and not (moves.isascii() and moves.isdigit()):
-            raise UsageError(f"moves: expected a number or 'off', got {moves!r}")
+            raise UsageError(f"moves: expected a whole number from 0 to {REBALANCE_MOVES_MAX}, or 'off', got {moves!r}")
     count = 0 if moves == "off" else int(moves)
     answer = ask(control, "rebalance", moves=count)
-    words = f"up to {count} instances are moved at a time to who joins" if count else "nothing is moved to who joins"
+    some = f"up to {count} instances are" if count != 1 else "1 instance is"
+    words = f"{some} moved at a time to who joins" if count else "nothing is moved to who joins"
     show(answer, as_json=as_json, lines=lambda: [words])

@@ -11,6 +11,7 @@ import click
 
 from swimstream.config import PRESETS
 from swimstream.errors import UsageError
+from swimstream.model.words import counted
 from swimstream.simulator.promises import PromiseBroken
 from swimstream.simulator.scenarios import NODES_MAX, STORIES
 from swimstream.simulator.world import live_through
@@ -206,7 +207,8 @@ def _as_json(question: Question, reports: Sequence[Report], breaches: Sequence[P
 
 def _as_table(question: Question, reports: Sequence[Report], breaches: Sequence[PromiseBroken]) -> list[str]:
     worlds = len(reports) + len(breaches)
-    lines = [f"{worlds} worlds of {question.nodes} workers, timing {question.preset}, faults: {question.faults}", ""]
+    what = f"{counted(worlds, 'world')} of {counted(question.nodes, 'worker')}"
+    lines = [f"{what}, timing {question.preset}, faults: {question.faults}", ""]
     names = {"detection_s": "death seen after", "reexecution_s": "ran again after", "settling_s": "settled after"}
     for key, spread in _spreads(reports).items():
         if spread is None:

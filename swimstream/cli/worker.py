@@ -18,6 +18,7 @@ import attrs
 import click
 
 from swimstream.errors import SwimstreamError, UsageError
+from swimstream.runners.causes import cause_of
 from swimstream.runners.command import Command
 from swimstream.runners.registry import marked
 from swimstream.worker import Worker
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from swimstream.runners.registry import Mark, OperatorFunction
 
+log = logging.getLogger(__name__)
 USAGE_STATUS = 2
 ENDING = (signal.SIGTERM, signal.SIGINT)
 
@@ -138,10 +140,12 @@ def _command(text: str) -> tuple[str, Command]:
 def _load(module: str) -> Iterator[tuple[OperatorFunction, Mark]]:
     try:
         loaded = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module == error.name or module.startswith(error.name + ".")):
-            raise  # the module is there; what it imports is not, and its traceback says where
-        raise UsageError(f"module: {module!r} is neither beside the config file nor installed") from None
+    except Exception as error:
+        absent = error.name if isinstance(error, ModuleNotFoundError) else None
+        if absent is not None and (module == absent or module.startswith(absent + ".")):
+            raise UsageError(f"module: {module!r} is neither beside the config file nor installed") from None
+        log.exception("the module of the operators cannot be imported")  # the traceback says where in it
+        raise UsageError(f"module: {module!r} cannot be imported: {cause_of(error)}") from None
     found = list(marked(loaded))
     if not found:
         raise UsageError(f"module: {module!r} marks no function with @swimstream.operator(kind)")

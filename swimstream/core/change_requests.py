@@ -14,9 +14,11 @@ import attrs
 
 from swimstream.core.effects import Answer
 from swimstream.core.leader_requests import Done, Kind, Refused, Request, RequestDesk
-from swimstream.core.submissions import JOB_BYTES_MAX, kind_faults, size_fault
+from swimstream.core.submissions import JOB_BYTES_MAX, kind_faults, level_faults, size_fault
+from swimstream.errors import WireError
 from swimstream.model.changes import (
     CancelJob,
+    ClaimProgress,
     Command,
     DeclareDead,
     Pardon,
@@ -25,14 +27,16 @@ from swimstream.model.changes import (
     SetWorkerMode,
     UpdateJob,
 )
+from swimstream.model.directives import refusal_of_claim
 from swimstream.model.identity import Run
-from swimstream.model.member import SPEAKS_DIRECTIVES, too_old
+from swimstream.model.member import SPEAKS_CONFLICTS, SPEAKS_DIRECTIVES, too_old
 from swimstream.model.plan import PlanDraft
-from swimstream.wire.codec import encode_message
+from swimstream.wire.codec import decode_packet_untrusted, encode_message, encode_packet
 from swimstream.wire.council_messages import ChangeRequest
+from swimstream.wire.messages import Header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from swimstream.core.leader_requests import Verdict
     from swimstream.model.member import Member
@@ -63,10 +67,9 @@ class ChangeRequests(RequestDesk):
     def add(self, request: int, change: Command, now: float) -> None:
         """Ask the leader; `request` is answered once it is committed and known here, or with why it was refused."""
         message = ChangeRequest(request=request, change=change)
-        size = len(encode_message(message))
-        error = _level_fault(self._membership.table.live())  # a leader of an older version could not read the question
-        if size > JOB_BYTES_MAX:
-            error = f"command: expected at most {JOB_BYTES_MAX} B encoded, got {size} B"
+        # a leader drops a question that it cannot read, and then nobody answers: one of an older version does, too
+        error = _level_fault(change, tuple(self._membership.table.live()))
+        error = error or _wire_fault(message, self._membership.run)
         if error:
             self._outbox.put(Answer(request, error))
             return
@@ -157,7 +160,7 @@ def refusal(plan: Plan, change: Command, members: Mapping[str, Member], *, under
 
     What is `under_way`, of other jobs, will take room in the plan, too.
     """
-    error = _level_fault(members.values())
+    error = _level_fault(change, tuple(members.values()))
     if error:
         return error
     match change:
@@ -184,6 +187,8 @@ def refusal(plan: Plan, change: Command, members: Mapping[str, Member], *, under
             return "" if known else f"name: no worker of the name {name!r} is known"
         case SetPolicy():
             return ""
+        case ClaimProgress(instance=instance):
+            return refusal_of_claim(plan.directives.conflicts.get(instance), change)
 
 
 def _refusal_of_death(member: Member | None, run: Run, plan: Plan) -> str:
@@ -195,6 +200,21 @@ def _refusal_of_death(member: Member | None, run: Run, plan: Plan) -> str:
     return ""
 
 
-def _level_fault(members: Iterable[Member]) -> str:
-    older = too_old(members, level=SPEAKS_DIRECTIVES)
-    return f"command: cannot be carried out while {older[0]} of an older version is alive" if older else ""
+def _wire_fault(message: ChangeRequest, sender: Run) -> str:
+    """Return what is no sound message in it, such as an instance with an index beyond all bounds, or nothing."""
+    encoded = encode_message(message)
+    if len(encoded) > JOB_BYTES_MAX:
+        return f"command: expected at most {JOB_BYTES_MAX} B encoded, got {len(encoded)} B"
+    try:
+        decode_packet_untrusted(encode_packet(Header(0, sender), [encoded]))
+    except WireError as error:
+        return f"command: {error}"
+    return ""
+
+
+def _level_fault(change: Command, members: Sequence[Member]) -> str:
+    """Return who is too old to read the change, or the job that it brings; nothing if nobody is."""
+    older = too_old(members, level=SPEAKS_CONFLICTS if isinstance(change, ClaimProgress) else SPEAKS_DIRECTIVES)
+    if older:
+        return f"command: cannot be carried out while {older[0]} of an older version is alive"
+    return level_faults(change.job, members) if isinstance(change, UpdateJob) else ""

@@ -16,7 +16,19 @@ from swimstream.core.recovery.pending import pending
 from swimstream.core.recovery.places import places_in
 from swimstream.core.recovery.waiting import Waits
 from swimstream.errors import UsageError
-from swimstream.model.history import Decision
+from swimstream.model.history import (
+    ACCEPT,
+    ASSIGN,
+    BEGIN,
+    CANCEL,
+    DECLARE,
+    EVICT,
+    HOLD,
+    RELEASE,
+    UPDATE,
+    Decision,
+    subject_of,
+)
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.status import InstanceStatus
 
@@ -26,9 +38,9 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 60.0
 """For what was moved last to run: whoever leads may have less of it."""
-OF_JOBS = ("accept", "update", "cancel")
-OF_RUNS = ("evict", "hold", "release")
-"""How decisions about jobs and runs begin, in the words of the history."""
+OF_JOBS = (ACCEPT, UPDATE, CANCEL, BEGIN)
+OF_RUNS = (EVICT, HOLD, RELEASE, DECLARE)
+"""What is done to jobs and runs that is told of their instances."""
 
 
 @attrs.frozen(kw_only=True)
@@ -118,16 +130,15 @@ def _waits_for(instance: InstanceId, situation: Situation) -> str:
 
 def _history(instance: InstanceId, plan: Plan) -> tuple[Decision, ...]:
     """Return the decisions that name the instance, its job, or a run that it was given to."""
-    named = {str(instance)}
-    runs: set[str] = set()
+    runs: set[Run | None] = set()
     told = []
     for decision in plan.decisions:
-        words = decision.what.replace(",", " ").split()
-        is_named = bool(named & set(words))
-        is_of_job = words[0] in OF_JOBS and words[-1] == instance.job
-        is_of_run = words[0] in OF_RUNS and words[-1] in runs
-        if is_named and words[0] == "assign":
-            runs.add(words[-1])
+        subject = subject_of(decision)
+        is_named = instance in subject.instances
+        is_of_job = subject.deed in OF_JOBS and subject.job == instance.job
+        is_of_run = subject.deed in OF_RUNS and subject.run in runs
+        if is_named and subject.deed == ASSIGN:
+            runs.add(subject.run)
         if is_named or is_of_job or is_of_run:
             told.append(decision)
     return tuple(told)

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from swimstream.core.claiming import Claiming
 from swimstream.core.council.asking import Asking
 from swimstream.core.effects import DumpStack, KeepWarm, Notify, RenewFence, StartInstance, StopInstance
 from swimstream.events import IsolationChanged
+from swimstream.model.holdings import NOTHING
 from swimstream.model.job import AT_MOST_ONE
 from swimstream.model.status import InstanceState
 
@@ -46,6 +48,7 @@ class Hosting:
     def __init__(self, rooms: Rooms, *, timing: Timing, rng: Random, now: float) -> None:
         """Begin with nothing that runs."""
         self._rooms = rooms
+        self._claiming = Claiming(rooms)
         self._asking = Asking(rng=rng, pause_s=timing.probe_timeout_s, now=now)
         self._known_since = FOREVER
         """Since when this worker knows L: before, there was nothing to ask for."""
@@ -53,6 +56,8 @@ class Hosting:
         self._has_ended = False
         self._warm: tuple[tuple[InstanceId, str], ...] = ()
         """What its runner was told to keep warm last."""
+        self._waits_for_former = False
+        """Whether a copy goes on here of something that is to be kept warm once that has ended."""
         self.is_isolated = False
         """Whether this worker has known of no quorum for longer than L."""
 
@@ -107,11 +112,13 @@ class Hosting:
 
     def follow_plan(self, now: float) -> None:
         """Start what the plan gives to this run, as far as it may run; stop what it does not."""
+        self._claiming.settle(now)  # before what has ended by itself is forgotten here
         rooms, plan = self._rooms, self._rooms.council.plan
         run = rooms.membership.run
         rooms.council.authority.review(plan, run)
-        assignments = {} if self._has_ended else plan.assignments
-        ours = [instance for instance, assigned in assignments.items() if assigned.run == run]
+        ours = NOTHING if self._has_ended else plan.held_by(run)
+        concerned = () if self._has_ended else (*ours, *rooms.local.held())  # and not the 20,000 that others hold
+        assignments = {each: plan.assignments[each] for each in concerned if each in plan.assignments}
         fenced = {instance for instance in ours if plan.guarantee_of(instance) == AT_MOST_ONE}
         if self._is_leaving and fenced:
             assignments = {instance: held for instance, held in assignments.items() if instance not in fenced}
@@ -150,8 +157,11 @@ class Hosting:
             standbys, run = plan.directives.standbys, self._rooms.membership.run
             ours = {instance for instance, runs in standbys.items() if run in runs}
             # what was promoted, but may not be started before there is a proof, stays warm until then
-            ours |= {instance for instance, _ in self._warm if local.is_isolated(instance)}
-        wanted = sorted(instance for instance in ours if plan.is_wanted(instance))
+            ours |= {instance for instance, _ in self._warm if local.state_of(instance) is InstanceState.ISOLATED}
+        # a former copy that has not ended yet, as it hands over or is slow to stop, needs what would be kept warm
+        acting = {instance for instance in ours if _is_acting(local.state_of(instance))}
+        self._waits_for_former = bool(acting)
+        wanted = sorted(instance for instance in ours - acting if plan.is_wanted(instance))
         warm = tuple((each, plan.jobs[each.job].operator(each.operator).kind) for each in wanted)
         if warm != self._warm:
             self._warm = warm
@@ -169,6 +179,9 @@ class Hosting:
         """
         for status in self._rooms.local.end_handovers(self._has_successor, now):
             self._rooms.outbox.put(StopInstance(status.instance, status.epoch))
+        self._claiming.settle(now)
+        if self._waits_for_former:
+            self._keep_warm()
         if self._has_ended or not self._isolation_s:
             return
         rooms = self._rooms
@@ -208,6 +221,11 @@ class Hosting:
         """Stop everything: this worker takes part no more."""
         self._has_ended = True
         self.follow_plan(now)
+
+
+def _is_acting(state: InstanceState | None) -> bool:
+    """Return whether a copy in that state may do something still; an isolated one has ended and may start again."""
+    return state is not None and not state.is_over and state is not InstanceState.ISOLATED
 
 
 def _stall_times(plan: Plan, instances: Iterable[InstanceId]) -> dict[InstanceId, float]:

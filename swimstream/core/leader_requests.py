@@ -56,6 +56,8 @@ class Kind:
     """What its errors begin with."""
     plural: str
     waiting_max: int
+    is_told: bool = True
+    """Whether somebody waits for the answers; else the node asks of its own accord."""
 
     @property
     def too_many(self) -> str:
@@ -119,7 +121,7 @@ class LeaderRequests:
         number = request.message.request
         if sum(waiting.request.kind == request.kind for waiting in self._waiting.values()) >= request.kind.waiting_max:
             self._counters["requests_refused"] += 1
-            self._outbox.put(Answer(number, request.kind.too_many))
+            self._tell(request.kind, number, request.kind.too_many)
             return
         self._waiting[number] = Waiting(request, ask_at=now)
         self._take(number, request.look())
@@ -188,8 +190,11 @@ class LeaderRequests:
             waiting.done = verdict
 
     def _answer(self, number: int, error: str) -> None:
-        del self._waiting[number]
-        self._outbox.put(Answer(number, error))
+        self._tell(self._waiting.pop(number).request.kind, number, error)
+
+    def _tell(self, kind: Kind, number: int, error: str) -> None:
+        if kind.is_told:
+            self._outbox.put(Answer(number, error))
 
     # --- the leader's side ------------------------------------------------------------------------
 

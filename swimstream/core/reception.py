@@ -51,7 +51,6 @@ from swimstream.wire.messages import (
     SyncDigest,
     SyncWant,
     TagUpdate,
-    Update,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ if TYPE_CHECKING:
     from swimstream.core.rooms import Rooms
     from swimstream.model.identity import Run
 
+_TOLD = (StatusUpdate, Accusation, Alive)
+"""Updates by members, the most frequent first: of most packets they are nearly all."""
 FOREIGNERS_TOLD_MAX = 256
 """So many peers of other clusters are named in an event; the rest are only counted."""
 
@@ -112,19 +113,22 @@ class Reception:
         if packet.header.cluster_id:
             self._rooms.founding.meet_cluster(self._now)
         spoken: list[Spoken] = []
+        others: list[Message] = []
         for message in packet.messages:
-            if isinstance(message, Spoken):
-                spoken.append(message)
-            elif isinstance(message, Update):
+            if isinstance(message, _TOLD):
                 self._hear(message, sender, is_hearsay=is_hearsay)
+            elif isinstance(message, Spoken):
+                spoken.append(message)
+            else:
+                others.append(message)
         if spoken:  # only members are listened to; the packet may have told of one, which comes first
             self._tell_members()
         for said in spoken:
             self._rooms.conversation.hear(said, sender, self._now)
-        for message in packet.messages:
+        for message in others:
             if isinstance(message, SyncDigest | SyncWant):
                 self._receive_sync(packet.header, message, stream)
-            elif not isinstance(message, Update):
+            else:
                 self._receive_message(sender, message, stream)
 
     def _hear(self, update: Alive | Accusation | StatusUpdate, sender: Run, *, is_hearsay: bool) -> None:

@@ -73,10 +73,12 @@ class Rooms:
 
     def tell_status(self, status: InstanceStatus) -> None:
         """Merge a status, one's own or heard, and spread it if it is news: a change of state ahead of progress."""
+        before = self.statuses.get(status.instance)
+        if before is not None and status.version <= before.version:
+            return  # as most that is heard: gossip tells each a dozen times
         if self.council.plan.has_outlived(status.instance, status.epoch):
             self.counters["statuses_past"] += 1
             return
-        before = self.statuses.get(status.instance)
         fragment = self.statuses.merge(status)
         if fragment is None:
             return

@@ -12,7 +12,7 @@ from swimstream.core.effects import Answer
 from swimstream.core.leader_requests import Done, Kind, Refused, Request, RequestDesk
 from swimstream.model.changes import SubmitJob
 from swimstream.model.job import JobSpec, OperatorSpec
-from swimstream.model.member import SPEAKS_DIRECTIVES, SPEAKS_GUARANTEES, too_old
+from swimstream.model.member import SPEAKS_CONFLICTS, SPEAKS_DIRECTIVES, SPEAKS_GUARANTEES, too_old
 from swimstream.model.plan import INSTANCES_MAX
 from swimstream.model.versions import refusal_of_names
 from swimstream.wire.codec import encode_message
@@ -37,12 +37,14 @@ plan with names of the usual length still fits one frame, for peers that do not.
 
 
 USUAL = OperatorSpec(name="usual", kind="usual")
-LATER_WISHES = tuple(
-    name
+FIRST_FIELDS = ("name", "kind", "parallelism", "inputs", "prefer_site", "parameters")
+SINCE_LEVEL = {"instances": SPEAKS_GUARANTEES, "hold_for_s": SPEAKS_GUARANTEES, "on_conflict": SPEAKS_CONFLICTS}
+WISHES = tuple(
+    (name, SINCE_LEVEL.get(name, SPEAKS_DIRECTIVES))
     for name in (field.name for field in attrs.fields(OperatorSpec))
-    if name not in ("name", "kind", "parallelism", "inputs", "prefer_site", "parameters", "instances", "hold_for_s")
+    if name not in FIRST_FIELDS
 )
-"""What an operator can ask for since `SPEAKS_DIRECTIVES`."""
+"""What an operator can ask for beyond its first fields, and since which level of the protocol."""
 SUBMISSION = Kind(subject="job", plural="submissions", waiting_max=SUBMISSIONS_MAX)
 
 
@@ -62,7 +64,7 @@ class Submissions(RequestDesk):
         message = Propose(request=request, change=SubmitJob(job=job))
         if error := too_big(job):
             self._outbox.put(Answer(request, error))
-        elif error := _level_faults(job, tuple(self._membership.table.live())):
+        elif error := level_faults(job, tuple(self._membership.table.live())):
             self._outbox.put(Answer(request, error))  # a leader of an older version could not read the question
         else:
             look, accept = partial(self._look, job), partial(self._accept, job)
@@ -153,7 +155,7 @@ def conflict(job: JobSpec, jobs: Mapping[str, JobSpec]) -> str:
 def faults(job: JobSpec, jobs: Mapping[str, JobSpec], members: Iterable[Member]) -> str:
     """Return why a leader refuses `job`: it conflicts with `jobs`, or the live workers cannot do what it asks for."""
     members = tuple(members)
-    return conflict(job, jobs) or _level_faults(job, members) or kind_faults(job, members)
+    return conflict(job, jobs) or level_faults(job, members) or kind_faults(job, members)
 
 
 def kind_faults(job: JobSpec, members: Iterable[Member], *, before: JobSpec | None = None) -> str:
@@ -169,12 +171,12 @@ def kind_faults(job: JobSpec, members: Iterable[Member], *, before: JobSpec | No
     return error if len(error.encode()) <= ERROR_BYTES_MAX else error[: ERROR_BYTES_MAX // 4] + " …"
 
 
-def _level_faults(job: JobSpec, members: Sequence[Member]) -> str:
+def level_faults(job: JobSpec, members: Sequence[Member]) -> str:
     """Return why the wishes of `job` cannot be met: who is too old for one could not even read the plan any more."""
-    for level, wishes in ((SPEAKS_GUARANTEES, ("instances", "hold_for_s")), (SPEAKS_DIRECTIVES, LATER_WISHES)):
+    for level in sorted({level for _, level in WISHES}):
         older = too_old(members, level=level)
         for position, spec in enumerate(job.operators if older else ()):
-            for name in wishes:
+            for name in (name for name, since in WISHES if since == level):
                 value = getattr(spec, name)
                 if value != getattr(USUAL, name):
                     where = f"operators[{position}].{name}"

@@ -57,6 +57,8 @@ class Outcome:
     """Of the council."""
     seats_left: int
     """Those whose workers would live."""
+    change: str = ""
+    """What a dry run's job would be: `new`, an `update`, or the `revival` of one that was cancelled."""
 
     @property
     def is_able(self) -> bool:
@@ -96,9 +98,11 @@ def dry_run(situation: Situation, job: JobSpec) -> Outcome:
     """
     plan = situation.plan
     change: SubmitJob | UpdateJob = SubmitJob(job=job)
+    what = "new"
     live = {name: member for name, member in situation.members.items() if not member.state.is_gone}
     if job.name in plan.jobs:
         change = UpdateJob(job=job, base=0, asked_by="")
+        what = "revival" if job.name in plan.directives.cancelled else "update"
         error = too_big(job) or refusal(plan, change, live)
     else:
         error = (
@@ -107,7 +111,7 @@ def dry_run(situation: Situation, job: JobSpec) -> Outcome:
     if error:
         raise UsageError(error)
     after = plan.advance([Entry(index=plan.index + 1, term=plan.term, change=change)])
-    return _outcome(attrs.evolve(situation, plan=after), of=job.name)
+    return attrs.evolve(_outcome(attrs.evolve(situation, plan=after), of=job.name), change=what)
 
 
 def _outcome(situation: Situation, *, of: str | None) -> Outcome:

@@ -262,6 +262,33 @@ class SetStandbys:
     reason: str
 
 
+@attrs.frozen(kw_only=True)
+class ClaimProgress:
+    """`run` says how far the copy of `instance` in `epoch` had come, which its worker held while it was given up.
+
+    Counts for an instance that is to be settled by progress, once for each time that its worker was given up.
+    """
+
+    instance: InstanceId
+    epoch: int
+    """Of the copy that was given up."""
+    run: Run
+    """Who says so: that worker's present run, which could go on with it."""
+    progress: int
+    """How far it can be gone on with: as far as it was when it told its newest checkpoint, if it told any."""
+    checkpoint: bytes
+
+
+@attrs.frozen(kw_only=True)
+class KeepReplacement:
+    """`instance` stays with the run that has it in `epoch`, whatever the copy before it had come to."""
+
+    instance: InstanceId
+    epoch: int
+    reason: str
+    evidence: tuple[str, ...]
+
+
 NORMAL = ""
 CORDONED = "cordoned"
 """Gets nothing new, keeps what it has."""
@@ -277,10 +304,23 @@ REBALANCE_MOVES_MAX = 1_024
 RESTARTED_MAX = 20_000
 """So many instances one change can name."""
 
-Directive = Forget | Restart | Quarantine | Pardon | Blame | SetWorkerMode | DeclareDead | SetPolicy | SetStandbys
+ConflictChange = ClaimProgress | KeepReplacement
+"""The changes that came with `SPEAKS_CONFLICTS`."""
+Directive = (
+    Forget
+    | Restart
+    | Quarantine
+    | Pardon
+    | Blame
+    | SetWorkerMode
+    | DeclareDead
+    | SetPolicy
+    | SetStandbys
+    | ConflictChange
+)
 """The changes of what `directives.py` holds, and of single assignments for its sake."""
 LaterChange = UpdateJob | CancelJob | Directive
-"""The changes that came with `SPEAKS_DIRECTIVES`."""
+"""The changes that came with `SPEAKS_DIRECTIVES`, or later."""
 
 Change = (
     Found
@@ -298,8 +338,8 @@ Change = (
     | RecoverCouncil
     | LaterChange
 )
-Command = UpdateJob | CancelJob | Restart | Pardon | SetWorkerMode | DeclareDead | SetPolicy
-"""What any worker may ask the leader for, on behalf of a person or an application."""
+Command = UpdateJob | CancelJob | Restart | Pardon | SetWorkerMode | DeclareDead | SetPolicy | ClaimProgress
+"""What any worker may ask the leader for: on behalf of a person or an application, or of its own accord."""
 COUNCIL_CHANGES = (Found, ChangeCouncil, RecoverCouncil)
 """The changes that carry a council."""
 

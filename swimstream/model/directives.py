@@ -17,7 +17,7 @@ from swimstream.model.versions import RETIRED_MAX
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable
 
-    from swimstream.model.changes import Blame, SetStandbys, SetWorkerMode
+    from swimstream.model.changes import Blame, ClaimProgress, SetStandbys, SetWorkerMode
 
 PPM = 1_000_000
 CONVICTING_DEATHS = 2
@@ -94,6 +94,29 @@ class WorkerMode:
 
 
 @attrs.frozen(kw_only=True)
+class Claim:
+    """How far the copy of a run that was given up had come, and who could go on with it: see `ClaimProgress`."""
+
+    run: Run
+    progress: int
+    checkpoint: bytes
+
+
+@attrs.frozen(kw_only=True)
+class Conflict:
+    """An instance was given to another run while its copy may have gone on, and is to be settled by progress.
+
+    It is over when the instance gets another epoch or ends, whoever has it then, and when the replacement is kept.
+    """
+
+    run: Run
+    """Whose copy may have gone on."""
+    epoch: int
+    claim: Claim | None = None
+    """None while nobody has said anything of that copy."""
+
+
+@attrs.frozen(kw_only=True)
 class Directives:
     """All of them, as of one plan."""
 
@@ -116,6 +139,7 @@ class Directives:
     retired: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     """Job → the operators that were taken from it, sorted, without those that were at-most-one; see `versions.py`. Also
     of jobs that have left the plan, with all that they had."""
+    conflicts: Mapping[InstanceId, Conflict] = attrs.field(factory=dict)
     rebalance_moves: int = 0
 
     def mode_of(self, name: str) -> str:
@@ -132,6 +156,13 @@ class Directives:
 NO_DIRECTIVES = Directives()
 
 
+def refusal_of_claim(conflict: Conflict | None, change: ClaimProgress) -> str:
+    """Return why a claim changes nothing, or nothing if it counts."""
+    if conflict is None or (conflict.epoch, conflict.run.name) != (change.epoch, change.run.name):
+        return f"epoch: nothing is to be settled about the copy of {change.instance} in epoch {change.epoch}"
+    return f"instance: {conflict.claim.run} has spoken for it already" if conflict.claim is not None else ""
+
+
 class DirectivesDraft:
     """Directives that are being changed; `PlanDraft` says when."""
 
@@ -142,6 +173,7 @@ class DirectivesDraft:
         self.quarantined, self.blame = dict(base.quarantined), dict(base.blame)
         self.modes, self.asserted, self.lost = dict(base.modes), dict(base.asserted), dict(base.lost)
         self.standbys, self.retired = dict(base.standbys), dict(base.retired)
+        self.conflicts = dict(base.conflicts)
         self.rebalance_moves = base.rebalance_moves
 
     def directives(self) -> Directives:
@@ -157,6 +189,7 @@ class DirectivesDraft:
             asserted=self.asserted,
             standbys=self.standbys,
             retired=self.retired,
+            conflicts=self.conflicts,
             rebalance_moves=self.rebalance_moves,
         )
         return self._base if made == self._base else made
@@ -230,6 +263,7 @@ class DirectivesDraft:
         """Forget all about an instance that is not executed any more."""
         self.clear([instance])
         self.standbys.pop(instance, None)
+        self.conflicts.pop(instance, None)
 
     def set_mode(self, change: SetWorkerMode, index: int) -> None:
         """Put a worker into a mode; one that it is in already lasts since it was first asked for."""
@@ -256,6 +290,14 @@ class DirectivesDraft:
         self.standbys.pop(instance, None)
         if left:
             self.standbys[instance] = left
+
+    def claim(self, change: ClaimProgress) -> None:
+        """Take the word of a worker that was given up, once, and only of the copy that the conflict is about."""
+        found = self.conflicts.get(change.instance)
+        if found is None or refusal_of_claim(found, change):
+            return
+        claim = Claim(run=change.run, progress=change.progress, checkpoint=change.checkpoint)
+        self.conflicts[change.instance] = attrs.evolve(found, claim=claim)
 
     def forget_asserted(self, names_waited_for: Collection[str]) -> None:
         """Keep a person's word only while something waits for the end of that worker."""

@@ -5,7 +5,6 @@ What it does with an entry depends on the entries before it alone, so equal logs
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import attrs
@@ -15,12 +14,14 @@ from swimstream.model.changes import (
     Assign,
     Blame,
     CancelJob,
+    ClaimProgress,
     Conclude,
     DeclareDead,
     Directive,
     Evict,
     Forget,
     Hold,
+    KeepReplacement,
     LaterChange,
     Pardon,
     Quarantine,
@@ -33,16 +34,18 @@ from swimstream.model.changes import (
     SubmitJob,
     UpdateJob,
 )
-from swimstream.model.directives import DirectivesDraft, Quarantined
-from swimstream.model.job import AT_MOST_ONE
+from swimstream.model.directives import Conflict, DirectivesDraft, Quarantined
+from swimstream.model.holdings import HoldingsDraft
+from swimstream.model.job import AT_MOST_ONE, FURTHEST_PROGRESS
 from swimstream.model.versions import CANCELLED_KEPT, outdated, refusal_of_names, refusal_of_update, removed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from swimstream.model.directives import Directives
     from swimstream.model.identity import InstanceId, Run
-    from swimstream.model.job import JobSpec
+    from swimstream.model.job import JobSpec, OperatorSpec
 
 EVICTED_KEPT = 8_192
 
@@ -61,14 +64,14 @@ class ExecutionDraft:
         evicted: Mapping[str, int],
         stops: Mapping[Run, int],
         directives: Directives,
+        held: Mapping[Run, AbstractSet[InstanceId]],
     ) -> None:
-        """Begin with what a plan holds, which stays as it is."""
+        """Begin with what a plan holds, which stays as it is. `held`: the instances of `assignments` by run."""
         self._index = index
         self._jobs, self._assignments = dict(jobs), dict(assignments)
         self._evicted, self._stops = dict(evicted), dict(stops)
         self._directives = DirectivesDraft(directives)
-        self._to_stop: Counter[Run] | None = None
-        """How many unfinished at-most-one instances each run has; counted when it is first asked for."""
+        self._holdings = HoldingsDraft(held)
 
     def assignment_of(self, instance: InstanceId) -> Assignment | None:
         """Return where `instance` belongs, None if it was never given to anybody."""
@@ -184,7 +187,6 @@ class ExecutionDraft:
             return
         at_most_one = {held.instance for held in self._assigned_in(job.name) if self._is_at_most_one(held)}
         self._jobs[job.name] = job
-        self._to_stop = None  # counted by the job as it was
         directives.versions[job.name] = directives.version_of(job.name) + 1
         directives.cancelled.pop(job.name, None)
         directives.retire(job.name, removed(before, job))
@@ -223,11 +225,11 @@ class ExecutionDraft:
     def _revoke(self, held: Assignment) -> None:
         if not held.finished:
             self._put(attrs.evolve(held, revoked=held.revoked or self._index, former_run=None, former_epoch=0))
+            self._directives.conflicts.pop(held.instance, None)
 
     def _drop(self, held: Assignment) -> None:
-        if self._to_stop is not None:
-            self._to_stop[held.run] -= self._is_to_stop(held)
         del self._assignments[held.instance]
+        self._holdings.take(held.instance, held.run)
         self._forget_stop_of(held.run)
 
     def _apply_directive(self, change: Directive) -> None:
@@ -270,6 +272,12 @@ class ExecutionDraft:
                 job = self._jobs.get(instance.job)
                 if job is not None and job.has(instance) and instance.job not in directives.cancelled:
                     directives.set_standbys(change)
+            case ClaimProgress():
+                directives.claim(change)
+            case KeepReplacement(instance=instance, epoch=epoch):
+                held = self._assignments.get(instance)
+                if held is not None and held.epoch == epoch:
+                    directives.conflicts.pop(instance, None)
 
     def _names_to_stop(self) -> set[str]:
         return {held.run.name for held in self._assignments.values() if self._is_to_stop(held)}
@@ -294,16 +302,24 @@ class ExecutionDraft:
             )
         )
         self._directives.promote(made.instance, made.run)
+        self._directives.conflicts.pop(made.instance, None)
+        if before is not None and self._may_go_on(before, made, job.operator(made.instance.operator)):
+            self._directives.conflicts[made.instance] = Conflict(run=before.run, epoch=before.epoch)
         if before is not None:
             self._forget_stop_of(before.run)
         if self.is_evicted(made.run) and self._must_stop(made.run):
             self._stops.setdefault(made.run, self._index)  # no leader does that; but then it stops from here on
 
+    def _may_go_on(self, before: Assignment, made: Assign, spec: OperatorSpec) -> bool:
+        """Return whether the former copy may go on unreached, and is not to be stopped whatever it comes to."""
+        is_open = not (before.finished or before.revoked or before.stale) and made.run.name != before.run.name
+        return is_open and spec.on_conflict == FURTHEST_PROGRESS and self.is_held(before.run)
+
     def _evict(self, run: Run) -> None:
         self._evicted[run.name] = max(run.boot, self._evicted.get(run.name, -1))
-        of_name = [each for each in self._counted_to_stop() if each.name == run.name and each.boot <= run.boot]
-        for each in sorted(each for each in of_name if self._must_stop(each)):
-            self._stops.setdefault(each, self._index)
+        for each in self._holdings.runs_of(run.name):
+            if each.boot <= run.boot and self._must_stop(each):
+                self._stops.setdefault(each, self._index)
         for stopped in [each for each in self._stops if each.name == run.name]:
             self._forget_stop_of(stopped)
         if len(self._evicted) > EVICTED_KEPT:
@@ -316,12 +332,7 @@ class ExecutionDraft:
 
         Nobody waits for the end of any other; and so a plan without such operators keeps its shorter form.
         """
-        return self._counted_to_stop()[run] > 0
-
-    def _counted_to_stop(self) -> Counter[Run]:
-        if self._to_stop is None:
-            self._to_stop = Counter(held.run for held in self._assignments.values() if self._is_to_stop(held))
-        return self._to_stop
+        return any(self._is_to_stop(self._assignments[each]) for each in self._holdings.of(run))
 
     def _is_to_stop(self, held: Assignment) -> bool:
         return not held.finished and self._is_at_most_one(held)
@@ -330,10 +341,10 @@ class ExecutionDraft:
         """Have `held` take the place of the instance's former assignment."""
         before = self._assignments.get(held.instance)
         self._assignments[held.instance] = held
-        if self._to_stop is not None:
+        if before is None or before.run != held.run:
             if before is not None:
-                self._to_stop[before.run] -= self._is_to_stop(before)
-            self._to_stop[held.run] += self._is_to_stop(held)
+                self._holdings.take(held.instance, before.run)
+            self._holdings.give(held.instance, held.run)
 
     def _forget_stop_of(self, run: Run) -> None:
         """Drop the stop of a run that is gone for good once nobody waits for its end any more."""

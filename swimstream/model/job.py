@@ -44,6 +44,12 @@ APART_SITE = "site"
 ANTI_AFFINITIES = (APART_NOT, APART_WORKER, APART_SITE)
 """No two instances of the operator on one worker, or in one site."""
 
+KEEP_REPLACEMENT = "keep-replacement"
+"""Whoever was given the instance since keeps it."""
+FURTHEST_PROGRESS = "furthest-progress"
+"""The copy that has come further is gone on with; see `core/recovery/conflicts.py`."""
+CONFLICTS = (KEEP_REPLACEMENT, FURTHEST_PROGRESS)
+
 PARAMETER_WORDS = "text, a number, a boolean, or a list or table of them"
 Parameter = str | int | float | bool | Sequence["Parameter"] | Mapping[str, "Parameter"]
 
@@ -116,6 +122,8 @@ class OperatorSpec:
     """Without progress for so long while input waits it is STALLED, 0.2 to 604,800 s; 0: never."""
     standby: int = 0
     """So many workers keep each instance warm, 0 to 7, to take over at once."""
+    on_conflict: str = KEEP_REPLACEMENT
+    """What is done when a worker that was given up returns, and its copy has gone on: one of `CONFLICTS`."""
 
 
 @attrs.frozen(kw_only=True)

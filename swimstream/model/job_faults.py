@@ -7,12 +7,16 @@ from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from swimstream.errors import UsageError
-from swimstream.model.identity import NAME_PATTERN
+from swimstream.model.identity import NAME_PATTERN, NAME_WORDS
 from swimstream.model.job import (
     ANTI_AFFINITIES,
     APART_SITE,
+    AT_LEAST_ONE,
+    CONFLICTS,
+    FURTHEST_PROGRESS,
     GUARANTEES,
     HOLD_FOR_S_MAX,
+    KEEP_REPLACEMENT,
     LABEL_BYTES_MAX,
     LABELS_MAX,
     OPERATORS_MAX,
@@ -44,7 +48,7 @@ def check_job(job: JobSpec) -> JobSpec:
 
 def _faults(job: JobSpec) -> Iterator[str]:
     if not NAME_PATTERN.fullmatch(job.name):
-        yield f"name: expected letters, digits, '.', '_' or '-', got {job.name!r}"
+        yield f"name: expected {NAME_WORDS}, got {job.name!r}"
     if not 1 <= len(job.operators) <= OPERATORS_MAX:
         yield f"operators: expected 1 to {OPERATORS_MAX}, got {len(job.operators)}"
     first: dict[str, int] = {}
@@ -60,9 +64,9 @@ def _faults(job: JobSpec) -> Iterator[str]:
 
 def _operator_faults(where: str, spec: OperatorSpec, names: Mapping[str, int]) -> Iterator[str]:
     if not NAME_PATTERN.fullmatch(spec.name):
-        yield f"{where}.name: expected letters, digits, '.', '_' or '-', got {spec.name!r}"
+        yield f"{where}.name: expected {NAME_WORDS}, got {spec.name!r}"
     if not NAME_PATTERN.fullmatch(spec.kind):
-        yield f"{where}.kind: expected letters, digits, '.', '_' or '-', got {spec.kind!r}"
+        yield f"{where}.kind: expected {NAME_WORDS}, got {spec.kind!r}"
     if spec.prefer_site and not NAME_PATTERN.fullmatch(spec.prefer_site):
         yield f"{where}.prefer_site: expected the name of a site or nothing, got {spec.prefer_site!r}"
     copies: object = spec.parallelism
@@ -100,6 +104,7 @@ def _life_faults(where: str, spec: OperatorSpec) -> Iterator[str]:
     for field, value, known in (
         ("failover", spec.failover, SCOPES),
         ("anti_affinity", spec.anti_affinity, ANTI_AFFINITIES),
+        ("on_conflict", spec.on_conflict, CONFLICTS),
     ):
         if value not in known:
             yield f"{where}.{field}: expected one of {', '.join(map(repr, known))}, got {value!r}"
@@ -112,6 +117,11 @@ def _life_faults(where: str, spec: OperatorSpec) -> Iterator[str]:
             yield f"{where}.{field}: expected an integer from {low} to {high}, got {given!r}"
     if spec.standby and spec.instances == PINNED:
         yield f"{where}.standby: expected 0 for a pinned operator, which never moves"
+    if spec.on_conflict == FURTHEST_PROGRESS and spec.instances != AT_LEAST_ONE:
+        yield (
+            f"{where}.on_conflict: expected {KEEP_REPLACEMENT!r} for an operator that is {spec.instances}, "
+            "of which there are never two copies"
+        )
     stall: object = spec.stall_after_s
     if not isinstance(stall, float) or not (stall == 0 or STALL_AFTER_S_MIN <= stall <= STALL_AFTER_S_MAX):
         span = f"{STALL_AFTER_S_MIN} to {STALL_AFTER_S_MAX:.0f} s, or 0 for never"

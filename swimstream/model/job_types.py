@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.restart import RestartStrategy
 
-TEXTS = ("name", "kind", "prefer_site", "instances", "failover", "anti_affinity")
+TEXTS = ("name", "kind", "prefer_site", "instances", "failover", "anti_affinity", "on_conflict")
 LISTS = ("inputs", "blocking", "sites")
 TABLES = ("parameters", "labels")
 

@@ -47,13 +47,16 @@ class Evidence:
 
 NOTHING_SEEN = Evidence()
 
-SPEAKS = 4
+SPEAKS = 5
 """What this version understands: 2 adds `SyncCheck`, tags, broadcasts, queries and messages; 3 guarantees, authority
-and changes of the council; 4 versions of jobs, directives, and all that an operator can ask for beyond a guarantee."""
+and changes of the council; 4 versions of jobs, directives, and what an operator can ask for beyond a guarantee;
+5 conflicts between two copies."""
 SPEAKS_GUARANTEES = 3
 """From this level on a worker keeps guarantees, and understands a plan in which runs are held."""
 SPEAKS_DIRECTIVES = 4
 """From this level on a worker understands a plan with directives (`model/directives.py`), and jobs that need them."""
+SPEAKS_CONFLICTS = 5
+"""From this level on a worker understands a plan with conflicts (`Directives.conflicts`), and jobs that settle them."""
 
 
 @attrs.frozen(kw_only=True)

@@ -7,6 +7,8 @@ Every change has an index; the index of an assignment is its epoch, the operator
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from functools import cached_property
 
 import attrs
 
@@ -24,6 +26,7 @@ from swimstream.model.changes import (
 from swimstream.model.directives import NO_DIRECTIVES, Directives
 from swimstream.model.execution import ExecutionDraft
 from swimstream.model.history import Decision, describe
+from swimstream.model.holdings import NOTHING, held_by_run
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import AT_MOST_ONE, JobSpec, OperatorSpec
 
@@ -69,6 +72,15 @@ class Plan:
     directives: Directives = NO_DIRECTIVES
     decisions: tuple[Decision, ...] = ()
     """The newest `DECISIONS_KEPT`, oldest first."""
+
+    @cached_property
+    def held(self) -> Mapping[Run, AbstractSet[InstanceId]]:
+        """Return what each run holds, finished or not; who holds nothing is left out."""
+        return held_by_run(self.assignments.values())
+
+    def held_by(self, run: Run) -> AbstractSet[InstanceId]:
+        """Return the instances that are assigned to `run`, finished or not."""
+        return self.held.get(run, NOTHING)
 
     def is_evicted(self, run: Run) -> bool:
         """Return whether `run` was declared gone for good."""
@@ -157,6 +169,7 @@ class PlanDraft(ExecutionDraft):
             evicted=plan.evicted,
             stops=plan.stops,
             directives=plan.directives,
+            held=plan.held,
         )
         self._base = plan
         self._term = plan.term
@@ -170,8 +183,8 @@ class PlanDraft(ExecutionDraft):
         return self._index
 
     def plan(self) -> Plan:
-        """Return what has become of the plan."""
-        return attrs.evolve(
+        """Return what has become of the plan; the draft must not be changed any more."""
+        made = attrs.evolve(
             self._base,
             index=self._index,
             term=self._term,
@@ -187,6 +200,8 @@ class PlanDraft(ExecutionDraft):
             directives=self._directives.directives(),
             decisions=tuple(self._decisions[-DECISIONS_KEPT:]),
         )
+        object.__setattr__(made, "held", self._holdings.held())  # what the property would find, were it asked
+        return made
 
     def apply(self, entry: Entry) -> None:
         """Change the plan by one entry, which must follow on the last one."""

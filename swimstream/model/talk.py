@@ -29,9 +29,9 @@ PING_TOPIC = "_ping"
 
 def check_topic(field: str, value: object) -> str:
     """Return `value` if an application may use it as a topic: a name; else raise `UsageError`."""
-    if not isinstance(value, str) or not NAME_PATTERN.fullmatch(value):
-        raise UsageError(f"{field}: expected 1 to 64 letters, digits, '.', '_' or '-', got {value!r}")
-    return value
+    if not isinstance(value, str):
+        raise UsageError(f"{field}: expected a name, got {value!r}")
+    return check_name(field, value)
 
 
 def check_payload(field: str, value: object, *, bytes_max: int) -> bytes:

@@ -34,10 +34,10 @@ from swimstream.model.job import OperatorSpec
 from swimstream.model.status import ErrorClass
 from swimstream.runners.asked import AskedNeighbours
 from swimstream.runners.async_task import run_async
-from swimstream.runners.causes import cause_of, class_of
+from swimstream.runners.causes import cause_of, class_of, is_worth_a_stack
 from swimstream.runners.context import OperatorContext
 from swimstream.runners.fence import arm
-from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
+from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode, waiting_deadlines
 from swimstream.runners.fuse import arm_fuse
 from swimstream.runners.place import Place
 from swimstream.runners.registry import ASYNCIO, is_async
@@ -88,8 +88,11 @@ def _own(descriptor: int) -> socket.socket:
 
 
 def _fence(until: float, fencing: socket.socket) -> None:
-    """Arm the fence, and have it move as the worker says from then on."""
-    fence = arm(until)
+    """Arm the fence at the newest deadline that the worker has told, and have it move as it says from then on."""
+    told = waiting_deadlines(fencing)
+    fence = arm(max([until, *told]))
+    with suppress(ConnectionError):
+        fencing.sendall(b"".join(map(UNTIL.pack, told)))
     threading.Thread(target=_move, args=(fence, fencing), name="swimstream-fence", daemon=True).start()
 
 
@@ -144,7 +147,8 @@ class Life:
         # BaseException: whatever an operator raises is its failure, to be told before the process ends
         except BaseException as error:
             kind = class_of(error)
-            log.exception("operator failed instance=%s epoch=%d", context.instance, context.epoch)
+            if is_worth_a_stack(error, was_asked=context.cancelled):
+                log.exception("operator failed instance=%s epoch=%d", context.instance, context.epoch)
             cause = cause_of(error, loop=str(order["loop"]))
         sender.flush()
         if cause is None:

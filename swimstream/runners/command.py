@@ -120,8 +120,12 @@ class Command:
     def parse(cls, line: str, *, field: str) -> Command:
         """Return the command that `line` writes, with words and quotes as in a shell but without one."""
         try:
-            return cls(argv=shlex.split(line))
-        except ValueError as error:  # UsageError is one
+            words = shlex.split(line)
+        except ValueError as error:
+            raise UsageError(f"{field}: expected words and quotes as in a shell, got {line!r} ({error})") from None
+        try:
+            return cls(argv=words)
+        except UsageError as error:
             raise UsageError(f"{field}: {error}") from None
 
     def __str__(self) -> str:

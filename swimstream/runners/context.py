@@ -159,7 +159,10 @@ class OperatorContext:
         return self._wait_for(self._neighbours.finished(instance))
 
     async def watch(self, instance: InstanceId) -> AsyncIterator[Address]:
-        """Yield where `instance` is, and again whenever it has moved. For tasks of trio or asyncio."""
+        """Yield where `instance` is, and again whenever that is another address. For tasks of trio or asyncio.
+
+        A next copy at the very same address is not told apart: serve at a port that the system picks.
+        """
         last: Address | None = None
         while True:
             last = await self._wait_for(self._neighbours.located(instance, other_than=last))

@@ -26,7 +26,9 @@ Both sides are our own code of one version, so what cannot be read is a bug. A m
 
 from __future__ import annotations
 
+import socket
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import cbor2
@@ -39,6 +41,18 @@ FRAME_BYTES_MAX = 16 * 2**20
 CHUNK_BYTES = 65_536
 UNTIL = struct.Struct("=d")
 """A deadline on the other pipe, which carries nothing else: as the worker says it, and as the process confirms it."""
+
+
+def waiting_deadlines(renewals: socket.socket) -> list[float]:
+    """Return the deadlines that nobody has read yet, oldest first; each is to be confirmed once it is in force.
+
+    A process that takes longer to start than its first deadline would else die of that one, though it was renewed.
+    """
+    found: list[float] = []
+    with suppress(BlockingIOError, ConnectionError):
+        while len(renewals.recv(UNTIL.size, socket.MSG_PEEK | socket.MSG_DONTWAIT)) == UNTIL.size:
+            found += UNTIL.unpack(renewals.recv(UNTIL.size))
+    return found
 
 
 def encode(*message: object) -> bytes:

@@ -17,7 +17,7 @@ import trio
 
 from swimstream.model.status import ErrorClass, InstanceState
 from swimstream.runners.asyncio_task import AsyncioThread
-from swimstream.runners.causes import cause_of, class_of
+from swimstream.runners.causes import cause_of, class_of, is_worth_a_stack
 from swimstream.runners.command import Command
 from swimstream.runners.context import OperatorContext
 from swimstream.runners.copy import Copy
@@ -231,10 +231,8 @@ class InstanceHost:
             on_idle()
 
     def _tell_if_idle(self) -> None:
-        if self._closing and not self._supervised:
-            told, self._on_idle = self._on_idle, []
-            for on_idle in told:
-                on_idle()
+        while self._closing and not self._supervised and self._on_idle:
+            self._on_idle.pop(0)()
 
     def _cancel(self, copy: Copy) -> None:
         if not copy.context.cancelled:
@@ -309,7 +307,8 @@ class InstanceHost:
             raise
         # BaseException: whatever an operator raises is that operator's failure and ends nothing else
         except BaseException as error:
-            log.exception("operator failed instance=%s epoch=%d", instance, epoch)
+            if is_worth_a_stack(error, was_asked=context.cancelled):
+                log.exception("operator failed instance=%s epoch=%d", instance, epoch)
             loop = registered.loop if isinstance(registered, InWorker) and is_async(registered.function) else ""
             ending = Ending(InstanceState.FAILED, cause_of(error, loop=loop), class_of(error))
         finally:
@@ -351,7 +350,7 @@ class InstanceHost:
             self._on_process(effect, copy.child.pid)
             output.given()
             ending = await copy.child.run(copy.scope, on_running=report_running)
-            output.how = ending.cause or ending.state.name.lower()
+            output.how = ending.cause or ("stopped" if copy.context.cancelled else ending.state.name.lower())
         return ending
 
     # --- fences -----------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from swimstream.runners.causes import cause_of
 from swimstream.runners.child import PR_SET_PDEATHSIG, die_with
 from swimstream.runners.command import REPORT_FD
 from swimstream.runners.fence import arm
-from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode
+from swimstream.runners.frames import CHUNK_BYTES, UNTIL, Frames, encode, waiting_deadlines
 from swimstream.runners.fuse import arm_fuse
 from swimstream.runners.report_lines import ReportLines
 from swimstream.runtime import clock
@@ -66,11 +66,17 @@ class Deadline:
     """When the command must have ended: the kernel's timer, and the kill of the group shortly before."""
 
     def __init__(self, until: float, renewals: socket.socket, *, early_s: float) -> None:
-        """Arm the timer for half of `early_s` before `until`; the group is to be killed all of `early_s` before."""
-        self._fence: KernelFence | WatchdogFence = arm(until - early_s / 2)
-        self._until = until
+        """Arm the timer for half of `early_s` before `until`; the group is to be killed all of `early_s` before.
+
+        `until` is what it was at the start of this process; what the worker has told since counts.
+        """
+        told = waiting_deadlines(renewals)
+        self._until = max([until, *told])
+        self._fence: KernelFence | WatchdogFence = arm(self._until - early_s / 2)
         self._early_s = early_s
         self.renewals = renewals
+        with suppress(ConnectionError):
+            renewals.sendall(b"".join(map(UNTIL.pack, told)))
 
     def left_s(self) -> float:
         """Return how long until the group is to be killed."""

@@ -11,7 +11,8 @@ integer `id` of a request comes back with its answer::
                 mode ("" or cordoned, draining, leaving, quarantined)
     operators   jobs: name, operators, finished;  operators: instance, job, operator, index, kind, inputs, guarantee,
                 hold_for_s, worker, boot, epoch, failures, finished, held, revoked, stopped_at, state, since_ms,
-                progress, checkpoint (hex), endpoint, cause;  authority: isolated, age_s, lasts_s, drift, of this worker
+                progress, checkpoint (hex), endpoint, cause, error, watermark_ms, backlog, standbys;
+                authority: isolated, age_s, lasts_s, drift, of this worker
     leader      leader: name ("" if unknown), state (of that worker), term, index, cluster_id, council
     decisions   decisions: index, term, what, reason, evidence; the newest 256, oldest first
     counters    counters: name → number
@@ -60,7 +61,8 @@ integer `id` of a request comes back with its answer::
                 boot, able, why (the best 64; candidates_more), history: decisions
     what-if     request {"verb": "what-if", "kill": ["w2"], "site": ""}; moves: instance, from, to, reason, evidence;
                 pending: instance, why; council: seats, left, able; nobody is killed
-    dry-run     request {"verb": "dry-run", "job": {...}}; like what-if: where the job's instances would go
+    dry-run     request {"verb": "dry-run", "job": {...}}; like what-if: where the job's instances would go;
+                change: new, update (of a job that is there), or revival (of one that was cancelled)
     leave       nothing; answered once the others have been told; the worker then ends
     watch       a line {"ok": true, "event": "snapshot", ...}, then a line for each event, `event` being member,
                 instance, leader, isolation, decision, superseded, foreign_cluster, forgotten, name_conflict, tags,

@@ -39,7 +39,8 @@ async def _what_if(worker: Controlled, request: Request) -> JsonTable:
 
 
 async def _dry_run(worker: Controlled, request: Request) -> JsonTable:
-    return outcome_json(worker.dry_run(job_from_table(request.get("job"), where="job")))
+    outcome = worker.dry_run(job_from_table(request.get("job"), where="job"))
+    return outcome_json(outcome) | {"change": outcome.change}
 
 
 EXPLAIN: Mapping[str, Callable[[Controlled, Request], Awaitable[JsonTable]]] = {

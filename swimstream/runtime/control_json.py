@@ -165,6 +165,7 @@ def _operator_json(view: View, standing: InstanceStanding, job: JobSpec) -> Json
         "error": "",
         "watermark_ms": None,
         "backlog": None,
+        "standbys": list(standing.standbys),
     }
     status = view.status_by_instance.get(instance)
     if held is not None and status is not None and status.epoch == held.epoch:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swimstream.model.job import PINNED
+from swimstream.model.changes import NORMAL
+from swimstream.model.job import APART_NOT, APART_SITE, PINNED
 from swimstream.model.member import MemberState
 from swimstream.model.status import InstanceState
 
@@ -31,7 +32,7 @@ def disagreements(
     if not views:
         return ["nobody is alive"]
     found = [*member_disagreements(views), *_plan(views, jobs=jobs, index_min=index_min), *_leader(views)]
-    return found or [*_statuses(views), *_copies(views[0].plan, running)]
+    return found or [*_statuses(views), *_copies(views, running)]
 
 
 def _waiting(plan: Plan, names: Container[str]) -> set[InstanceId]:
@@ -41,6 +42,25 @@ def _waiting(plan: Plan, names: Container[str]) -> set[InstanceId]:
         for instance, held in plan.assignments.items()
         if held.run.name not in names and plan.guarantee_of(instance) == PINNED
     }
+
+
+def _homeless(views: Sequence[View]) -> set[InstanceId]:
+    """Return the instances that nobody may be given: each who is given any has another one of the operator."""
+    plan, live = views[0].plan, {view.run for view in views}
+    sites = {member.run.name: member.profile.site for member in views[0].members()}
+    found: set[InstanceId] = set()
+    for job in plan.jobs.values():
+        for spec in job.operators:
+            if spec.anti_affinity == APART_NOT:
+                continue
+            near = sites if spec.anti_affinity == APART_SITE else {name: name for name in sites}
+            wanted = [each for each in job.instances_of(spec.name) if plan.is_wanted(each)]
+            held = {each: plan.assignments[each].run for each in wanted if each in plan.assignments}
+            taken = {near[run.name] for run in held.values() if run in live}
+            free = {near[run.name] for run in live if plan.directives.mode_of(run.name) == NORMAL}
+            if free <= taken:
+                found |= {each for each in wanted if held.get(each) not in live}
+    return found
 
 
 def member_disagreements(views: Sequence[View]) -> list[str]:
@@ -63,6 +83,7 @@ def _members(views: Sequence[View]) -> Iterator[str]:
 
 def _plan(views: Sequence[View], *, jobs: Iterable[str], index_min: int) -> Iterator[str]:
     newest = max((view.plan for view in views), key=lambda plan: plan.index)
+    homeless = _homeless(views)
     if newest.index < index_min:
         yield f"the newest plan ends at {newest.index}, {index_min} was committed"
     for view in views:
@@ -75,7 +96,7 @@ def _plan(views: Sequence[View], *, jobs: Iterable[str], index_min: int) -> Iter
             yield f"job {job} was accepted and is not in the plan"
             continue
         for instance in newest.jobs[job].instances():
-            if instance not in newest.assignments and newest.is_wanted(instance):
+            if instance not in newest.assignments and newest.is_wanted(instance) and instance not in homeless:
                 yield f"{instance} is assigned to nobody"
 
 
@@ -91,9 +112,10 @@ def _leader(views: Sequence[View]) -> Iterator[str]:
 
 
 def _statuses(views: Sequence[View]) -> Iterator[str]:
+    homeless = _homeless(views)
     for view in views:
         held = {status.instance: status for status in view.statuses()}
-        waiting = _waiting(view.plan, {other.run.name for other in views})
+        waiting = _waiting(view.plan, {other.run.name for other in views}) | homeless
         for instance, assignment in view.plan.assignments.items():
             if assignment.finished or instance in waiting or instance in view.plan.directives.quarantined:
                 continue
@@ -104,8 +126,9 @@ def _statuses(views: Sequence[View]) -> Iterator[str]:
                 yield f"{view.run} holds {instance} {status.state.name} in epoch {status.epoch} and not finished"
 
 
-def _copies(plan: Plan, running: Mapping[Run, Mapping[InstanceId, int]]) -> Iterator[str]:
-    waiting = _waiting(plan, {run.name for run in running})
+def _copies(views: Sequence[View], running: Mapping[Run, Mapping[InstanceId, int]]) -> Iterator[str]:
+    plan = views[0].plan
+    waiting = _waiting(plan, {run.name for run in running}) | _homeless(views)
     for instance, assignment in plan.assignments.items():
         if (
             instance not in waiting

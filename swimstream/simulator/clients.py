@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.model.changes import CORDONED, DRAINING, NORMAL, Command
+from swimstream.model.history import ACCEPT, subject_of
 from swimstream.simulator import promises
 from swimstream.simulator.life import Phase
 from swimstream.simulator.linear import Call, is_linearizable
@@ -53,14 +54,14 @@ class Clients:
     def arm(self, rng: Random) -> float:
         """Have every job submitted at a random time; return the last of the times.
 
-        That is up to the end of the window of the faults; but where guarantees are judged, large jobs are there when
-        it begins.
+        That is up to the end of the window of the faults; but where it matters how they fare in it, large jobs are
+        there when it begins.
         """
         first_s, last_s = self._world.scenario.faults.window_s
-        has_guarantees = self._world.scenario.has_guarantees
+        matters = self._world.scenario.has_guarantees or self._world.scenario.has_conflicts
         times = []
         for name, job in self._jobs.items():
-            is_early = has_guarantees and len(job.operators) > 1
+            is_early = matters and len(job.operators) > 1
             times.append(rng.uniform(0.5, first_s if is_early else last_s))
             self._world.clock.at(times[-1], partial(self._submit, name))
         return max(times, default=0.0)
@@ -204,7 +205,6 @@ def _set_free(name: str, _: Plan, by: str) -> Command:
 
 def _accepted_before(name: str, plan: Plan) -> tuple[str, ...]:
     """Return the jobs that the history of `plan` shows before this one; a world makes fewer decisions than it keeps."""
-    prefix = "accept job "
-    names = [made.what.removeprefix(prefix) for made in plan.decisions if made.what.startswith(prefix)]
-    first = list(dict.fromkeys(names))
+    subjects = map(subject_of, plan.decisions)
+    first = list(dict.fromkeys(each.job for each in subjects if each.deed == ACCEPT))
     return tuple(first[: first.index(name)])

@@ -98,6 +98,11 @@ class Faults:
     """So often somebody asks for a council of another size; mostly twice within one isolation time-out."""
     transfers: int = attrs.field(default=0, validator=_count)
     """So often somebody asks for the leadership to be handed over."""
+    fatal_failures: int = attrs.field(default=0, validator=_count)
+    """Failures of which the operator says that they would come again."""
+    stalls: int = attrs.field(default=0, validator=_count)
+    """How often a copy that is watched comes no further: for a while, or for good."""
+    stall_s: tuple[float, float] = attrs.field(default=(0.5, 12.0), validator=_range)
     wishes: int = attrs.field(default=0, validator=_count)
     """So often somebody wants a job or a worker changed; half of the workers that leave are emptied first."""
     extreme_clocks: float = attrs.field(default=0.0, validator=_share)
@@ -120,6 +125,7 @@ class Faults:
             pause_s=_stretched(self.pause_s, pace),
             loss_phase_s=_stretched(self.loss_phase_s, pace),
             flip_s=_stretched(self.flip_s, pace),
+            stall_s=_stretched(self.stall_s, pace),
         )
 
 

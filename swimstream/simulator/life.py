@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from swimstream.config import NodeConfig
     from swimstream.model.identity import Address, InstanceId, Run
-    from swimstream.model.status import InstanceState
+    from swimstream.model.status import ErrorClass, InstanceState
     from swimstream.simulator.clock import Action
     from swimstream.simulator.disks import Disk
     from swimstream.simulator.operators import Copy
@@ -202,18 +202,25 @@ class Life:
         progress: int | None = None,
         checkpoint: bytes | None = None,
         cause: str | None = None,
+        error: ErrorClass | None = None,
+        backlog: int | None = None,
     ) -> None:
         """Hand the node an operator's report."""
         said = f"{state.name if state is not None else ''} {progress if progress is not None else ''} {cause or ''}"
         self._trace.note(self._clock.now, self.name, f"{instance} in epoch {epoch} reports {said}")
-        self.command(
-            lambda now: self.node.report(
-                Report(
-                    instance=instance, epoch=epoch, state=state, progress=progress, checkpoint=checkpoint, cause=cause
-                ),
-                now=now,
-            )
+        if progress is not None:
+            self._observer.operators.progress(instance, epoch)
+        told = Report(
+            instance=instance,
+            epoch=epoch,
+            state=state,
+            progress=progress,
+            checkpoint=checkpoint,
+            cause=cause,
+            error=error,
+            backlog=backlog,
         )
+        self.command(lambda now: self.node.report(told, now=now))
 
     # --- commands and fate ------------------------------------------------------------------------
 

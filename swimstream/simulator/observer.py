@@ -17,6 +17,7 @@ from swimstream.simulator.council_judge import CouncilJudge
 from swimstream.simulator.court import Court
 from swimstream.simulator.disks import Disk
 from swimstream.simulator.move_judge import MoveJudge
+from swimstream.simulator.operator_judge import OperatorJudge
 from swimstream.simulator.plan_judge import PlanJudge
 from swimstream.simulator.watches import Evidence, Findings, View, Watch
 
@@ -46,6 +47,7 @@ class Observer:
         self.council = CouncilJudge(self.court)
         self.authority = AuthorityJudge(self.court)
         self._plan_judge = PlanJudge(self.court)
+        self.operators = OperatorJudge(self.court, are_clocks_steady=not faults.clock_leaps)
         self._moves = MoveJudge(self.court, self._plan_judge, self.council)
         self.gentle_from = 0.0 if gentle else math.inf
         """From when on no healthy worker may be declared dead: at once, or when the network has long been whole."""
@@ -113,6 +115,7 @@ class Observer:
             self._plan_judge.look(watch, plan)
             self.council.look_at_commit(watch, plan)
             self.copies.look(watch, plan)
+            self.operators.look(plan)
             self.authority.look(plan)
             watch.plan = plan
         self.council.remember(watch)
@@ -150,6 +153,7 @@ class Observer:
         for watch in self.watches:
             for member in watch.view.members():
                 self._check_member(watch, member)
+            self.operators.sample(watch)
 
     def write(self, watch: Watch, seat: Seat, record: Record) -> None:
         """Check what has become durable on the disk behind `seat`."""
@@ -159,10 +163,12 @@ class Observer:
                 if entry.term == watch.view.mark.term:
                     self.copies.append(watch, entry, may_commit=self.council.newest_term <= entry.term)
                     self._moves.append(watch, entry)
+                    self.operators.append(watch, entry)
 
     def start_instance(self, watch: Watch, effect: StartInstance) -> None:
         """Check an order to run an instance."""
         self.copies.start(watch, effect)
+        self.operators.start(watch, effect)
 
     def check_detected(self, run: Run, *, since: float, only_healthy: bool = False) -> None:
         """Check that everybody who was there at `since` knows that `run` is gone; call it when the bound is over.

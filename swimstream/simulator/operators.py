@@ -7,19 +7,30 @@ Everything else runs in the worker's process.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
 from swimstream.model.identity import InstanceId
-from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, PINNED, JobSpec, OperatorSpec
-from swimstream.model.status import InstanceState
+from swimstream.model.job import (
+    APART_NOT,
+    APART_SITE,
+    APART_WORKER,
+    AT_LEAST_ONE,
+    AT_MOST_ONE,
+    FURTHEST_PROGRESS,
+    PINNED,
+    JobSpec,
+    OperatorSpec,
+)
+from swimstream.model.status import ErrorClass, InstanceState
 
 if TYPE_CHECKING:
     from random import Random
 
-    from swimstream.core.effects import RenewFence, StartInstance, StopInstance
+    from swimstream.core.effects import KeepWarm, RenewFence, StartInstance, StopInstance
     from swimstream.simulator.clock import Action
 
 KIND = "work"
@@ -32,6 +43,8 @@ SLOW_STOPS = 0.1
 STEP_MAX = 100
 CHECKPOINT_TICKS = 3
 HOLD_FOR_S = (0.5, 3.0)
+STALL_AFTER_S = (1.5, 2.5)
+"""More than a tick lasts, and less than a stall may."""
 HOPELESS_JOB = JobSpec(name="hopeless", operators=(OperatorSpec(name="source", kind="unknown"),))
 """A job that every leader must refuse: no worker runs its kind."""
 
@@ -49,6 +62,8 @@ class Copy:
     ticks: int = 0
     running: bool = False
     """Whether it has come up."""
+    stuck: int = 0
+    """For so many reasons it comes no further."""
     stopping: bool = False
     ended: bool = False
 
@@ -80,6 +95,8 @@ class Process(Protocol):
         progress: int | None = None,
         checkpoint: bytes | None = None,
         cause: str | None = None,
+        error: ErrorClass | None = None,
+        backlog: int | None = None,
     ) -> None:
         """Tell the node of this process; what is None stays."""
 
@@ -90,6 +107,7 @@ class Bench:
     def __init__(self, process: Process, *, rng: Random) -> None:
         """Build a worker that runs nothing yet."""
         self.copies: dict[InstanceId, Copy] = {}
+        self.warm: set[InstanceId] = set()
         self._wanted: dict[InstanceId, Copy] = {}
         """What starts as soon as the older copy of it has ended."""
         self._process = process
@@ -132,11 +150,23 @@ class Bench:
         for copy in self.copies.values():
             self._arm(copy)
 
-    def fail(self, instance: InstanceId) -> None:
-        """Have the code of an instance fail."""
+    def keep_warm(self, effect: KeepWarm) -> None:
+        """Keep exactly these warm."""
+        self.warm = {instance for instance, _ in effect.copies}
+
+    def fail(self, instance: InstanceId, *, is_fatal: bool = False) -> None:
+        """Have the code of an instance fail; `is_fatal`: it says that it would fail again."""
         copy = self.copies[instance]
         self._end(copy)
-        self._tell(copy, InstanceState.FAILED, cause="ValueError: a simulated failure")
+        error = ErrorClass.FATAL if is_fatal else ErrorClass.RETRYABLE
+        self._tell(copy, InstanceState.FAILED, cause="ValueError: a simulated failure", error=error)
+
+    def stall(self, instance: InstanceId, for_s: float) -> None:
+        """Have a copy come no further for a while, though it lives; infinity: until it ends."""
+        copy = self.copies[instance]
+        copy.stuck += 1
+        if not math.isinf(for_s):
+            self._process.later(for_s, partial(_come_loose, copy))
 
     def die(self) -> None:
         """End everything at once, with the worker."""
@@ -179,6 +209,9 @@ class Bench:
     def _tick(self, copy: Copy) -> None:
         if copy.ended or copy.stopping:
             return
+        if copy.stuck:
+            self._process.later(self._rng.uniform(*TICK_S), partial(self._tick, copy))
+            return
         copy.ticks += 1
         copy.progress += self._rng.randint(1, STEP_MAX)
         count = copy.spec.parameters.get("count")
@@ -187,7 +220,8 @@ class Bench:
             self._process.report(copy.instance, copy.epoch, state=InstanceState.FINISHED, progress=copy.progress)
             return
         checkpoint = str(copy.progress).encode() if copy.ticks % CHECKPOINT_TICKS == 0 else None
-        self._process.report(copy.instance, copy.epoch, progress=copy.progress, checkpoint=checkpoint)
+        backlog = 1 if copy.spec.stall_after_s else None
+        self._process.report(copy.instance, copy.epoch, progress=copy.progress, checkpoint=checkpoint, backlog=backlog)
         self._process.later(self._rng.uniform(*TICK_S), partial(self._tick, copy))
 
     def _stop(self, copy: Copy) -> None:
@@ -218,10 +252,16 @@ class Bench:
         if wanted is not None:
             self._launch(wanted)
 
-    def _tell(self, copy: Copy, state: InstanceState, *, cause: str | None = None) -> None:
+    def _tell(
+        self, copy: Copy, state: InstanceState, *, cause: str | None = None, error: ErrorClass | None = None
+    ) -> None:
         """Report once the worker's process can: it may stand still."""
-        report = partial(self._process.report, copy.instance, copy.epoch, state=state, cause=cause)
+        report = partial(self._process.report, copy.instance, copy.epoch, state=state, cause=cause, error=error)
         self._process.later(0.0, report)
+
+
+def _come_loose(copy: Copy) -> None:
+    copy.stuck -= 1
 
 
 def draw_job(number: int, *, rng: Random) -> JobSpec:
@@ -247,14 +287,54 @@ def draw_guarantees(job: JobSpec, *, rng: Random) -> JobSpec:
     return attrs.evolve(job, operators=tuple(operators))
 
 
-def draw_jobs(count: int, *, notes: int, rng: Random, guarantee_rng: Random | None) -> dict[str, JobSpec]:
+def draw_demands(job: JobSpec, *, rng: Random) -> JobSpec:
+    """Return `job` with more that its operators ask for: standbys, places apart, and to be watched for stalls.
+
+    Whoever is pinned has its place for good, so it is asked for none apart.
+    """
+    operators = []
+    for spec in job.operators:
+        is_pinned = spec.instances == PINNED
+        standby = rng.choices((0, 1, 2), weights=(6, 3, 1))[0]
+        apart = rng.choices((APART_NOT, APART_WORKER, APART_SITE), weights=(6, 4, 1))[0]
+        stall_after_s = rng.uniform(*STALL_AFTER_S) if rng.random() < 0.5 else 0.0
+        operators.append(
+            attrs.evolve(
+                spec,
+                standby=0 if is_pinned else standby,
+                anti_affinity=APART_NOT if is_pinned else apart,
+                stall_after_s=stall_after_s,
+            )
+        )
+    return attrs.evolve(job, operators=tuple(operators))
+
+
+def contested(job: JobSpec) -> JobSpec:
+    """Return `job` with operators of which the copy that has come further is gone on with."""
+    return attrs.evolve(job, operators=[attrs.evolve(spec, on_conflict=FURTHEST_PROGRESS) for spec in job.operators])
+
+
+def draw_jobs(
+    count: int,
+    *,
+    notes: int,
+    rng: Random,
+    guarantee_rng: Random | None,
+    demand_rng: Random | None = None,
+    has_conflicts: bool = False,
+) -> dict[str, JobSpec]:
     """Return so many jobs by their names, small ones beside them, and, if there are any, one that must be refused.
 
-    With `guarantee_rng` the operators differ in their guarantees; else all run at least once.
+    With `guarantee_rng` the operators differ in their guarantees; else all run at least once. With `demand_rng` they
+    ask for standbys, places apart, and to be watched. `has_conflicts`: those go on with the copy that has come further.
     """
     jobs = [draw_job(number, rng=rng) for number in range(count)]
+    if has_conflicts:
+        jobs = [contested(job) for job in jobs]
     if guarantee_rng is not None:
         jobs = [draw_guarantees(job, rng=guarantee_rng) for job in jobs]
+    if demand_rng is not None:
+        jobs = [draw_demands(job, rng=demand_rng) for job in jobs]
     note = OperatorSpec(name="note", kind=KIND, parameters={"count": 1})
     jobs += [JobSpec(name=f"note-{number}", operators=(note,)) for number in range(notes)]
     return {job.name: job for job in (*jobs, *([HOPELESS_JOB] if jobs else []))}

@@ -175,7 +175,11 @@ class Orders:
                 around.clock.after(0.0, partial(self._on_answer, effect.request, effect.error))
             case Notify():
                 self._hear(effect.event)
-            case Persist() | QueryAnswered() | StoreKeys() | DumpStack() | KeepWarm():
+            case KeepWarm():
+                life.bench.keep_warm(effect)
+                active = [each for each, copy in life.bench.copies.items() if not copy.stopping]
+                around.observer.operators.keep_warm(life.watch, life.bench.warm, active)
+            case Persist() | QueryAnswered() | StoreKeys() | DumpStack():
                 pass
             case _:
                 assert_never(effect)

@@ -1,4 +1,7 @@
-"""Judges the plan: what was committed is never lost or changed, and everybody has the same (P4)."""
+"""Judges the plan: what was committed is never lost or changed, and everybody has the same (P4).
+
+And that a conflict between two copies is settled once: told from the history, since plans skip entries.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from swimstream.model.job import FURTHEST_PROGRESS
 from swimstream.model.plan import Plan
 from swimstream.simulator import promises
 
@@ -27,6 +31,8 @@ class PlanJudge:
         self._known_at: list[float] = []
         """When each of them was first known to be committed, by anybody."""
         self._plans: dict[int, tuple[Plan, Run]] = {}
+        self.settled: dict[tuple[str, str], Decision] = {}
+        """How each conflict was settled that moved an instance back: by what was assigned, and the first evidence."""
 
     def known_at(self, index: int) -> float:
         """Return when somebody first knew that the entry at `index` is committed."""
@@ -75,8 +81,17 @@ class PlanJudge:
             elif decision.index == len(self.decisions) + 1:
                 self.decisions.append(decision)
                 self._known_at.append(self._court.now)
+                self._check_settled(decision)
             else:
                 self._court.broken(promises.COMMITTED, f"{watch.run} has {decision} after a gap")
+
+    def _check_settled(self, decision: Decision) -> None:
+        if not (decision.what.startswith("assign ") and decision.reason.startswith(FURTHEST_PROGRESS)):
+            return
+        which = (decision.what.split()[1], decision.evidence[0])  # the evidence names the copy that was given up
+        if which in self.settled:
+            self._court.broken(promises.ONCE_BACK, f"{decision} settles what {self.settled[which]} has settled")
+        self.settled[which] = decision
 
 
 def _difference(one: Plan, two: Plan) -> str:

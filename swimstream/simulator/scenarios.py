@@ -38,6 +38,10 @@ class Scenario:
     """How many jobs of one short-lived instance are submitted besides: what they are told is checked as a history."""
     has_guarantees: bool = False
     """Whether the operators of the jobs differ in their guarantees; else each runs at least once."""
+    has_demands: bool = False
+    """Whether operators ask for standbys, for places apart, and to be watched for stalls."""
+    has_conflicts: bool = False
+    """Whether the jobs are there early, and go on with the copy that has come further when two of them meet again."""
     replaces_seats: bool = False
     """Whether in the end every seat must be one of a live worker, as far as there are enough."""
     sites: int = 1
@@ -97,6 +101,10 @@ class Story:
     """Worlds have so many different numbers of workers, from `nodes_min` up."""
     has_guarantees: bool = False
     """Whether the jobs have at-most-one and pinned operators too, and the history of the plan is checked."""
+    has_demands: bool = False
+    """Whether their operators ask for standbys, for places apart, and to be watched for stalls."""
+    has_conflicts: bool = False
+    """Whether what is cut off and has gone on may get back what it had."""
     has_crowds: bool = False
     """Whether every eighth world is one of 16 to 32 workers that have no jobs: membership in a larger cluster."""
 
@@ -114,6 +122,8 @@ class Story:
             jobs=0 if is_crowd else 2,
             notes=NOTES if self.has_guarantees else 0,
             has_guarantees=self.has_guarantees,
+            has_demands=self.has_demands and not is_crowd,
+            has_conflicts=self.has_conflicts,
             replaces_seats=self.has_guarantees,
             sites=self.sites,
         )
@@ -142,6 +152,8 @@ SLOW = Links(delay_s=0.005, jitter_s=0.06, reordering=0.03)
 LONG_WINDOW_S = (8.0, 45.0)
 SHORT_WINDOW_S = (5.0, 19.0)
 """Thousands of such worlds are lived through; it leaves room for a pause or a cut past the isolation time-out."""
+REUNION_WINDOW_S = (6.0, 26.0)
+"""Room for two splits, one after the other, that last until the other side is given up."""
 LAN_WINDOW_S = (20.0, 90.0)
 
 STORIES = {
@@ -216,12 +228,15 @@ STORIES = {
             resizes=2,
             transfers=1,
             wishes=5,
+            fatal_failures=1,
+            stalls=2,
         ),
         links=ROUGH,
         loss_max=0.2,
         sites=2,
         sizes=5,
         has_guarantees=True,
+        has_demands=True,
     ),
     "longcut": Story(
         faults=Faults(
@@ -232,12 +247,29 @@ STORIES = {
             pauses=3,
             pause_s=(3.0, 10.0),
             wishes=4,
+            fatal_failures=1,
+            stalls=2,
             clock_drift=0.01,
             extreme_clocks=0.7,
         ),
         links=SLOW,
         sizes=5,
         has_guarantees=True,
+        has_demands=True,
+    ),
+    "reunion": Story(
+        faults=Faults(
+            window_s=REUNION_WINDOW_S,
+            partitions=2,
+            cut_s=(5.0, 9.0),
+            pauses=2,
+            pause_s=(4.0, 8.0),
+            leader_crashes=1,
+            operator_failures=1,
+        ),
+        links=ROUGH,
+        sizes=4,
+        has_conflicts=True,
     ),
     "seats": Story(
         faults=Faults(
@@ -251,6 +283,8 @@ STORIES = {
             leaves=1,
             late_joins=1,
             wishes=5,
+            fatal_failures=1,
+            stalls=2,
             clock_drift=0.01,
         ),
         loss_max=0.01,
@@ -258,12 +292,15 @@ STORIES = {
         sites=2,
         sizes=5,
         has_guarantees=True,
+        has_demands=True,
     ),
     "decisions": Story(
         faults=Faults(
             window_s=SHORT_WINDOW_S,
             decision_crashes=5,
             wishes=8,
+            fatal_failures=1,
+            stalls=2,
             unsynced=0.5,
             down_s=(0.02, 2.0),
             resizes=1,
@@ -273,6 +310,7 @@ STORIES = {
         loss_max=0.05,
         sizes=5,
         has_guarantees=True,
+        has_demands=True,
     ),
     "everything": Story(
         faults=Faults(
@@ -291,6 +329,8 @@ STORIES = {
             late_joins=1,
             operator_failures=2,
             wishes=7,
+            fatal_failures=1,
+            stalls=2,
             clock_drift=0.01,
             clock_steps=0.2,
             clock_leaps=2,
@@ -298,5 +338,6 @@ STORIES = {
         links=Links(delay_s=0.002, jitter_s=0.01, loss=0.02, duplication=0.02, reordering=0.05),
         sites=2,
         nodes_min=4,
+        has_demands=True,
     ),
 }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from swimstream.model.changes import COUNCIL_SIZES
+from swimstream.simulator.ailments import OperatorFailure, Stall, draw_ailments
 from swimstream.simulator.ambushes import Moment
 from swimstream.simulator.wishes import Wish, draw_wishes
 
@@ -146,14 +147,6 @@ class LateJoin:
 
 
 @attrs.frozen(kw_only=True)
-class OperatorFailure:
-    """The code of one running instance fails."""
-
-    at: float
-    pick: float
-
-
-@attrs.frozen(kw_only=True)
 class DecisionCrash:
     """From `at` on the next leader that comes to `moment` crashes in that step; if none does in time, just a leader."""
 
@@ -202,6 +195,7 @@ Fault = (
     | MassLeave
     | LateJoin
     | OperatorFailure
+    | Stall
     | Wish
 )
 
@@ -251,6 +245,7 @@ def draw_schedule(faults: Faults, *, nodes: int, rng: Random) -> tuple[Fault, ..
     drawn += [_draw_decision_crash(faults, rng=rng) for _ in range(faults.decision_crashes)]
     drawn += _draw_council_commands(faults, nodes=nodes, rng=rng)
     drawn += draw_wishes(faults, rng=rng)
+    drawn += draw_ailments(faults, rng=rng)
     return tuple(sorted(drawn, key=lambda fault: fault.at))
 
 
@@ -272,7 +267,7 @@ def links_calm_at(schedule: tuple[Fault, ...]) -> float:
 
 def _end(fault: Fault) -> float:
     match fault:
-        case Crash(at=at, down_s=length_s):
+        case Crash(at=at, down_s=length_s) | Stall(at=at, for_s=length_s):
             return at if math.isinf(length_s) else at + length_s
         case DecisionCrash(at=at, down_s=length_s):
             return at + AMBUSH_S_MAX + (0.0 if math.isinf(length_s) else length_s)

@@ -14,6 +14,7 @@ import attrs
 
 from swimstream.model.changes import Seat
 from swimstream.simulator import promises
+from swimstream.simulator.ailments import OperatorFailure, Stall
 from swimstream.simulator.ambushes import Ambush
 from swimstream.simulator.disks import Disk
 from swimstream.simulator.life import Life, Phase
@@ -30,7 +31,6 @@ from swimstream.simulator.schedule import (
     LossPhase,
     MassLeave,
     MassRestart,
-    OperatorFailure,
     Pause,
     Resize,
     Starve,
@@ -119,8 +119,10 @@ class Striker:
                     world.clock.after(self._rng.uniform(0, fault.over_s), partial(self._leave, self._rng.random()))
             case LateJoin(host=host):
                 world.start(world.hosts[host])
-            case OperatorFailure(pick=pick):
-                self._fail_operator(pick)
+            case OperatorFailure():
+                self._fail_operator(fault)
+            case Stall():
+                self._stall(fault)
             case _:
                 assert_never(fault)
 
@@ -332,11 +334,18 @@ class Striker:
         self._world.leave(life)
         self._expect_detection(life.run)
 
-    def _fail_operator(self, pick: float) -> None:
+    def _fail_operator(self, fault: OperatorFailure) -> None:
         running = self._running()
         if running:
-            life, instance = running[min(int(pick * len(running)), len(running) - 1)]
-            life.bench.fail(instance)
+            life, instance = running[min(int(fault.pick * len(running)), len(running) - 1)]
+            life.bench.fail(instance, is_fatal=fault.is_fatal)
+
+    def _stall(self, fault: Stall) -> None:
+        watched = [each for each in self._running() if each[0].bench.copies[each[1]].spec.stall_after_s]
+        if watched:
+            life, instance = watched[min(int(fault.pick * len(watched)), len(watched) - 1)]
+            self._note(f"{instance} is stuck on {life.name} for {fault.for_s:.3f} s")
+            life.bench.stall(instance, fault.for_s)
 
     def _poison(self, wish: Wish, instance: InstanceId | None) -> None:
         """Have an instance take down each worker on which it has done something, until its time is over."""

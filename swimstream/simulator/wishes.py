@@ -114,6 +114,9 @@ def change_of_job(wish: Wish, plan: Plan, jobs: Mapping[str, JobSpec], *, asked_
             operators = operators[: max(1, len(operators) - 1)]
         case _:  # the job as it was submitted: what was cancelled, or dropped, begins again
             operators = list(jobs[job.name].operators)
+            if wish.number % 2 and job.name in plan.directives.cancelled:
+                base = plan.version_of(job.name)
+                return UpdateJob(job=jobs[job.name], base=base, asked_by=asked_by, fresh=True)
     return UpdateJob(job=attrs.evolve(job, operators=tuple(operators)), base=0, asked_by=asked_by)
 
 

@@ -91,6 +91,8 @@ class World:
             notes=scenario.notes,
             rng=rng,
             guarantee_rng=self.random("guarantees") if scenario.has_guarantees else None,
+            demand_rng=self.random("demands") if scenario.has_demands else None,
+            has_conflicts=scenario.has_conflicts,
         )
         self.clients = Clients(self, jobs, rng=self.random("submit"))
         self._packets_before = 0

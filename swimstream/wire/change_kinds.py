@@ -30,3 +30,5 @@ class ChangeKind:
     DECLARE_DEAD = 22
     SET_POLICY = 23
     SET_STANDBYS = 24
+    CLAIM_PROGRESS = 25
+    KEEP_REPLACEMENT = 26

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, assert_never
 from swimstream.model.changes import (
     Blame,
     CancelJob,
+    ClaimProgress,
     DeclareDead,
     Forget,
+    KeepReplacement,
     LaterChange,
     Pardon,
     Quarantine,
@@ -24,7 +26,7 @@ from swimstream.wire.job_codec import job_item
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from swimstream.model.directives import Directives
+    from swimstream.model.directives import Conflict, Directives
     from swimstream.model.identity import InstanceId, Run
 
 
@@ -57,6 +59,12 @@ def directed_change_item(change: LaterChange) -> list[object]:
             return [ChangeKind.SET_POLICY, change.rebalance_moves, change.asked_by]
         case SetStandbys():
             return [ChangeKind.SET_STANDBYS, *_place(change.instance), _runs(change.runs), change.reason]
+        case ClaimProgress(run=run):
+            claimed = (run.name, run.boot, change.progress, change.checkpoint)
+            return [ChangeKind.CLAIM_PROGRESS, *_place(change.instance), change.epoch, *claimed]
+        case KeepReplacement():
+            told = (change.epoch, change.reason, list(change.evidence))
+            return [ChangeKind.KEEP_REPLACEMENT, *_place(change.instance), *told]
         case _:
             assert_never(change)
 
@@ -85,9 +93,18 @@ def directives_item(directives: Directives) -> dict[str, object]:
         "asserted": [[name, directives.asserted[name]] for name in sorted(directives.asserted)],
         "standbys": [[*_place(each), _runs(directives.standbys[each])] for each in sorted(directives.standbys)],
         "retired": [[job, list(directives.retired[job])] for job in sorted(directives.retired)],
+        "conflicts": [_conflict_item(each, held) for each, held in sorted(directives.conflicts.items())],
         "rebalance_moves": directives.rebalance_moves,
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _conflict_item(instance: InstanceId, held: Conflict) -> list[object]:
+    about = [*_place(instance), held.run.name, held.run.boot, held.epoch]
+    if held.claim is None:
+        return about
+    claim = held.claim
+    return [*about, claim.run.boot, claim.progress, claim.checkpoint]
 
 
 def _place(instance: InstanceId) -> tuple[str, str, int]:

@@ -15,8 +15,10 @@ from swimstream.model.changes import (
     Blame,
     CancelJob,
     Change,
+    ClaimProgress,
     DeclareDead,
     Forget,
+    KeepReplacement,
     Pardon,
     Proof,
     Quarantine,
@@ -33,6 +35,8 @@ from swimstream.model.directives import (
     MODES_KEPT,
     PPM,
     Blamed,
+    Claim,
+    Conflict,
     Directives,
     Lost,
     Quarantined,
@@ -131,6 +135,27 @@ def _read_worker_change(item: list[object]) -> Change:
                 runs=_runs(runs, "SetStandbys.runs"),
                 reason=_reason(reason, "SetStandbys.reason"),
             )
+        case newer:
+            return _read_conflict_change(newer)
+
+
+def _read_conflict_change(item: list[object]) -> Change:
+    match item:
+        case [ChangeKind.CLAIM_PROGRESS, job, operator, index, epoch, label, boot, progress, checkpoint]:
+            return ClaimProgress(
+                instance=checks.instance(job, operator, index, "ClaimProgress.instance"),
+                epoch=checks.integer(epoch, "ClaimProgress.epoch"),
+                run=checks.run(label, boot, "ClaimProgress.run"),
+                progress=checks.integer(progress, "ClaimProgress.progress"),
+                checkpoint=checks.checkpoint(checkpoint, "ClaimProgress.checkpoint"),
+            )
+        case [ChangeKind.KEEP_REPLACEMENT, job, operator, index, epoch, reason, evidence]:
+            return KeepReplacement(
+                instance=checks.instance(job, operator, index, "KeepReplacement.instance"),
+                epoch=checks.integer(epoch, "KeepReplacement.epoch"),
+                reason=_reason(reason, "KeepReplacement.reason"),
+                evidence=checks.evidence(evidence, "KeepReplacement.evidence"),
+            )
         case _:
             raise WireError("change: expected one of the known kinds with exactly its fields")
 
@@ -146,6 +171,7 @@ class _Found(TypedDict, total=False):
     asserted: dict[str, int]
     standbys: dict[InstanceId, tuple[Run, ...]]
     retired: dict[str, tuple[str, ...]]
+    conflicts: dict[InstanceId, Conflict]
     rebalance_moves: int
 
 
@@ -178,6 +204,8 @@ def read_directives(item: object, jobs: Mapping[str, JobSpec], index_max: int) -
                 found["standbys"] = _read_standbys(value)
             case "retired":
                 found["retired"] = _read_retired(value)
+            case "conflicts":
+                found["conflicts"] = _read_conflicts(value, index_max)
             case "rebalance_moves":
                 moves = checks.integer(value, "Plan.rebalance_moves", low=1, high=REBALANCE_MOVES_MAX)
                 found["rebalance_moves"] = moves
@@ -268,6 +296,28 @@ def _read_standbys(item: object) -> dict[InstanceId, tuple[Run, ...]]:
     if not all(found.values()):
         raise WireError(f"{field}: expected at least one run")
     return found
+
+
+def _read_conflicts(item: object, index_max: int) -> dict[InstanceId, Conflict]:
+    field = "Plan.conflicts"
+    read = [checks.one_of_lengths(row, field, 6, 9) for row in checks.items(item, field, high=INSTANCES_MAX)]
+    found = {}
+    for instance, (row, claim) in zip(_keys([row for row, _ in read], field), read, strict=True):
+        run = checks.run(row[3], row[4], field)
+        epoch = checks.integer(row[5], field, low=1, high=index_max - 1)
+        found[instance] = Conflict(run=run, epoch=epoch, claim=_read_claim(run.name, claim, field))
+    return found
+
+
+def _read_claim(name: str, items: list[object], field: str) -> Claim | None:
+    if not items:
+        return None
+    boot, progress, checkpoint = items
+    return Claim(
+        run=checks.run(name, boot, field),
+        progress=checks.integer(progress, field),
+        checkpoint=checks.checkpoint(checkpoint, field),
+    )
 
 
 def _read_retired(item: object) -> dict[str, tuple[str, ...]]:

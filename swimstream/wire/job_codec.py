@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from swimstream.model.job import (
     AT_LEAST_ONE,
+    KEEP_REPLACEMENT,
     SCOPE_INSTANCE,
     JobSpec,
     OperatorSpec,
@@ -56,6 +57,7 @@ def _wishes_item(spec: OperatorSpec) -> dict[str, object]:
         "slots": 0 if spec.slots == 1 else spec.slots,
         "stall_after_s": spec.stall_after_s,
         "standby": spec.standby,
+        "on_conflict": "" if spec.on_conflict == KEEP_REPLACEMENT else spec.on_conflict,
         "restart": _restart_item(spec.restart) if spec.restart != USUAL_RESTART else [],
     }
     return {name: value for name, value in wishes.items() if value}

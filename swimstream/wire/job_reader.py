@@ -9,7 +9,9 @@ from swimstream.errors import UsageError, WireError
 from swimstream.model.job import (
     ANTI_AFFINITIES,
     AT_LEAST_ONE,
+    CONFLICTS,
     GUARANTEES,
+    KEEP_REPLACEMENT,
     LABEL_BYTES_MAX,
     OPERATORS_MAX,
     PARALLELISM_MAX,
@@ -94,6 +96,7 @@ class _Wishes(TypedDict, total=False):
     slots: int
     stall_after_s: float
     standby: int
+    on_conflict: str
     restart: RestartStrategy
 
 
@@ -117,6 +120,8 @@ def _read_wishes(items: list[object]) -> _Wishes:
                 read["failover"] = _one_of(value, "Operator.failover", SCOPES, usual=SCOPE_INSTANCE)
             case "anti_affinity":
                 read["anti_affinity"] = _one_of(value, "Operator.anti_affinity", ANTI_AFFINITIES, usual="")
+            case "on_conflict":
+                read["on_conflict"] = _one_of(value, "Operator.on_conflict", CONFLICTS, usual=KEEP_REPLACEMENT)
             case "slots":
                 read["slots"] = checks.integer(value, "Operator.slots", low=2, high=SLOTS_MAX)
             case "standby":

@@ -147,6 +147,21 @@ def test_a_bad_config_is_one_line_and_status_two(tmp_path: Path, text: str, faul
     assert len(err.splitlines()) == 1
 
 
+def test_a_module_that_raises_is_named_with_what_it_raised_below_its_traceback(tmp_path: Path) -> None:
+    (tmp_path / "raising.py").write_text("def operators():\n    raise ValueError('my bug')\n\noperators()\n")
+    path = tmp_path / "w1.toml"
+    path.write_text('name = "w1"\nmodule = "raising"\n')
+    ended = subprocess.run(
+        [*COMMAND, "worker", "--config", path], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    lines = ended.stderr.splitlines()
+    assert (ended.returncode, lines[-1]) == (
+        2,
+        "swimstream worker: module: 'raising' cannot be imported: ValueError: my bug",
+    )
+    assert any("raising.py" in line and "line 2" in line for line in lines)
+
+
 def test_a_control_socket_that_nobody_serves_is_one_line_and_status_two(tmp_path: Path) -> None:
     status, out, err = ask("members", "--control", str(tmp_path / "none.sock"))
     assert (status, out) == (2, "")
@@ -273,4 +288,17 @@ def test_what_cannot_be_said_is_one_line_and_status_two(control: Path, arguments
     status, out, err = ask(*arguments, "--control", str(control))
     assert (status, out) == (2, "")
     assert err.startswith(fault)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (("tags", "--set", "zone"), "--set: expected KEY=VALUE, got 'zone'"),
+        (("send", "x", "t"), "to: no member is named 'x'"),
+    ],
+)
+def test_a_refusal_is_json_too_where_that_was_asked_for(control: Path, arguments: tuple[str, ...], fault: str) -> None:
+    status, out, err = ask(*arguments, "--json", "--control", str(control))
+    assert (status, json.loads(out)) == (2, {"ok": False, "error": fault})
+    assert len(err.splitlines()) == 1
     assert len(err.splitlines()) == 1

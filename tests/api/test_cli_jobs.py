@@ -135,6 +135,7 @@ def test_a_job_file_with_faults_updates_nothing(control: str, worker: FakeWorker
     ("arguments", "said", "words"),
     [
         (("scale", "job", "count", "4"), ("scale", "job", "count", 4), "job/count shall have 4 instances"),
+        (("scale", "job", "count", "1"), ("scale", "job", "count", 1), "job/count shall have 1 instance"),
         (("cancel", "job"), ("cancel", "job"), "job job is cancelled"),
         (("restart", "job/count"), ("restart", "job/count"), "job/count is to be restarted"),
         (("pardon", "job/count[0]"), ("pardon", "job/count[0]"), "nothing is held against job/count[0] any more"),
@@ -143,6 +144,7 @@ def test_a_job_file_with_faults_updates_nothing(control: str, worker: FakeWorker
         (("uncordon", "w2"), ("uncordon", "w2", ""), "w2 is given instances again"),
         (("drain", "w2"), ("drain", "w2", ""), "w2 is to be drained"),
         (("rebalance", "3"), ("rebalance", 3), "up to 3 instances are moved at a time to who joins"),
+        (("rebalance", "1"), ("rebalance", 1), "1 instance is moved at a time to who joins"),
         (("rebalance", "off"), ("rebalance", 0), "nothing is moved to who joins"),
     ],
 )
@@ -163,10 +165,11 @@ def test_a_wish_that_no_leader_hears_is_not_waited_for_for_ever(
     assert (status, "no leader has committed that within 0.01 s" in err) == (2, True)
 
 
-def test_a_number_of_moves_is_one(control: str, worker: FakeWorker) -> None:
-    status, _, err = run("rebalance", "many", "--control", control)
-    assert (status, err) == (2, "swimstream rebalance: moves: expected a number or 'off', got 'many'\n")
-    assert worker.said == []
+@pytest.mark.parametrize("moves", ["many", "-1", "1.5"])
+def test_a_number_of_moves_is_one(control: str, worker: FakeWorker, moves: str) -> None:
+    status, _, err = run("rebalance", "--control", control, "--", moves)
+    words = f"moves: expected a whole number from 0 to 1024, or 'off', got {moves!r}"
+    assert (status, err, worker.said) == (2, f"swimstream rebalance: {words}\n", [])
 
 
 # --- where they run -------------------------------------------------------------------------------
@@ -192,6 +195,32 @@ def test_patience_has_bounds(control: str, patience_s: object) -> None:
         client.ask("drained", name="w2", patience_s=patience_s)
 
 
+def test_a_time_to_wait_for_a_drain_implies_that_it_is_waited_for_and_the_help_says_so(
+    control: str, worker: FakeWorker
+) -> None:
+    assert run("drain", "w2", "--timeout", "30", "--control", control)[:2] == (0, "w2 has nothing any more\n")
+    assert worker.said == [("drain", "w2", ""), ("drained", "w2")]
+    assert "implies --wait" in " ".join(run("drain", "--help")[1].split())
+
+
+@pytest.fixture
+def dead_w2(worker: FakeWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let w2 be remembered as dead."""
+    sees(worker, monkeypatch, MemberState.DEAD)
+
+
+def sees(worker: FakeWorker, monkeypatch: pytest.MonkeyPatch, state: MemberState) -> None:
+    member = Member(run=Run("w2", 1), incarnation=0, state=state, profile=Profile(address=Address("h", 1)), since=0.0)
+    monkeypatch.setattr(worker, "view", lambda: View(run=Run("w1", 5), members=(member,)))
+
+
+def test_nobody_is_warned_of_the_death_of_a_worker_that_there_is_not(control: str, worker: FakeWorker) -> None:
+    status, _, err = run("assert-dead", "nobody", "--control", control, typed="nobody\n")
+    words = "name: no worker of the name 'nobody' is known, and nothing is assigned to it"
+    assert (status, err, worker.said) == (2, f"swimstream assert-dead: {words}\n", [])
+
+
+@pytest.mark.usefixtures("dead_w2")
 @pytest.mark.parametrize("typed", ["", "\n", "yes\n", "w3\n"])
 def test_nobody_is_declared_dead_unless_the_name_is_typed(control: str, worker: FakeWorker, typed: str) -> None:
     status, out, err = run("assert-dead", "w2", "--control", control, typed=typed)
@@ -203,14 +232,13 @@ def test_nobody_is_declared_dead_unless_the_name_is_typed(control: str, worker: 
 def test_nobody_is_asked_to_type_the_name_of_a_worker_that_lives(
     control: str, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    profile = Profile(address=Address("h", 1))
-    member = Member(run=Run("w2", 1), incarnation=0, state=MemberState.SUSPECT, profile=profile, since=0.0)
-    monkeypatch.setattr(worker, "view", lambda: View(run=Run("w1", 5), members=(member,)))
+    sees(worker, monkeypatch, MemberState.SUSPECT)
     status, _, err = run("assert-dead", "w2", "--control", control, typed="w2\n")
     assert (status, err) == (2, "swimstream assert-dead: name: w2 is suspect; nobody may declare it dead\n")
     assert worker.said == []
 
 
+@pytest.mark.usefixtures("dead_w2")
 def test_a_worker_is_declared_dead_once_its_name_is_typed(control: str, worker: FakeWorker) -> None:
     assert run("assert-dead", "w2", "--control", control, typed="w2\n")[0] == 0
     assert run("assert-dead", "w2", "--confirm", "w2", "--control", control)[:2] == (0, "w2 is dead, on your word\n")

@@ -35,6 +35,12 @@ def test_a_worker_of_an_older_version_tells_no_guarantees(monkeypatch: pytest.Mo
     assert shown(monkeypatch, {})[1].split() == ["job/op[0]", "running", "w2", "7", "1", "0"]
 
 
+def test_who_keeps_an_instance_warm_is_shown_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads, row = shown(monkeypatch, {"standbys": ["w3", "w4"]})
+    at = heads.index("STANDBYS")
+    assert row[at:].startswith("w3, w4  ")
+
+
 @pytest.mark.parametrize(
     ("stop", "words"),
     [

@@ -188,6 +188,7 @@ name = "j"
 [[operators]]
 name = "read"
 kind = "k"
+on_conflict = "furthest-progress"
 [[operators]]
 name = "sort"
 kind = "k"
@@ -218,13 +219,17 @@ in_place = 1
 """
 
 
+NEVER_TWO = "on_conflict: expected 'keep-replacement' for an operator that is {}, of which there are never two copies"
+
+
 def test_every_field_of_an_operator_is_read(tmp_path: Path) -> None:
     path = tmp_path / "job.toml"
     path.write_text(EVERY_FIELD)
     usual = OperatorSpec(name="usual", kind="usual")
-    spec = load_job(path).operators[1]
+    first, spec = load_job(path).operators
     told, untold = attrs.asdict(spec), attrs.asdict(usual)
-    assert [name for name in told if told[name] == untold[name]] == []
+    assert [name for name in told if told[name] == untold[name]] == ["on_conflict"]  # not with this guarantee
+    assert first.on_conflict == "furthest-progress"
     assert [name for name in told["restart"] if told["restart"][name] == untold["restart"][name]] == []
 
 
@@ -244,6 +249,18 @@ def test_every_field_of_an_operator_is_read(tmp_path: Path) -> None:
         (
             'sites = ["x", "y"]\nanti_affinity = "site"\nparallelism = 3',
             "anti_affinity: 3 instances cannot each have a site of their own in 2 (x, y)",
+        ),
+        (
+            'on_conflict = "newest"',
+            "on_conflict: expected one of 'keep-replacement', 'furthest-progress', got 'newest'",
+        ),
+        (
+            'instances = "at-most-one"\non_conflict = "furthest-progress"',
+            NEVER_TWO.format("at-most-one"),
+        ),
+        (
+            'instances = "pinned"\non_conflict = "furthest-progress"',
+            NEVER_TWO.format("pinned"),
         ),
         ('instances = "pinned"\nstandby = 1', "standby: expected 0 for a pinned operator, which never moves"),
         (

@@ -163,6 +163,16 @@ def test_what_cannot_be_shown_is_refused_with_the_reason(
         lone.logs(instance, **fields)  # type: ignore[arg-type]  # that is what is tested
 
 
+def test_what_no_worker_has_any_more_is_refused_with_who_had_it(lone: Worker) -> None:
+    lone.submit(job("shout")).wait(WAIT_S)
+    until_view(lone, is_up)
+    lone.cancel("j").wait(WAIT_S)
+    until_view(lone, lambda view: INSTANCE not in view.plan.assignments)
+    with pytest.raises(UsageError, match=r"given to no worker now; others can be asked by name, it was given to: a$"):
+        lone.logs(INSTANCE)
+    assert lone.logs(INSTANCE, worker="a").wait(WAIT_S).worker == "a"
+
+
 # --- commands of a worker's file ----------------------------------------------------------------------------------
 
 FILE = """
@@ -210,7 +220,7 @@ def test_a_bad_command_of_a_file_is_refused_with_its_place(tmp_path: Path, line:
     ("given", "words"),
     [
         ("sort", "--command: expected KIND=LINE, such as sort='sort -n', got 'sort'"),
-        ("k=sort 'x", "--command k: No closing quotation"),
+        ("k=sort 'x", '--command k: expected words and quotes as in a shell, got "sort \'x" (No closing quotation)'),
         ("k=no-such-program", "kind 'k': argv[0]: no program 'no-such-program' is found here"),
         ("a b=sort", "commands: expected "),
     ],

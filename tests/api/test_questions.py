@@ -81,7 +81,7 @@ def test_the_command_tells_what_a_death_would_mean(worker: Worker) -> None:
     status, shown = ask(worker, "what-if", "--kill", "a")
     assert status == 0
     assert "job/op[0]          no live worker runs kind 'wait'" in shown
-    assert "nobody could decide that: 0 of 1 seats would be left" in shown
+    assert "nobody could decide that: 0 of 1 seat would be left" in shown
     assert ask(worker, "what-if", "--site", "edge")[0] == 0
     assert ask(worker, "what-if", "--site", "moon")[0] == 2
 
@@ -95,3 +95,14 @@ def test_the_command_tells_where_a_job_would_go_and_submits_nothing(worker: Work
         {"instance": "next/op[0]", "why": "no live worker that could run it has gpu=yes; a could be tagged so"}
     ]
     assert "next" not in worker.plan().jobs
+
+
+def test_the_dry_run_of_a_job_that_was_cancelled_says_what_would_revive_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "next.toml"
+    file.write_text(NEXT_JOB)
+    told = {"change": "revival", "moves": [], "pending": [], "council": {"able": True}}
+    monkeypatch.setattr("swimstream.cli.inspect.ask", lambda *_args, **_fields: told)
+    shown = CliRunner().invoke(main, ["submit", "--dry-run", str(file), "--control", "w1.sock"]).output
+    assert shown.startswith("The job was cancelled. This is what 'update' would do, which revives it")

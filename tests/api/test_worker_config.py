@@ -24,6 +24,11 @@ def faults(tmp_path: Path, text: str) -> list[str]:
     return [line.removeprefix(f"{tmp_path / 'config.toml'}: ") for line in str(caught.value).splitlines()]
 
 
+def test_a_worker_without_a_name_is_refused_with_that_field() -> None:
+    with pytest.raises(UsageError, match="name: expected 1 to 64 letters"):
+        Worker()
+
+
 def test_a_name_is_all_that_is_needed() -> None:
     config = WorkerConfig(name="w1")
     assert config.bind_address() == Address("127.0.0.1", 0)

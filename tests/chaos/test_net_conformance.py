@@ -101,6 +101,12 @@ def test_figures_of_a_flight_count_what_is_lost_doubled_damaged_and_overtaken() 
     assert flight().median_ms() == float("inf")
 
 
+def test_what_arrives_while_the_machine_stalls_is_not_timed_but_has_come() -> None:
+    found = attrs.evolve(flight(0, 1, 2, 3), stalls=((50.0, 99.0), (101.5, 102.5)))
+    assert found.delays() == {0: 100_000, 1: 101_000, 3: 103_000}
+    assert found.lost_share() == pytest.approx(0.6)
+
+
 @pytest.mark.parametrize("name", CURVES)
 def test_the_distance_from_a_curve_is_small_for_its_own_draws_and_large_for_anothers(name: str) -> None:
     rng, values = Random(1), curve(name)
@@ -136,7 +142,7 @@ def test_a_missed_case_is_tried_again_only_if_the_machine_stalled(monkeypatch: p
 
     def never(stand: Stand, case: str) -> list[Check]:
         calls.append(case)
-        stand.sent, stand.stalled = 100, 50 if case == "cut" else 0
+        stand.flown_s, stand.stalled_s = 1.0, 0.5 if case == "cut" else 0.0
         return [wrong_check()]
 
     monkeypatch.setitem(CASES, "cut", never)

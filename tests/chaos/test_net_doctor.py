@@ -11,6 +11,7 @@ from chaos import doctor
 from chaos.doctor import Finding, backends, main
 from chaos.net.spaces import Leftover
 
+EXAMINE = doctor.examine
 NAMES = [name for name, *_ in doctor.PARTS]
 
 
@@ -19,6 +20,15 @@ def findings(*missing: str) -> list[Finding]:
         Finding(name=name, wanted_for="a test", why_not=f"no {name}" if name in missing else "", install=f"get {name}")
         for name in NAMES
     ]
+
+
+def test_what_is_tried_in_a_namespace_is_not_blamed_for_there_being_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [(name, "a test", lambda name=name: "no" if name == "namespaces" else "", "get it") for name in NAMES]
+    monkeypatch.setattr(doctor, "PARTS", parts)
+    found = {finding.name: finding for finding in EXAMINE()}
+    assert found["nft"].why_not == "not tried: no namespaces"
+    assert found["nft"].install == ""
+    assert found["stress"].is_there
 
 
 @pytest.fixture(autouse=True)

@@ -50,6 +50,10 @@ def test_the_same_seed_gives_the_same_storm(outcome: Outcome) -> None:
     assert Storm(workers=20, instances=3, seed=1).run() == outcome
 
 
+def test_what_workers_share_changes_nothing_but_the_time(outcome: Outcome) -> None:
+    assert Storm(workers=20, instances=3, seed=1, shares=False).run() == outcome
+
+
 def test_every_lost_instance_is_given_to_somebody() -> None:
     made = decide(workers=20, instances=3)
     assert (made.lost, made.moved) == (6, 6)

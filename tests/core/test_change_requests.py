@@ -183,6 +183,18 @@ def test_a_command_that_is_too_big_is_refused_where_it_is_given() -> None:
     assert town[others[0]].answers[7].startswith("command: expected at most 20 B encoded, got ")
 
 
+@pytest.mark.parametrize("instance", [InstanceId("job", "op", 99_999), InstanceId("a b", "op", 0)])
+@pytest.mark.parametrize("asks_leader", [True, False])
+def test_a_command_that_no_leader_could_read_is_refused_where_it_is_given(
+    instance: InstanceId,
+    asks_leader: bool,  # noqa: FBT001  # a parameter
+) -> None:
+    town, leader, others = led_town()
+    name = leader if asks_leader else others[0]
+    ask(town, name, Pardon(instance=instance, asked_by="x"))
+    assert town[name].answers[7].startswith("command: ")
+
+
 def test_what_an_older_leader_could_not_read_is_refused_where_it_is_given() -> None:
     town, leader, others = led_town()
     asker = others[0]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from swimstream.model import execution
 from swimstream.model.changes import (
     Assign,
+    CancelJob,
     Change,
     ChangeCouncil,
     Conclude,
@@ -26,6 +27,7 @@ from swimstream.model.changes import (
     SetAuthority,
     SubmitJob,
 )
+from swimstream.model.holdings import held_by_run
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, PINNED, JobSpec, OperatorSpec
 from swimstream.model.plan import Plan
@@ -116,6 +118,17 @@ def test_how_entries_are_batched_does_not_matter(history: list[Entry], cuts: lis
 def test_a_peer_that_begins_with_a_snapshot_comes_to_the_same_plan(history: list[Entry], cut: int) -> None:
     snapshot = decode_plan_untrusted(encode_plan(Plan().advance(history[:cut])))
     assert encode_plan(snapshot.advance(history[cut:])) == encode_plan(Plan().advance(history))
+
+
+@thorough
+@given(histories, st.integers(0, 22), st.booleans())
+def test_the_index_of_who_holds_what_is_kept_up(history: list[Entry], cut: int, cancels: bool) -> None:  # noqa: FBT001  # drawn
+    end = [Entry(index=len(history) + 1, term=1, change=CancelJob(job="job", asked_by="a"))] if cancels else []
+    plan = Plan().advance(history[:cut])
+    before = held_by_run(plan.assignments.values())
+    after = plan.advance([*history[cut:], *end])
+    assert after.held == held_by_run(after.assignments.values())
+    assert plan.held == before, "what was made of it must not change it"
 
 
 @thorough
@@ -248,3 +261,10 @@ def test_who_is_waited_for_is_not_forgotten_among_many_evictions(monkeypatch: py
     plan = plan_of(assign(A1), evict(A1), evict(Run("y", 5)), evict(Run("z", 6)))
     assert plan.evicted == {"a": 1, "z": 6}
     assert plan.stops == {A1: 4}
+
+
+@given(st.lists(st.builds(InstanceId, st.sampled_from("ab"), st.sampled_from(["", "a", "b"]), st.integers(0, 12))))
+def test_instances_are_in_the_order_of_job_operator_and_number(instances: list[InstanceId]) -> None:
+    wanted = sorted((each.job, each.operator, each.index) for each in instances)
+    assert [(each.job, each.operator, each.index) for each in sorted(instances)] == wanted
+    assert all(this <= other and other >= this for this, other in pairwise(sorted(instances)))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swimstream.core.effects import StartInstance
+import attrs
+
+from swimstream.core.effects import KeepWarm, StartInstance
 from swimstream.model.changes import Assign, CancelJob, Revoke, SetStandbys
 from swimstream.model.status import InstanceState
 from tests.core.test_hosting import L_S, MANY, ONE, Place, undecided
@@ -20,6 +22,8 @@ class WarmPlace(Place):
 
     def __init__(self, names: str = "abc") -> None:
         self.warm_at_start: list[tuple[str, str, list[str]]] = []
+        self.both: set[str] = set()
+        """What ran on a worker and was kept warm there, too."""
         super().__init__(names)
         for name in names:
             undecided(self.node(name))
@@ -37,6 +41,8 @@ class WarmPlace(Place):
         if isinstance(effect, StartInstance):
             self.warm_at_start.append((citizen.name, str(effect.instance), list(citizen.warm)))
         super()._carry_out_one(citizen, effect)
+        if isinstance(effect, KeepWarm):
+            self.both |= set(citizen.warm) & citizen.running.keys()
 
 
 def other_than(host: str) -> str:
@@ -64,6 +70,20 @@ def test_what_it_is_given_is_warm_still_when_it_is_told_to_start_it_and_not_afte
     assert place.warm_at_start[-1] == (other, str(MANY), [str(MANY)])
     assert not place.warm_on(other)
     assert place[other].running[str(MANY)] > held.epoch
+
+
+def test_a_former_copy_ends_before_its_worker_keeps_the_instance_warm() -> None:
+    """It goes on until its successor runs, and is a standby of that one already."""
+    place = WarmPlace()
+    former = place.node("a").plan.assignments[MANY].run
+    other = other_than(former.name)
+    moved = attrs.evolve(place.assign(MANY, other), handover=True)
+    place.change(moved, SetStandbys(instance=MANY, runs=(former,), reason=""))
+    assert not place.both
+    place.run_until(lambda: place.warm_on(former.name) == [str(MANY)])
+    assert str(MANY) in place[other].running
+    assert str(MANY) not in place[former.name].running
+    assert not place.both
 
 
 def test_what_may_not_be_started_yet_for_want_of_a_proof_stays_warm_until_then() -> None:

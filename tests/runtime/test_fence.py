@@ -5,26 +5,34 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 import trio
 
 from swimstream.model.status import InstanceState
-from swimstream.runners import fence
+from swimstream.runners import child, fence, supervisor
 from swimstream.runners.context import OperatorContext
 from swimstream.runners.ending import FENCED, Ending
+from swimstream.runners.frames import UNTIL
 from swimstream.runners.neighbours import SeenNeighbours
 from swimstream.runners.place import place_of
 from swimstream.runners.process import Child
 from swimstream.runners.registry import InProcess
+from swimstream.runners.supervisor import Deadline
 from swimstream.runtime import clock
 from swimstream.runtime.reports import Reports
 from swimstream.runtime.view import View, Views
 from tests.runtime import process_operators as operators
 from tests.runtime.stage import RUN, WAIT_S, start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="such timers are Linux's")
 
@@ -158,3 +166,31 @@ def test_a_worker_that_dies_with_confirmations_unread_leaves_no_traceback() -> N
     with run(ORPHANED) as process:
         told, _ = process.communicate(timeout=WAIT_S)
     assert (told, process.returncode) == ("over\n", 0)
+
+
+def armed_by_child(until: float, renewals: socket.socket) -> float:
+    """Return the deadline that the process of an operator begins with."""
+    with patch.object(child, "arm") as arm, patch("swimstream.runners.child.threading.Thread"):
+        child._fence(until, renewals)
+    return float(arm.call_args.args[0])
+
+
+def armed_by_supervisor(until: float, renewals: socket.socket) -> float:
+    with patch.object(supervisor, "arm") as arm:
+        Deadline(until, renewals, early_s=0.0)
+    return float(arm.call_args.args[0])
+
+
+@pytest.mark.parametrize("armed", [armed_by_child, armed_by_supervisor])
+def test_a_process_that_starts_slowly_begins_with_the_newest_deadline_it_was_told(
+    armed: Callable[[float, socket.socket], float],
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert armed(5.0, theirs) == 5.0
+        for until in (6.0, 7.0):
+            ours.sendall(UNTIL.pack(until))
+        assert armed(5.0, theirs) == 7.0
+        assert ours.recv(100) == UNTIL.pack(6.0) + UNTIL.pack(7.0), "confirmed, since they are in force"
+        ours.close()
+        assert armed(5.0, theirs) == 5.0, "a worker that is gone has told nothing"

@@ -262,6 +262,21 @@ def test_a_thread_that_waits_for_a_neighbour_is_released_by_a_stop(stage: Stage)
     assert released == ["job/count[0] has been asked to stop"]
 
 
+def test_what_a_wait_raises_because_of_a_stop_is_no_failure_in_the_log(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    def asking(context: OperatorContext) -> None:
+        reply = context.locate(NEIGHBOUR)
+        context.checkpoint(b"asked")
+        reply.wait(WAIT_S)
+
+    stage.run(asking)
+    stage.until_checkpoint(b"asked")
+    stage.stop(3)
+    stage.until(InstanceState.STOPPED)
+    assert caplog.messages == []
+
+
 def test_close_tells_when_every_instance_has_ended(stage: Stage) -> None:
     idle = threading.Event()
     stage.run(forever)

@@ -112,6 +112,14 @@ def test_what_a_command_prints_is_kept(stage: Stage, keeper: Keeper) -> None:
     assert lines[3].endswith("job/count[0] on w1: epoch 3 has ended: exit status 7 ---")
 
 
+def test_what_returns_when_it_is_asked_to_stop_has_stopped_and_not_finished(stage: Stage, keeper: Keeper) -> None:
+    stage.run(operators.tells_pid, isolation=IN_PROCESS)
+    stage.until_checkpoint()
+    stage.stop(3)
+    stage.until(InstanceState.STOPPED)
+    assert keeper.ask().data.decode().splitlines()[-1].endswith("epoch 3 has ended: stopped ---")
+
+
 def test_a_line_on_descriptor_3_that_makes_no_sense_is_told_there(stage: Stage, keeper: Keeper) -> None:
     stage.run(Command(shell="echo nonsense >&3"))
     stage.until(InstanceState.FINISHED)

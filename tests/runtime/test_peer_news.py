@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import attrs
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +66,15 @@ def test_the_read_only_tables_of_tags_reach_the_worker_as_what_they_are() -> Non
     assert isinstance(arrived, News)
     assert arrived.view is not None
     assert isinstance(arrived.view.apply(VIEW).tags["w1"], MappingProxyType)
+
+
+@pytest.mark.parametrize("name", [OTHER, Run("w1", 1)])
+def test_a_name_is_hashed_anew_in_the_other_process_whose_salt_is_another(name: InstanceId | Run) -> None:
+    expected = hash(name)
+    copied = copy.copy(name)
+    object.__setattr__(copied, "_attrs_cached_hash", expected + 1)  # as another salt would have it
+    assert hash(copied) == expected + 1
+    assert hash(pickle.loads(pickle.dumps(copied))) == expected
 
 
 def test_answers_wait_for_as_long_as_it_takes() -> None:

@@ -8,9 +8,11 @@ from swimstream.model.changes import (
     Blame,
     CancelJob,
     Change,
+    ClaimProgress,
     DeclareDead,
     Entry,
     Forget,
+    KeepReplacement,
     Pardon,
     Proof,
     Quarantine,
@@ -22,7 +24,7 @@ from swimstream.model.changes import (
     SubmitJob,
     UpdateJob,
 )
-from swimstream.model.directives import Blamed, Directives, Lost, Quarantined, WorkerMode
+from swimstream.model.directives import Blamed, Claim, Conflict, Directives, Lost, Quarantined, WorkerMode
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.plan import Assignment, Plan
@@ -78,6 +80,55 @@ CHANGES: tuple[Change, ...] = (
         handover=True,
     ),
 )
+
+CLAIM = ClaimProgress(instance=TAKE, epoch=352, run=Run("worker-b", B.boot + 1), progress=1_200, checkpoint=b"o:1200")
+CONFLICTED = JobSpec(
+    name="orders", operators=(OperatorSpec(name="take", kind="source", parallelism=2, on_conflict="furthest-progress"),)
+)
+CONFLICTS: list[tuple[str, Message]] = [
+    ("a worker that was given up tells of its copy", ChangeRequest(request=2**62, change=CLAIM)),
+    (
+        "entries about a conflict",
+        PlanEntries(
+            entries=(
+                Entry(index=353, term=6, change=SubmitJob(job=CONFLICTED)),
+                Entry(index=354, term=6, change=CLAIM),
+                Entry(
+                    index=355,
+                    term=6,
+                    change=KeepReplacement(
+                        instance=TAKE, epoch=353, reason="furthest-progress: wörker-b at 1200", evidence=("1300",)
+                    ),
+                ),
+            )
+        ),
+    ),
+    (
+        "a plan with conflicts",
+        Snapshot(
+            term=6,
+            voter=11,
+            round=13,
+            plan=Plan(
+                index=360,
+                term=6,
+                cluster_id=0xFEDC_BA98_7654_3210,
+                council=(Seat("worker-a", 11),),
+                jobs={"orders": CONFLICTED},
+                assignments={TAKE: Assignment(instance=TAKE, run=A, epoch=353)},
+                directives=Directives(
+                    conflicts={
+                        TAKE: Conflict(
+                            run=B, epoch=352, claim=Claim(run=CLAIM.run, progress=1_200, checkpoint=b"o:1200")
+                        ),
+                        TAKE_1: Conflict(run=C, epoch=350),
+                    }
+                ),
+            ),
+        ),
+    ),
+]
+"""What came with conflicts between two copies."""
 
 ASKED: tuple[str, Message] = ("a worker is to be emptied", ChangeRequest(request=50, change=CORDON))
 DIRECTED: list[tuple[str, Message]] = [
@@ -154,3 +205,4 @@ DIRECTED: list[tuple[str, Message]] = [
         ),
     ),
 ]
+DIRECTED += CONFLICTS

@@ -9,7 +9,7 @@ import attrs
 
 from swimstream.core.effects import RenewFence, StartInstance, StopInstance
 from swimstream.model.job import AT_LEAST_ONE, AT_MOST_ONE, OperatorSpec
-from swimstream.model.status import InstanceState
+from swimstream.model.status import ErrorClass, InstanceState
 from swimstream.simulator.clock import Clock
 from swimstream.simulator.operators import START_S, Bench, Copy
 from tests.worlds.views import INSTANCE
@@ -58,6 +58,8 @@ class Desk:
         progress: int | None = None,
         checkpoint: bytes | None = None,
         cause: str | None = None,
+        error: ErrorClass | None = None,
+        backlog: int | None = None,
     ) -> None:
         if state is not None:
             self.said.append((epoch, state))

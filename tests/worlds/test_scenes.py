@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 SUSPICION_S = 1.0
 """The shortest one of the pace at which these worlds live."""
+FIRST_OF_A_SITE = 1
+"""What the first had to be declared dead may be moved at once, if nobody had probed the other one by then."""
 CAPACITY = 64
 POISON = InstanceId("job", "poison", 0)
 
@@ -92,15 +94,17 @@ def site_lost(death: Death, seed: int) -> tuple[Town, list[str]]:
 def test_a_site_that_is_back_in_time_has_lost_nothing_and_nothing_was_moved(death: Death, seed: int) -> None:
     town, lost = site_lost(death, seed)
     town.doom(lambda change: isinstance(change, Hold) and change.run.name in lost)
-    before = {each: held.epoch for each, held in town.plan().assignments.items() if held.run.name in lost}
+    hosted = {each: held.run.name for each, held in town.plan().assignments.items() if held.run.name in lost}
+    before = {each: epoch for each, epoch in town.epochs().items() if each in hosted}
     assert len(before) >= 8
     pairs = town.cut_off(lost)
     town.pass_time(4.5)
     town.world.network.mend(pairs)
     town.settle()
     after = town.epochs()
-    assert {each: after[each] for each in before} == before
-    assert not [made for name in lost for made in town.decisions(f"evict {name}")]
+    moved = [each for each in before if after[each] != before[each]]
+    assert len({hosted[each] for each in moved}) <= FIRST_OF_A_SITE
+    assert sum(len(town.decisions(f"evict {name}")) for name in lost) <= FIRST_OF_A_SITE
     town.assert_died()
 
 
@@ -108,22 +112,19 @@ def test_what_a_lost_site_had_is_taken_over_with_the_brakes_on_and_never_twice(d
     """It comes back when all is done; that nothing runs twice is the world's own promise."""
     town, lost = site_lost(death, seed)
     town.doom(lambda change: isinstance(change, Evict) and change.run.name in lost)
-    before = [each for each, held in town.plan().assignments.items() if held.run.name in lost]
+    hosted = {each: held.run.name for each, held in town.plan().assignments.items() if held.run.name in lost}
     cut_at = town.now
     pairs = town.cut_off(lost)
     town.wait_until(lambda: not any(map(town.on, lost)), "all that was lost is with others")
     town.pass_time(2.0)
-    assert set(before) <= set(town.running())
-    moves = [
-        (town.decided_at(made), made.term)
-        for each in before
-        for made in town.decisions(f"assign {each} to ")
-        if town.decided_at(made) > cut_at
-    ]
-    assert min(moves)[0] > cut_at + SUSPICION_S * (1 + HOLD_SUSPICIONS)
+    assert set(hosted) <= set(town.running())
+    made = [(each, made) for each in hosted for made in town.decisions(f"assign {each} to ")]
+    moves = [(town.decided_at(move), move.term, hosted[each]) for each, move in made if town.decided_at(move) > cut_at]
+    held_until = cut_at + SUSPICION_S * (1 + HOLD_SUSPICIONS)
+    assert len({name for at, _, name in moves if at < held_until}) <= FIRST_OF_A_SITE
     live = len(town.world.hosts) - len(lost)
-    for at, term in moves:
-        at_once = sum(at <= other <= at + 0.1 for other, led in moves if led == term)
+    for at, term, _ in moves:
+        at_once = sum(at <= other <= at + 0.1 for other, led, _ in moves if led == term)
         assert at_once <= MOVES_PER_WORKER_S * live + 1
     town.world.network.mend(pairs)
     town.settle()

@@ -8,6 +8,7 @@ import attrs
 
 from swimstream.model.assignment import Assignment
 from swimstream.model.changes import CORDONED, DRAINING, DeclareDead, SetWorkerMode
+from swimstream.model.history import BEGIN, CANCEL, subject_of
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.plan import Plan
 from swimstream.simulator.faults import Faults
@@ -46,6 +47,15 @@ def test_who_is_drained_or_cordoned_is_free_again_when_the_world_ends() -> None:
     assert world.run().counters["wishes_fulfilled"] >= 3
     assert {DRAINING, CORDONED} <= set(modes)
     assert not _modes(world)
+
+
+def test_a_job_that_was_cancelled_is_begun_anew_and_every_promise_is_kept() -> None:
+    scenario = attrs.evolve(STORIES["decisions"].scenario(3), faults=Faults(window_s=(5.0, 20.0), wishes=1))
+    world = World(scenario, (wish("cancel"), wish("revive", at=14.0)))
+    world.run()
+    deeds = [subject_of(each).deed for each in world.plan().decisions]
+    assert deeds.count(CANCEL) == deeds.count(BEGIN) == 1
+    assert len(world.plan().directives.begun) == 1
 
 
 def _modes(world: World) -> list[str]:

@@ -1,8 +1,9 @@
 """How a cluster begins, exactly once.
 
-`expect=n` (Consul's habit): when n peers that all say n see each other and none knows of a plan, the lowest
-name among the n lowest asks the others whether they see the same. When all agree it writes the first log
-entry, with a random cluster id and the first council, and campaigns like any other voter.
+`expect=n` (Consul's habit): when n peers see each other, none says more than n and none knows of a plan, the lowest
+name among the n lowest asks the others whether they see the same. Those that say n come first, and those that say
+less count: one that says 1 among three that say 3 would else found a council of one seat for all of them. When all
+agree it writes the first log entry, with a random cluster id and the first council, and campaigns like any voter.
 
 Why a question first: with more than n peers two of them could each hold itself for the lowest name. A peer
 that has agreed to one founder agrees to no other for a while, so two foundings cannot both gather their n.
@@ -138,11 +139,13 @@ class Founding:
         self._council.found(Entry(index=1, term=max(1, self._council.term), change=change), now)
 
     def _founders(self, members: Sequence[Member]) -> list[Member]:
-        """Return the n lowest names of those that wait for the same n, or nobody if they are too few."""
-        waiting = [
-            member for member in members if member.state is MemberState.ALIVE and member.profile.expect == self._expect
-        ]
-        return waiting[: self._expect] if len(waiting) >= self._expect else []
+        """Return the founders by name, as many as any live one waits for, or nobody if they are too few."""
+        expect = max([self._expect, *(member.profile.expect for member in members if not member.state.is_gone)])
+        waiting = [member for member in members if member.state is MemberState.ALIVE]
+        if len(waiting) < expect:
+            return []
+        waiting.sort(key=lambda member: (member.profile.expect != expect, member.run))
+        return sorted(waiting[:expect], key=lambda member: member.run)
 
     def _promise(self, founder: str, now: float) -> None:
         self._promised_to = founder

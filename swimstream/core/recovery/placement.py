@@ -33,6 +33,7 @@ from swimstream.core.recovery.nearness import NEAR_S, Neighbourhoods
 from swimstream.core.recovery.suitability import Tags, suitable
 from swimstream.model.changes import DRAINING
 from swimstream.model.job import APART_SITE, APART_WORKER, PINNED
+from swimstream.model.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -174,6 +175,13 @@ class Places:
         """Return whether `run` passes all filters for `instance`, with what it holds by now."""
         return self._may_have(self._candidates_for(instance, None), run)
 
+    def refusal_of(self, instance: InstanceId, run: Run) -> str:
+        """Return by which filter `run` falls for `instance`, with what it holds by now; nothing if it passes all."""
+        found = self._candidates_for(instance, None)
+        if self._may_have(found, run):
+            return ""
+        return found.pool.passed.excluded.get(run.name) or self._refusal(found, run.name)
+
     def best_of_others(self, instance: InstanceId, *, skip: Collection[str], sites: Collection[str]) -> Run | None:
         """Return who would be the best for `instance`, of all but those in `skip` and in `sites`."""
         name = self._best(self._candidates_for(instance, None), skip, is_suspect=False, sites=sites)
@@ -286,7 +294,7 @@ class Places:
         if spec.anti_affinity == APART_SITE and found.in_site[member.profile.site] > 0:
             return f"its site runs {spec.name} already"
         if self.load[member.run] + spec.slots > member.profile.capacity:
-            return f"full: {self.load[member.run]} of {member.profile.capacity} slots held"
+            return f"full: {self.load[member.run]} of {counted(member.profile.capacity, 'slot')} held"
         return ""
 
     def _may_have(self, found: Candidates, run: Run) -> bool:
@@ -365,7 +373,7 @@ class Places:
         where = "in its preferred site" if found.spec.prefer_site == site else f"site {site}"
         far = f", about {distance * NEAR_S * 1_000:.0f} ms from its neighbours" if 0 < distance < FARTHEST else ""
         same = f", {found.on_worker[name]} of them of {found.spec.name}" if found.on_worker[name] > 0 else ""
-        return f"{where}{far}, {self.load[member.run]} of {member.profile.capacity} slots held{same}"
+        return f"{where}{far}, {self.load[member.run]} of {counted(member.profile.capacity, 'slot')} held{same}"
 
     def _why_not(self, found: Candidates) -> str:
         """Return why nobody has a place for it, and so what would help."""
@@ -374,10 +382,15 @@ class Places:
             return found.pool.passed.why
         apart = [each for each in able if "already" in self._refusal(found, each.run.name)]
         others = {word for word in found.pool.passed.excluded.values() if not word.endswith(repr(spec.kind))}
-        kind = f"live workers that run kind {spec.kind!r}" + (" and may have it" if others else "")
-        if not apart:
-            need = f" ({spec.slots} slots are needed)" if spec.slots > 1 else ""
-            return f"all {len(able)} {kind} are full{need}"
+        kind = f"kind {spec.kind!r}" + (" and may have it" if others else "")
+        need = f" ({spec.slots} slots are needed)" if spec.slots > 1 else ""
         where = " in their site" if spec.anti_affinity == APART_SITE else ""
-        full = f", {len(able) - len(apart)} are full" if len(apart) < len(able) else ""
-        return f"of {len(able)} {kind} {len(apart)} have an instance of {spec.name}{where} already{full}"
+        has_one = f"an instance of {spec.name}{where} already"
+        if len(able) == 1:
+            return f"the only live worker that runs {kind} " + (f"has {has_one}" if apart else f"is full{need}")
+        if not apart:
+            return f"all {len(able)} live workers that run {kind} are full{need}"
+        have = f"{len(apart)} {'has' if len(apart) == 1 else 'have'} {has_one}"
+        left = len(able) - len(apart)
+        full = f", {left} {'is' if left == 1 else 'are'} full" if left else ""
+        return f"of {len(able)} live workers that run {kind} {have}{full}"

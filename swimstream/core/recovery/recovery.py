@@ -18,7 +18,8 @@ only after the leader itself has waited for it, so a new leader starts all such 
   forgotten once its copy has ended. Only at-most-one instances are left so, since only of them another copy must wait.
 - A copy that is out of date (`Restart`, `UpdateJob`) is executed anew, on the same run if that still may. It does not
   wait for its own delay, even if it has failed by itself meanwhile.
-- What is done about more than a single death: `hazards.py`. Who keeps an instance warm: `standbys.py`.
+- What is done about more than a single death: `hazards.py`; when a worker that was given up is back: `conflicts.py`.
+  Who keeps an instance warm: `standbys.py`.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from swimstream.model.changes import (
     Revoke,
     SetAuthority,
 )
+from swimstream.model.history import CANCEL, QUARANTINE, UPDATE, subject_of
 from swimstream.model.job import AT_MOST_ONE
 from swimstream.model.status import InstanceState
 
@@ -61,6 +63,12 @@ if TYPE_CHECKING:
     from swimstream.model.plan import Assignment, Plan
 
 NOT_TAKEN_UP = "was not taken up in time"
+WHY_DECIDED = {
+    UPDATE: "the job was updated",
+    CANCEL: "the job was cancelled, and updated since",
+    QUARANTINE: "it is in quarantine no more",
+}
+"""Deed of the history that took a copy back or declared it out of date → why; of any other it is its own reason."""
 
 
 class Recovery:
@@ -120,6 +128,8 @@ class Recovery:
             return []
         if situation.has_finished(held):
             return [Conclude(instance=instance, epoch=held.epoch)]
+        if situation.has_failed_for_good(held):
+            return self._restart(situation, held, workers, places)
         name = held.run.name
         if held.run in workers.evicted:
             return self._move(situation, held, workers, places, reason=f"{name}: {workers.evicted[held.run]}")
@@ -136,7 +146,8 @@ class Recovery:
             return self._move(situation, held, workers, places, reason=reason, elsewhere=not held.stale)
         if held.stale:
             return self._renew(situation, held, workers, places)
-        return self._mend(situation, held, workers, places)
+        settled = self._hazards.settle_conflict(situation, held, places, self._waits)
+        return [*settled] or self._mend(situation, held, workers, places)
 
     def _forget_leftovers(self, situation: Situation, workers: Workers) -> list[Change]:
         """Forget what belongs to no job any more, or to a cancelled one, once its copy has ended."""
@@ -316,12 +327,4 @@ def _why_decided(plan: Plan, index: int) -> str:
     if not 0 <= position < len(plan.decisions):
         return "its former copy is out of date"
     made = plan.decisions[position]
-    match made.what.split(maxsplit=1)[0]:
-        case "update":
-            return "the job was updated"
-        case "cancel":
-            return "the job was cancelled, and updated since"
-        case "quarantine":
-            return "it is in quarantine no more"
-        case _:
-            return made.reason
+    return WHY_DECIDED.get(subject_of(made).deed, made.reason)

@@ -31,6 +31,7 @@ from swimstream.core.recovery.waiting import FOREVER, End
 from swimstream.model.changes import EVIDENCE_ITEMS_MAX
 from swimstream.model.restart import EXPONENTIAL_DELAY, FAILURE_RATE, NO_RESTART
 from swimstream.model.status import ErrorClass, InstanceState
+from swimstream.model.words import counted
 
 if TYPE_CHECKING:
     from swimstream.core.recovery.waiting import Waits
@@ -141,7 +142,7 @@ def _used_up(strategy: RestartStrategy, failures: int) -> str:
     if strategy.strategy == NO_RESTART:
         return "it has none"
     within = f" within {strategy.interval_s:g} s" if strategy.strategy == FAILURE_RATE else ""
-    return f"{failures} failures{within}, {strategy.attempts} restarts allowed"
+    return f"{counted(failures, 'failure')}{within}, {counted(strategy.attempts, 'restart')} allowed"
 
 
 def _delay_s(instance: InstanceId, strategy: RestartStrategy, failures: int) -> float:

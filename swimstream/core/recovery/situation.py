@@ -13,7 +13,7 @@ from swimstream.model.identity import InstanceId
 from swimstream.model.job import AT_MOST_ONE
 from swimstream.model.member import SPEAKS_DIRECTIVES, Member, too_old
 from swimstream.model.plan import Assignment, Plan
-from swimstream.model.status import InstanceState, InstanceStatus
+from swimstream.model.status import ErrorClass, InstanceState, InstanceStatus
 
 if TYPE_CHECKING:
     from swimstream.model.job import OperatorSpec
@@ -62,11 +62,32 @@ class Situation:
         return state is not None and state.is_over
 
     def resume_from(self, instance: InstanceId) -> bytes:
-        """Return the newest checkpoint that is known of an instance, nothing if its job has begun anew since."""
+        """Return from where an instance is gone on with best; empty: nothing is known, or its job has begun anew since.
+
+        The newest checkpoint that anybody has heard of: of its newest copy; or of the copy before it, if that was given
+        up and had come further.
+        """
         status, held = self.statuses.get(instance), self.plan.assignments.get(instance)
+        conflict = self.plan.directives.conflicts.get(instance)
+        claim = conflict.claim if conflict is not None else None
+        if conflict is not None and claim is not None and claim.checkpoint:
+            is_known = status is not None and status.epoch > conflict.epoch
+            is_further = not is_known or (status is not None and status.progress < claim.progress)
+            if is_further and not self.plan.is_of_former_life(instance, conflict.epoch):
+                return claim.checkpoint
         if status is not None and status.checkpoint and not self.plan.is_of_former_life(instance, status.epoch):
             return status.checkpoint
         return held.resume_from if held is not None else b""
+
+    def has_failed_for_good(self, held: Assignment) -> bool:
+        """Return whether that very copy says that it would fail again, whatever has become of its worker since.
+
+        And nobody wants it executed anew: a copy that is out of date was restarted or updated, one that was taken back
+        and is in no quarantine was pardoned.
+        """
+        if held.stale or held.revoked or self.state_of(held) is not InstanceState.FAILED:
+            return False
+        return self.statuses[held.instance].error is ErrorClass.FATAL
 
     def may_hold(self) -> bool:
         """Return whether every live worker understands a plan with holds, revocations and authority."""

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from swimstream.core.status.watchdog import FOREVER, Silence, cause_of_stall
+from swimstream.core.status.held import Held, Outlook, look_ahead
+from swimstream.core.status.watchdog import Silence, cause_of_stall
 from swimstream.model.status import InstanceState, InstanceStatus, cut_cause
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from swimstream.model.identity import InstanceId, Run
     from swimstream.model.plan import Assignment
@@ -39,61 +40,6 @@ NEVER: Mapping[InstanceId, float] = MappingProxyType({})
 ISOLATED_CAUSE = "this worker cannot prove that a quorum stands"
 
 
-@attrs.define
-class Held:
-    """One instance on this worker. `told` is what others know; `status` may be ahead of it in progress."""
-
-    status: InstanceStatus
-    told_at: float
-    silence: Silence
-    is_ahead: bool = False
-    stop_asked: bool = False
-    is_parked: bool = False
-    """Whether the stop was asked for only because the proof of a quorum runs out: then it may start again."""
-    fence_at: float | None = None
-    """By when its runner ends it; None for an instance that is not fenced, or that was never started."""
-    hands_over_until: float | None = None
-    """By when a copy that goes on for its successor's sake is stopped in any case; None: it is no such copy."""
-
-    @property
-    def is_fenced(self) -> bool:
-        """Return whether a fenced copy has been started here and has not been reported to have ended."""
-        is_idle = self.status.state.is_over or self.status.state is InstanceState.ISOLATED
-        return self.fence_at is not None and not is_idle
-
-    @property
-    def may_go_on(self) -> bool:
-        """Return whether a fenced copy runs here that was not told to stop: only of such a one the fence moves."""
-        return self.is_fenced and not self.stop_asked
-
-    @property
-    def stalls_at(self) -> float:
-        """Return when it is STALLED unless something is heard; infinity for one that is excused, or STALLED already."""
-        if self.stop_asked or self.status.state is InstanceState.STALLED:
-            return FOREVER
-        return self.silence.stalls_at(self.status)
-
-    def is_past(self, now: float) -> bool:
-        """Return whether its runner has ended it by now, or is about to."""
-        return self.fence_at is not None and self.fence_at <= now
-
-    def was_isolated(self, now: float) -> bool:
-        """Return whether a copy that has stopped by now did so for want of a proof alone: asked to, or at its fence."""
-        return self.is_parked or (self.is_past(now) and not self.stop_asked)
-
-
-@attrs.frozen(kw_only=True)
-class _Outlook:
-    """What every input of the node asks for; found once after each change, since a worker may hold 1,024 instances."""
-
-    tell_at: float
-    stalls_at: float
-    handover_at: float
-    hands_over: bool
-    has_isolated: bool
-    may_go_on: bool
-
-
 class LocalInstances:
     """The instances of one worker: those of the plan, and what has not ended; the rest is counted and forgotten."""
 
@@ -103,8 +49,12 @@ class LocalInstances:
         self._status_interval_s = status_interval_s
         self._epoch_ms = since_ms - now * 1_000
         self._held: dict[InstanceId, Held] = {}
-        self._known_outlook: _Outlook | None = None
+        self._known_outlook: Outlook | None = None
         """None since something has changed."""
+
+    def held(self) -> Collection[InstanceId]:
+        """Return what this worker has taken up, and not given up for good."""
+        return self._held
 
     def follow_plan(
         self,
@@ -118,14 +68,14 @@ class LocalInstances:
     ) -> tuple[list[Assignment], list[InstanceStatus], list[InstanceStatus]]:
         """Compare with the plan; return what to start, what to stop, and the statuses that changed by it.
 
+        `assignments` may leave out what is neither given to `run` nor `held` here.
         `fenced` tells which instances are at-most-one; one of them is started only if `fence_at` says until when.
         `stall_after_s` tells how long an instance may make no progress; one that is not in it, for ever.
         """
         self._known_outlook = None
         to_stop, news = self._drop_lost(run, assignments, now)
         to_start = []
-        for instance in sorted(instance for instance, assigned in assignments.items() if assigned.run == run):
-            assigned = assignments[instance]
+        for instance, assigned in sorted((each.instance, each) for each in assignments.values() if each.run == run):
             needs_fence = instance in fenced
             held = self._held.get(instance)
             if assigned.finished:
@@ -201,6 +151,25 @@ class LocalInstances:
                 ended.append(held.status)
         return ended
 
+    def left_by(self, instance: InstanceId, run: Run, epoch: int) -> tuple[int, bytes] | None:
+        """Return how far that copy can be gone on with, and its newest checkpoint, once it has ended here.
+
+        That is how far it had come when it told that checkpoint; or at its end, if it tells none, since then it keeps
+        what it needs elsewhere. None while it goes on, if it has failed, and if it was never here.
+        """
+        if not self.holds(instance, run, epoch):
+            return None
+        held = self._held[instance]
+        if held.status.state not in (InstanceState.STOPPED, InstanceState.FINISHED):
+            return None
+        checkpoint = held.status.checkpoint
+        return (held.kept_progress if checkpoint else held.status.progress, checkpoint)
+
+    def holds(self, instance: InstanceId, run: Run, epoch: int) -> bool:
+        """Return whether that copy goes on here, or has ended and is not forgotten yet."""
+        held = self._held.get(instance)
+        return held is not None and (held.status.run, held.status.epoch) == (run, epoch)
+
     def _take_up(self, assigned: Assignment, stall_after_s: float, now: float) -> Held:
         """Return the record of an epoch that is new here; its first status is told as number 1."""
         status = InstanceStatus(
@@ -230,10 +199,10 @@ class LocalInstances:
         """Return whether some instance waits for a proof of a quorum."""
         return self._outlook().has_isolated
 
-    def is_isolated(self, instance: InstanceId) -> bool:
-        """Return whether that one waits for a proof of a quorum."""
+    def state_of(self, instance: InstanceId) -> InstanceState | None:
+        """Return the state of the copy here, None if there is none."""
         held = self._held.get(instance)
-        return held is not None and held.status.state is InstanceState.ISOLATED
+        return held.status.state if held is not None else None
 
     @property
     def may_go_on(self) -> bool:
@@ -293,6 +262,8 @@ class LocalInstances:
         if after == before:
             return None
         held.is_ahead = True
+        if after.checkpoint != before.checkpoint:
+            held.kept_progress = after.progress
         if after.state is InstanceState.ISOLATED:
             held.status = after
             return self._enter(held, after.state, now)
@@ -337,9 +308,9 @@ class LocalInstances:
         outlook = self._outlook()
         return min(outlook.tell_at, outlook.stalls_at, outlook.handover_at)
 
-    def _outlook(self) -> _Outlook:
+    def _outlook(self) -> Outlook:
         if self._known_outlook is None:
-            self._known_outlook = _look_ahead(self._held.values(), self._status_interval_s)
+            self._known_outlook = look_ahead(self._held.values(), self._status_interval_s)
         return self._known_outlook
 
     def _tell(self, held: Held, now: float) -> InstanceStatus:
@@ -350,28 +321,6 @@ class LocalInstances:
 
     def _calendar_ms(self, now: float) -> int:
         return int(self._epoch_ms + now * 1_000)
-
-
-def _look_ahead(held: Iterable[Held], status_interval_s: float) -> _Outlook:
-    tell_at = stalls_at = handover_at = FOREVER
-    hands_over = has_isolated = may_go_on = False
-    for each in held:
-        if each.is_ahead:
-            tell_at = min(tell_at, each.told_at + status_interval_s)
-        stalls_at = min(stalls_at, each.stalls_at)
-        has_isolated = has_isolated or each.status.state is InstanceState.ISOLATED
-        may_go_on = may_go_on or each.may_go_on
-        if each.hands_over_until is not None and not each.status.state.is_over:
-            hands_over = True
-            handover_at = handover_at if each.stop_asked else min(handover_at, each.hands_over_until)
-    return _Outlook(
-        tell_at=tell_at,
-        stalls_at=stalls_at,
-        handover_at=handover_at,
-        hands_over=hands_over,
-        has_isolated=has_isolated,
-        may_go_on=may_go_on,
-    )
 
 
 def _follow(before: InstanceStatus, said: Report) -> InstanceStatus:

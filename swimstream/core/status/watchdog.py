@@ -39,14 +39,17 @@ class Silence:
     """Since when the present silence counts."""
     after_s: float = 0.0
     """How long it may last; 0: for ever."""
+    progress: int = 0
+    """What this copy itself said last: its status may be further, by a former copy of the epoch that was isolated."""
     busy_until: float = float("-inf")
     backpressured: bool = False
 
     def heard(self, before: InstanceStatus, after: InstanceStatus, said: Report, now: float) -> Silence:
         """Return it after a report that has made `after` of the status `before`."""
         backpressured = self.backpressured if said.backpressured is None else said.backpressured
+        progress = max(self.progress, said.progress or 0)
         begins_anew = (
-            after.progress > before.progress
+            progress > self.progress
             or (after.state is InstanceState.RUNNING and before.state is not InstanceState.RUNNING)
             or (not before.backlog and bool(after.backlog))
             or (self.backpressured and not backpressured)
@@ -54,6 +57,7 @@ class Silence:
         return attrs.evolve(
             self,
             since=now if begins_anew else self.since,
+            progress=progress,
             busy_until=self.busy_until if said.busy_until is None else said.busy_until,
             backpressured=backpressured,
         )

@@ -128,11 +128,46 @@ def test_too_few_found_nothing() -> None:
     assert square.have_founded() == []
 
 
-def test_workers_that_wait_for_another_number_do_not_count() -> None:
+def seen(**expects: int) -> list[Member]:
+    return [member(name, expect=expect) for name, expect in expects.items()]
+
+
+def test_nobody_founds_while_one_that_waits_for_more_is_there() -> None:
     founder = Founder("a", "abc")
-    founder.view[2] = member("c", expect=4)
+    founder.view = seen(a=3, b=3, c=4)
     founder.consider(0.0)
     assert founder.said() == []
+
+
+@pytest.mark.parametrize("state", [MemberState.ALIVE, MemberState.SUSPECT])
+def test_one_that_waits_for_nobody_founds_nothing_beside_who_waits_for_three(state: MemberState) -> None:
+    founder = Founder("a", "ab", expect=1)
+    founder.view[1] = member("b", expect=3, state=state)
+    founder.consider(0.0)
+    assert not founder.has_founded
+
+
+@pytest.mark.parametrize("state", [MemberState.DEAD, MemberState.LEFT])
+def test_what_one_waited_for_that_is_gone_hinders_nobody(state: MemberState) -> None:
+    founder = Founder("a", "ab", expect=1)
+    founder.view[1] = member("b", expect=3, state=state)
+    founder.consider(0.0)
+    assert founder.has_founded
+
+
+@pytest.mark.parametrize(
+    ("view", "founders"),
+    [(seen(a=1, b=3, c=3), "abc"), (seen(a=1, b=3, c=1, d=3, e=3), "bde"), (seen(a=2, b=1, c=3), "abc")],
+)
+def test_as_many_found_as_any_waits_for_those_first_that_say_so(view: list[Member], founders: str) -> None:
+    square = Square(dict.fromkeys((each.run.name for each in view), ""))
+    for each in view:
+        name = each.run.name
+        square.founders[name] = Founder(name, "", expect=each.profile.expect)
+        square[name].view = view
+    square.talk(0.0)
+    assert square.have_founded() == [founders[0]]
+    assert square[founders[0]].council.log.council == seats_of(founders)
 
 
 def test_suspects_and_the_dead_do_not_count() -> None:

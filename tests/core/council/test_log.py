@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swimstream.core.council import log as log_module
-from swimstream.core.council.log import COMPACT_AFTER, TAIL_KEPT, Log
+from swimstream.core.council.log import COMPACT_AFTER, INSTANCES_PER_KEPT, TAIL_KEPT, Log
 from swimstream.core.effects import Saved, SnapshotRecord
-from swimstream.model.changes import Entry
+from swimstream.model.changes import Assign, Change, Entry, SubmitJob
+from swimstream.model.identity import Run
+from swimstream.model.job import JobSpec, OperatorSpec
 from swimstream.model.plan import Plan
 from swimstream.wire.plan_codec import encode_entry
 from tests.core.council.peers import FakeDisk, entries_of, entry, founding, plan_after, saved_after, seats_of
@@ -125,6 +127,23 @@ def grown(count: int) -> Log:
     log.append(entry(index, 1) for index in range(2, count + 1))
     log.commit_to(count)
     return log
+
+
+def test_the_tail_of_a_large_plan_is_longer() -> None:
+    job = JobSpec(name="job", operators=(OperatorSpec(name="o", kind="k", parallelism=6_000),))
+    given_ = [
+        Assign(instance=each, run=Run("a", 1), failures=0, resume_from=b"", reason="", evidence=())
+        for each in job.instances()
+    ]
+    changes: list[Change] = [SubmitJob(job=job), *given_]
+    entries = [Entry(index=index, term=1, change=change) for index, change in enumerate(changes, start=2)]
+    plan = Plan().advance([founding("abc"), *entries])
+    log = Log(Saved(voter=1, plan=plan))
+    log.append(entry(index, 1) for index in range(plan.index + 1, plan.index + 3_002))
+    log.commit_to(plan.index + 3_000)
+    assert log.base.index == plan.index
+    log.commit_to(plan.index + 3_001)
+    assert log.commit - log.base.index == 6_000 // INSTANCES_PER_KEPT
 
 
 def test_compaction_keeps_a_tail_for_followers_that_are_a_little_behind() -> None:

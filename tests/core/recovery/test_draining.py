@@ -105,7 +105,7 @@ def test_without_another_place_it_stays_and_is_told_why() -> None:
     which = here.on("a")[0]
     assert here.settle() == []
     assert pending(here.plan, here.members, waits=here.recovery.waits)[which] == (
-        "a drains, but has to keep it: all 1 live workers that run kind 'map' and may have it are full"
+        "a drains, but has to keep it: the only live worker that runs kind 'map' and may have it is full"
     )
 
 
@@ -122,7 +122,7 @@ def test_no_capacity_is_pending_with_what_is_missing_until_a_worker_comes() -> N
     here = Lively(newest("a", capacity=1), jobs=[job(parallelism=2)])
     here.settle()
     waiting = pending(here.plan, here.members)
-    assert waiting == {instance(1): "all 1 live workers that run kind 'map' are full"}
+    assert waiting == {instance(1): "the only live worker that runs kind 'map' is full"}
     here.new_leader()
     here.settle()
     here.put(newest("b"))

@@ -8,7 +8,7 @@ import pytest
 from swimstream.core.explaining import Explanation, explain
 from swimstream.core.supposing import dry_run, what_if
 from swimstream.errors import UsageError
-from swimstream.model.changes import DRAINING, CancelJob, Found, Quarantine, Seat
+from swimstream.model.changes import DRAINING, CancelJob, DeclareDead, Found, Quarantine, Seat, UpdateJob
 from swimstream.model.identity import InstanceId, Run
 from swimstream.model.job import AT_MOST_ONE, PINNED, JobSpec, OperatorSpec
 from swimstream.model.member import MemberState
@@ -72,6 +72,15 @@ def test_it_tells_who_died_and_who_saw_it() -> None:
         "assign job/op[0] to b@1",
     ]
     assert told[3][2] == ("seen by b", "seen by c")
+
+
+def test_history_tells_that_a_job_was_begun_anew_and_that_its_worker_was_declared_dead() -> None:
+    here = settled("a", "b", jobs=(job(),))
+    here.commit(CancelJob(job="job", asked_by="t"), UpdateJob(job=job(), base=1, asked_by="t", fresh=True))
+    here.settle()
+    here.commit(DeclareDead(run=here.plan.assignments[instance()].run, asked_by="t"))
+    deeds = [each.what.split()[0] for each in why(here).history]
+    assert deeds == ["accept", "assign", "cancel", "begin", "assign", "declare"]
 
 
 def test_history_of_others_is_left_out() -> None:
@@ -157,7 +166,7 @@ def test_what_would_have_no_place_is_told_with_the_reason() -> None:
     here = settled("a", "b", jobs=(job(parallelism=4),), capacity=2)
     outcome = what_if(here.situation(), kill=["a"])
     assert outcome.moves == ()
-    assert [why for _, why in outcome.pending] == ["all 1 live workers that run kind 'map' are full"] * 2
+    assert [why for _, why in outcome.pending] == ["the only live worker that runs kind 'map' is full"] * 2
 
 
 def test_what_is_pinned_would_wait() -> None:
@@ -200,7 +209,7 @@ def test_a_dry_run_tells_where_a_job_would_go_and_submits_nothing() -> None:
     assert [(str(move.instance), move.before, move.after.name) for move in outcome.moves] == [
         ("new/sink[0]", None, "a"), ("new/source[0]", None, "b")
     ]  # fmt: skip
-    assert "new" not in here.plan.jobs
+    assert (outcome.change, "new" in here.plan.jobs) == ("new", False)
 
 
 def test_a_dry_run_is_what_then_happens() -> None:
@@ -223,7 +232,14 @@ def test_a_dry_run_tells_what_would_be_missing() -> None:
 def test_a_dry_run_of_a_job_that_is_there_is_one_of_an_update() -> None:
     here = settled("a", "b", jobs=(job(parallelism=2),))
     outcome = dry_run(here.situation(), job(parallelism=3))
-    assert [str(move.instance) for move in outcome.moves] == ["job/op[2]"]
+    assert (outcome.change, [str(move.instance) for move in outcome.moves]) == ("update", ["job/op[2]"])
+
+
+def test_a_dry_run_of_a_job_that_was_cancelled_is_one_of_its_revival() -> None:
+    here = settled("a", "b", jobs=(job(parallelism=2),))
+    here.commit(CancelJob(job="job", asked_by="t"))
+    outcome = dry_run(here.situation(), job(parallelism=2))
+    assert (outcome.change, len(outcome.moves)) == ("revival", 2)
 
 
 def test_a_dry_run_of_what_would_be_refused_is_refused() -> None:

@@ -87,14 +87,14 @@ def test_a_full_worker_is_not_chosen() -> None:
 
 
 def test_a_worker_without_capacity_is_never_chosen() -> None:
-    assert why_not(member("a", capacity=0)) == "all 1 live workers that run kind 'map' are full"
+    assert why_not(member("a", capacity=0)) == "the only live worker that runs kind 'map' is full"
 
 
 def test_room_is_counted_in_slots() -> None:
     wide = attrs.evolve(SPEC, slots=4)
     assert place(member("a", capacity=5), member("b", capacity=6), spec=wide, load={"a": 2, "b": 2}) == "b"
     assert why_not(member("a", capacity=5), spec=wide, load={"a": 2}) == (
-        "all 1 live workers that run kind 'map' are full (4 slots are needed)"
+        "the only live worker that runs kind 'map' is full (4 slots are needed)"
     )
 
 
@@ -155,7 +155,7 @@ def test_anti_affinity_keeps_instances_apart_by_worker() -> None:
     held = {InstanceId("job", "op", 1): "a"}
     assert place(member("a"), member("b"), spec=apart, held=held, load={"b": 60}) == "b"
     assert why_not(member("a"), spec=apart, held=held) == (
-        "of 1 live workers that run kind 'map' 1 have an instance of op already"
+        "the only live worker that runs kind 'map' has an instance of op already"
     )
 
 
@@ -299,7 +299,7 @@ def test_the_choice_says_why_and_names_the_next_best_and_who_was_excluded() -> N
 
 def test_no_choice_says_why_not() -> None:
     assert why_not(member("a", kinds=())) == "no live worker runs kind 'map'"
-    assert why_not(member("a", capacity=1), load={"a": 1}) == "all 1 live workers that run kind 'map' are full"
+    assert why_not(member("a", capacity=1), load={"a": 1}) == "the only live worker that runs kind 'map' is full"
 
 
 def test_every_worker_is_rated_with_the_filter_by_which_it_fell() -> None:
@@ -309,7 +309,7 @@ def test_every_worker_is_rated_with_the_filter_by_which_it_fell() -> None:
     assert [(each.run.name, each.score is not None) for each in rated] == [
         ("b", True), ("a", True), ("c", False), ("d", False)
     ]  # fmt: skip
-    assert rated[3].why == "full: 1 of 1 slots held"
+    assert rated[3].why == "full: 1 of 1 slot held"
 
 
 # --- in general -----------------------------------------------------------------------------------

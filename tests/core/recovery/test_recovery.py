@@ -331,7 +331,7 @@ def test_pending_says_what_belongs_nowhere_and_why() -> None:
     scene = Scene(member("a", capacity=1), jobs=[job(parallelism=2), job("other", kind="join")])
     scene.decide()
     assert pending(scene.plan, scene.members) == {
-        instance(1): "all 1 live workers that run kind 'map' are full",
+        instance(1): "the only live worker that runs kind 'map' is full",
         instance(of="other"): "no live worker runs kind 'join'",
     }
 

@@ -13,6 +13,7 @@ from swimstream.core.recovery.waiting import Waits
 from swimstream.model.changes import Change, Pardon, Quarantine, UpdateJob
 from swimstream.model.identity import Run
 from swimstream.model.job import AT_MOST_ONE, JobSpec
+from swimstream.model.member import MemberState
 from swimstream.model.plan import Assignment
 from swimstream.model.restart import EXPONENTIAL_DELAY, FAILURE_RATE, FIXED_DELAY, NO_RESTART, RestartStrategy
 from swimstream.model.status import ErrorClass, InstanceState, InstanceStatus
@@ -109,6 +110,12 @@ def test_so_many_attempts_are_made_and_not_one_more(strategy: RestartStrategy) -
     assert made.reason == "its restarts are used up: 4 failures, 3 restarts allowed; it failed: the last"
     assert scene.decide_after(1_000.0) == []
     assert pending(scene.plan, scene.members) == {instance(): f"in quarantine: {made.reason}"}
+
+
+def test_one_restart_is_told_in_the_singular() -> None:
+    scene = running(attrs.evolve(FIXED, attempts=1))
+    delays(scene, 1)
+    assert "2 failures, 1 restart allowed" in the_quarantine(fail(scene)).reason
 
 
 def test_the_causes_of_all_failures_are_the_evidence() -> None:
@@ -253,6 +260,22 @@ def test_with_nobody_else_it_stays() -> None:
 def test_a_fatal_error_is_not_tried_again() -> None:
     made = the_quarantine(fail(running(FIXED), cause="no such column", error=ErrorClass.FATAL))
     assert (made.reason, made.evidence) == ("failed, and would again: no such column", ("no such column",))
+
+
+@pytest.mark.parametrize("instances", ["at-least-one", AT_MOST_ONE])
+@pytest.mark.parametrize("state", [MemberState.DEAD, MemberState.LEFT])
+def test_a_fatal_error_is_not_tried_again_though_its_worker_is_gone_when_a_leader_hears_of_it(
+    instances: str, state: MemberState
+) -> None:
+    """As one that is elected when both have happened."""
+    scene = running(FIXED, instances=instances)
+    scene.say(InstanceState.FAILED, cause="no such column", error=ErrorClass.FATAL)
+    scene.becomes(scene.where(), state, accusers=("b", "c"))
+    scene.new_leader()
+    for _ in range(3):
+        scene.decide_after(100.0)
+    assert instance() in scene.plan.directives.quarantined
+    assert scene.where() == "a"
 
 
 @pytest.mark.parametrize("instances", ["at-least-one", AT_MOST_ONE])

@@ -204,6 +204,28 @@ def test_it_runs_again_as_soon_as_the_silence_is_broken_or_excused(said: dict[st
     assert (told.state, told.cause, told.since_ms) == (InstanceState.RUNNING, "", 12_000)
 
 
+def test_a_copy_that_goes_on_from_a_checkpoint_after_it_was_isolated_makes_progress() -> None:
+    """Though its epoch had come further before: that is what its status says still."""
+    local = LocalInstances(status_interval_s=INTERVAL_S, since_ms=0, counters=Counter(), now=0.0)
+    assigned = {ONE: Assignment(instance=ONE, run=ME, epoch=1)}
+
+    def follow(now: float) -> None:
+        local.follow_plan(ME, assigned, now, fenced={ONE}, fence_at=100.0, stall_after_s={ONE: AFTER_S})
+
+    def say(now: float, *, state: InstanceState | None = None, progress: int | None = None) -> None:
+        local.report(Report(instance=ONE, epoch=1, state=state, progress=progress, backlog=1), now)
+
+    follow(0.0)
+    say(0.0, state=InstanceState.RUNNING, progress=100)
+    local.park()
+    say(1.0, state=InstanceState.STOPPED)
+    follow(2.0)
+    say(2.0, state=InstanceState.RUNNING)
+    say(8.0, progress=60)
+    assert local.find_stalled(LATER) == []
+    assert local.find_stalled(8.0 + AFTER_S) != []
+
+
 def test_it_may_stall_again() -> None:
     watched = stalled()
     watched.say(12.0, progress=1)
