@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,6 +23,8 @@ PREFIX = "swimstream-"
 PERIOD_US = 100_000
 SHARE_MIN = 0.01
 MIB = 1 << 20
+END_TRIES_MAX = 100
+TRY_S = 0.02
 
 _numbers = itertools.count(1)
 
@@ -61,14 +64,20 @@ class Quota(HostFault):
             raise HostFaultError(f"{root}: no group with a limit of {self.controller}: {error}") from None
 
     def end(self) -> None:
-        """Move the processes back to where they were, with what they have started, and remove the group."""
+        """Move the processes back to where they were, with what they have started, and remove the group.
+
+        One that somebody cannot leave, being in the middle of his end, is left to whoever makes the next one.
+        """
         if self._group is None:
             return
         somewhere = next(iter(self._former.values()), self._group.parent)
-        while left := (self._group / "cgroup.procs").read_text().split():
-            for pid in map(int, left):
+        for _ in range(END_TRIES_MAX):  # who is being moved may start others
+            for pid in map(int, (self._group / "cgroup.procs").read_text().split()):
                 _move(pid, self._former.get(pid, somewhere))
-        self._group.rmdir()
+            with contextlib.suppress(OSError):
+                self._group.rmdir()
+                break
+            time.sleep(TRY_S)
         self._group = None
         self._former = {}
 

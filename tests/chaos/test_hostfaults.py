@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -108,6 +109,14 @@ def test_groups_of_version_2_are_found_at_the_root_and_beside_those_of_version_1
     (tmp_path / "cpu").mkdir()
     (tmp_path / "cpu" / "cgroup.procs").touch()
     assert hierarchy("cpu") == (tmp_path / "cpu", 1)
+
+
+def test_the_group_of_a_dead_maker_is_removed_and_that_of_a_live_one_is_not(tmp_path: Path) -> None:
+    dead, live, other = (tmp_path / name for name in ("swimstream-999999999-1", f"swimstream-{os.getpid()}-1", "other"))
+    for group in (dead, live, other):
+        group.mkdir()
+    groups._sweep(tmp_path)
+    assert [group.exists() for group in (dead, live, other)] == [False, True, True]
 
 
 def test_two_faults_of_one_mask_do_not_end_each_other(tmp_path: Path) -> None:
