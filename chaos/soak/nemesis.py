@@ -16,12 +16,13 @@ KILL, KILL_MACHINE, KILL_PEER, KILL_TWO = "kill", "kill-machine", "kill-peer", "
 PAUSE, FREEZE, PAUSE_PEER = "pause", "freeze", "pause-peer"
 DRAIN, LEAVE = "drain", "leave"
 SCALE, UPDATE, RESTART = "scale", "update", "restart"
-PUT_BACK = "put-back"
-"""A person gives work again to all that flap: who dies every half a minute has soon none, and is struck in vain."""
-COMMANDS = (SCALE, UPDATE, RESTART, PUT_BACK)
+COMMANDS = (SCALE, UPDATE, RESTART)
+EMPTY = "empty"
+"""A person puts back to normal all that flap, and drains one into the others: whoever dies every half a minute has soon
+no work that could be struck, since all of it stays with those that never end."""
 ENDING = (KILL, KILL_MACHINE, KILL_PEER, KILL_TWO, DRAIN, LEAVE)
 """Strikes after which a worker's process is another one."""
-KINDS = (*ENDING, KILL, KILL_MACHINE, PAUSE, PAUSE, FREEZE, PAUSE_PEER, *COMMANDS, PUT_BACK)
+KINDS = (*ENDING, KILL, KILL_MACHINE, PAUSE, PAUSE, FREEZE, PAUSE_PEER, *COMMANDS, EMPTY, EMPTY)
 AWAY_S = (0.2, 6.0)
 PAUSE_S = (0.3, 6.0)
 CALM_S = (1.0, 4.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chaos.soak.nemesis import COMMANDS, DRAIN, ENDING, LEAVE
+from chaos.soak.nemesis import COMMANDS, DRAIN, EMPTY, ENDING, LEAVE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ def _spans(soak: Soak) -> dict[str, list[tuple[float, float]]]:
 
 
 def _sort(kind: str) -> str:
-    if kind in (DRAIN, LEAVE):
+    if kind in (DRAIN, EMPTY, LEAVE):
         return "drained, or left"
     if kind in COMMANDS:
         return "commanded"

@@ -166,8 +166,10 @@ class Scene:
             match strike.kind:
                 case nemesis.PAUSE | nemesis.FREEZE | nemesis.PAUSE_PEER:
                     self._pause(strike)
-                case nemesis.SCALE | nemesis.UPDATE | nemesis.RESTART | nemesis.PUT_BACK:
+                case nemesis.SCALE | nemesis.UPDATE | nemesis.RESTART:
                     self._command(strike)
+                case nemesis.EMPTY:
+                    self._empty(strike)
                 case _:
                     self._replace(strike)
         except TROUBLE as error:
@@ -190,10 +192,6 @@ class Scene:
     def _command(self, strike: Strike) -> None:
         if strike.kind == nemesis.SCALE:
             self._ask("scale", job=BEATS_JOB, operator=SIDE_KIND, parallelism=strike.scale)
-        elif strike.kind == nemesis.PUT_BACK:
-            for each in self._ask("members")["members"]:
-                if each["mode"] == QUARANTINED:
-                    self._ask("uncordon", name=each["name"])
         elif strike.kind == nemesis.RESTART:
             with suppress(SwimstreamError):  # what has finished is not restarted
                 self._ask("restart", target=f"{self._flights.name}/{strike.operator}")
@@ -225,18 +223,30 @@ class Scene:
         for name in strike.names:
             self._fleet.start(name)
 
+    def _empty(self, strike: Strike) -> None:
+        """Put back to normal all that flap, then have one worker give all that it runs to the others."""
+        for each in self._ask("members")["members"]:
+            if each["mode"] == QUARANTINED:
+                self._ask("uncordon", name=each["name"])
+        for name in strike.names:
+            self._drain(name)
+            self._ask("uncordon", name=name)
+
+    def _drain(self, name: str) -> None:
+        self._ask("drain", but=name, name=name, reason="maintenance")
+        deadline = time.monotonic() + DRAIN_S_MAX
+        left: object = "?"
+        while left and time.monotonic() < deadline:
+            left = self._ask("drained", but=name, name=name, patience_s=1)["left"]
+            self._turn()
+        if left:
+            self._say(f"{name} still has {left} after {DRAIN_S_MAX:.0f} s of draining")
+            self.soak.ended_badly.append(f"{name}: not drained of {left} at {self.elapsed_s:.0f} s")
+
     def _let_go(self, name: str, *, drain: bool) -> None:
         """Have a worker end by its own will, after it was drained if so."""
         if drain:
-            self._ask("drain", but=name, name=name, reason="maintenance")
-            deadline = time.monotonic() + DRAIN_S_MAX
-            left: object = "?"
-            while left and time.monotonic() < deadline:
-                left = self._ask("drained", but=name, name=name, patience_s=1)["left"]
-                self._turn()
-            if left:
-                self._say(f"{name} still has {left} after {DRAIN_S_MAX:.0f} s of draining")
-                self.soak.ended_badly.append(f"{name}: not drained of {left} at {self.elapsed_s:.0f} s")
+            self._drain(name)
         self._fleet.signal(name, signal.SIGTERM)
 
     # --- asking -----------------------------------------------------------------------------------
