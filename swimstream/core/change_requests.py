@@ -172,9 +172,7 @@ def refusal(plan: Plan, change: Command, members: Mapping[str, Member], *, under
                 or size_fault(job, plan, *others)
             )
         case CancelJob(job=name):
-            if name not in plan.jobs:
-                return f"job: there is no {name!r}"
-            return f"job: {name!r} has finished already" if plan.is_finished(name) else ""
+            return "" if name in plan.jobs else f"job: there is no {name!r}"
         case Restart(instances=instances):
             wanted = any(plan.is_wanted(each) for each in instances)  # one that has finished meanwhile stays so
             return "" if wanted else f"instance: {instances[0]} is not executed, so it cannot be restarted"

@@ -7,7 +7,9 @@ import pytest
 from chaos.net.fault import Fault
 from chaos.net.sim import SimLab
 from swimstream.errors import UsageError
+from swimstream.simulator.scenarios import Scenario
 from swimstream.simulator.streams import CONNECT_TIMEOUT_S
+from swimstream.simulator.world import World
 from tests.worlds.test_network import Place, make_place
 
 COUNT = 1_000
@@ -124,3 +126,12 @@ def test_a_refusal_goes_the_way_that_was_set() -> None:
 def test_hosts_of_one_name_are_refused() -> None:
     with pytest.raises(UsageError, match="names: expected different ones"):
         SimLab(make_place().network, ["one", "one"])
+
+
+def test_a_whole_world_lives_with_faults_between_its_hosts() -> None:
+    world = World(Scenario(nodes=3, seed=1, jobs=1), ())
+    lab = SimLab(world.network, [host.name for host in world.hosts], seed=1)
+    lab.set_all({(host, None): Fault(delay_ms=20, jitter_ms=5, burst=(2, 40), duplicate=2) for host in range(3)})
+    world.run()  # raises if a promise is broken
+    assert lab.counters()["lost"] > 0
+    assert lab.counters()["packets"] >= world.network.counters["packets"] > 100

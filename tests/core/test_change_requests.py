@@ -14,6 +14,7 @@ from swimstream.model.changes import (
     CORDONED,
     CancelJob,
     Change,
+    ClaimProgress,
     Command,
     DeclareDead,
     Entry,
@@ -26,7 +27,8 @@ from swimstream.model.changes import (
     UpdateJob,
 )
 from swimstream.model.identity import Address, InstanceId, Run
-from swimstream.model.member import SPEAKS_DIRECTIVES, Member, MemberState, Profile
+from swimstream.model.job import FURTHEST_PROGRESS
+from swimstream.model.member import SPEAKS_CONFLICTS, SPEAKS_DIRECTIVES, Member, MemberState, Profile
 from swimstream.model.plan import Plan
 from swimstream.wire.council_messages import ChangeRequest
 from tests.core.town import Town, job, run_in
@@ -327,6 +329,23 @@ def test_nothing_is_commanded_while_an_older_worker_is_alive() -> None:
     members = MEMBERS | {"old": member("old", speaks=SPEAKS_DIRECTIVES - 1)}
     why = "command: cannot be carried out while old of an older version is alive"
     assert refusal(plan_after(JOB), cordon(), members) == why
+
+
+def test_no_copy_is_spoken_for_while_a_worker_is_alive_that_knows_no_conflicts() -> None:
+    claim = ClaimProgress(instance=InstanceId("job", "op", 0), epoch=1, run=Run("a", 1), progress=1, checkpoint=b"")
+    newest = {name: member(name, speaks=SPEAKS_CONFLICTS) for name in MEMBERS}
+    assert "older version" in refusal(plan_after(JOB), claim, MEMBERS)
+    assert refusal(plan_after(JOB), claim, newest).startswith("epoch: nothing is to be settled about")
+
+
+def test_an_update_that_wants_conflicts_settled_is_refused_while_a_worker_is_alive_that_knows_none() -> None:
+    newest = {name: member(name, speaks=SPEAKS_CONFLICTS) for name in MEMBERS}
+    wishful = job()
+    (operator,) = wishful.operators
+    wishful = attrs.evolve(wishful, operators=(attrs.evolve(operator, on_conflict=FURTHEST_PROGRESS),))
+    why = "operators[0].on_conflict: 'furthest-progress' cannot be kept while"
+    assert refusal(plan_after(JOB), update(wishful), MEMBERS).startswith(why)
+    assert refusal(plan_after(JOB), update(wishful), newest) == ""
 
 
 def test_updates_under_way_take_room_in_the_plan_too() -> None:

@@ -56,7 +56,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_a_poison_operator_is_convicted_and_no_innocent_is(death: Death, seed: int) -> None:
     """It takes its worker down each time it has run for a while; every worker comes back."""
-    town = Town(job("job", operator("innocent", 4), operator("poison")), nodes=7, seed=seed, death=death)
+    town = Town(job("job", operator("innocent", 3), operator("poison")), nodes=5, seed=seed, death=death)
 
     def is_blamed(change: Change) -> bool:
         if isinstance(change, Quarantine):
@@ -152,7 +152,7 @@ def test_a_rolling_restart_of_every_worker_disturbs_one_region_at_a_time(death: 
 
 
 def test_a_worker_that_flaps_is_given_nothing_until_its_quarantine_is_over(death: Death, seed: int) -> None:
-    town = Town(job("job", operator("work", 5)), nodes=5, seed=seed, death=death)
+    town = Town(job("job", operator("work", 4)), nodes=4, seed=seed, death=death)
     name = town.follower().name
     host = town.host(name)
     town.doom(
@@ -167,10 +167,10 @@ def test_a_worker_that_flaps_is_given_nothing_until_its_quarantine_is_over(death
             crashes += 1
         town.pass_time(3.0)
     since = town.plan().directives.modes[name].index
-    town.submit(job("meanwhile", operator("work", 5)))
+    town.submit(job("meanwhile", operator("work", 4)))
     assert town.mode_of(name) == QUARANTINED
     town.wait_until(lambda: town.mode_of(name) == NORMAL, "it is trusted again")
-    town.submit(job("later", operator("work", 10)))
+    town.submit(job("later", operator("work", 8)))
     over = max(made.index for made in town.decisions(f"{name} is given instances as usual"))
     given = [made for made in town.decisions("assign ") if f" to {name}@" in made.what]
     assert not [made for made in given if since < made.index < over]

@@ -127,6 +127,19 @@ def test_a_job_that_is_revived_goes_on_from_its_last_checkpoint_and_one_that_is_
         assert the_assign(scene.decide()).resume_from == resumed
 
 
+@pytest.mark.parametrize("guarantee", [AT_LEAST_ONE, AT_MOST_ONE, PINNED])
+def test_a_job_that_has_finished_is_executed_again_once_it_was_cancelled_and_begun_anew(guarantee: str) -> None:
+    spec = job(instances=guarantee)
+    scene = running("a", "b", jobs=(spec,))
+    scene.say(InstanceState.FINISHED, checkpoint=b"7")
+    scene.decide()
+    assert scene.plan.is_finished("job")
+    scene.commit(CancelJob(job="job", asked_by=ASKED_BY))
+    assert scene.decide() == []
+    scene.commit(UpdateJob(job=spec, base=1, asked_by=ASKED_BY, fresh=True))
+    assert the_assign(scene.decide()).resume_from == b""
+
+
 def test_what_finishes_before_it_has_heard_that_it_is_taken_back_is_not_executed_again() -> None:
     scene = running("a", "b", jobs=(job(instances=AT_MOST_ONE),))
     scene.commit(Revoke(instance=instance(), epoch=scene.epoch(), reason="a is draining"))
