@@ -111,7 +111,8 @@ class Node(NodeViews):
         self._rooms.syncer.fire_timers(now, seeds=self._config.seeds + (self._remembered if is_alone else ()))
         self._rooms.addresses.fire_timers(now)
         self._rooms.council.fire_timers(now)
-        self._rooms.founding.consider(self._rooms.membership.table.live(), now)
+        if self._rooms.founding.next_deadline() <= now:  # else the live members need not be gathered for it
+            self._rooms.founding.consider(self._rooms.membership.table.live(), now)
         for status in self._rooms.local.fire_timers(now):
             self._rooms.tell_status(status)
         self._rooms.requests.fire_timers(now)

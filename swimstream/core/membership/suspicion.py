@@ -89,8 +89,7 @@ class Suspicions:
             mult=timing.suspicion_mult,
             max_mult=timing.suspicion_max_mult,
         )
-        self._deadline = None
-        self._open[name] = Suspicion(
+        opened = Suspicion(
             started_at=now,
             timeout_s_min=shortest_s,
             timeout_s_max=longest_s,
@@ -98,14 +97,17 @@ class Suspicions:
             reporters=frozenset([reporter] if reporter else []),
             told_at=now,
         )
+        self._forget_deadline_of(name)
+        self._open[name] = opened
+        self._heed_deadline_of(opened)
 
     def confirm(self, name: str, reporter: str) -> bool:
         """Add one more accuser to an open suspicion; return whether that is news that others need."""
         suspicion = self._open[name]
         if reporter in suspicion.reporters or not suspicion.wants_more:
             return False
-        self._deadline = None
-        self._open[name] = suspicion.confirm(reporter)
+        confirmed = self._open[name] = suspicion.confirm(reporter)
+        self._heed_deadline_of(confirmed)  # it has come nearer, if it has moved at all
         return True
 
     def prolong(self, reporter: str, now: float) -> None:
@@ -137,7 +139,7 @@ class Suspicions:
 
     def close(self, name: str) -> bool:
         """End a suspicion; return whether there was one."""
-        self._deadline = None
+        self._forget_deadline_of(name)
         return self._open.pop(name, None) is not None
 
     def due(self, now: float) -> list[str]:
@@ -151,3 +153,13 @@ class Suspicions:
         if self._deadline is None:
             self._deadline = min((suspicion.deadline() for suspicion in self._open.values()), default=float("inf"))
         return self._deadline
+
+    def _heed_deadline_of(self, suspicion: Suspicion) -> None:
+        if self._deadline is not None:
+            self._deadline = min(self._deadline, suspicion.deadline())
+
+    def _forget_deadline_of(self, name: str) -> None:
+        """Have the earliest deadline looked for among the others, if it may be that of this suspicion."""
+        suspicion = self._open.get(name)
+        if suspicion is not None and self._deadline is not None and suspicion.deadline() <= self._deadline:
+            self._deadline = None

@@ -15,7 +15,7 @@ Evidence is ordered by `(boot, incarnation, state)`:
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from swimstream.model.member import MemberState
@@ -61,6 +61,8 @@ class MemberTable:
         """Rises with every change."""
         self._names: list[str] = []
         """Sorted. Names come and go seldom, while records change and are walked through all the time."""
+        self._rows: list[Member] = []
+        """The record of each name, in the order of the names."""
         self._all: tuple[Member, ...] | None = ()
         """All records by name; None when they must be gathered anew."""
         self._live: tuple[Member, ...] | None = ()
@@ -106,8 +108,12 @@ class MemberTable:
         """Store a record in place of any older one of its name."""
         name = member.run.name
         older = self._members.get(name)
+        place = bisect_left(self._names, name)
         if older is None:
-            insort(self._names, name)
+            self._names.insert(place, name)
+            self._rows.insert(place, member)
+        else:
+            self._rows[place] = member
         self.version += 1
         self._all = self._live = None
         self._live_count += _is_live(member) - _is_live(older)
@@ -117,7 +123,8 @@ class MemberTable:
         """Forget a name."""
         older = self._members.pop(name, None)
         if older is not None:
-            del self._names[bisect_left(self._names, name)]
+            place = bisect_left(self._names, name)
+            del self._names[place], self._rows[place]
             self.version += 1
             self._all = self._live = None
             self._live_count -= _is_live(older)
@@ -130,7 +137,7 @@ class MemberTable:
     def all(self) -> tuple[Member, ...]:
         """Return all records, sorted by name."""
         if self._all is None:
-            self._all = tuple(self._members[name] for name in self._names)
+            self._all = tuple(self._rows)
         return self._all
 
     def live(self) -> tuple[Member, ...]:
