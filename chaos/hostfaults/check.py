@@ -23,7 +23,7 @@ from chaos.hostfaults.groups import CpuQuota, MemoryLimit
 from chaos.hostfaults.mask import CalendarJump, FailingSync, FullDisk, Mask, NoNames, SlowDisk
 from chaos.hostfaults.packets import TCP, UDP, Dropped, longer_than
 from chaos.hostfaults.pause import Pause
-from chaos.net.spaces import LabError, Spaces, inside
+from chaos.net.spaces import LabError, Spaces, inside, ip
 from chaos.orderly import end_orderly_on
 from chaos.peers.peer import ROOT
 
@@ -234,6 +234,7 @@ def packets() -> list[Check]:
     try:
         with Spaces(hosts=1) as spaces:
             (space,) = spaces.names
+            ip("-n", space, "link", "set", "lo", "up")
             found += _arrivals("no packets dropped", space, short=True, long=True, connects=True)
             with Dropped(space, UDP):
                 found += _arrivals("no UDP", space, short=False, long=False, connects=True)
