@@ -251,13 +251,15 @@ def test_without_capacity_an_instance_waits_and_says_so_and_nobody_is_overloaded
 def test_who_kept_an_instance_warm_runs_it_under_a_higher_epoch_when_its_worker_fails(
     instances: str, death: Death, seed: int
 ) -> None:
-    """And another one keeps it warm for the next time."""
-    town = Town(job("job", operator("work", 3, instances=instances, standby=1)), nodes=5, seed=seed, death=death)
+    """Though it has the most to do of all; and another one keeps it warm for the next time."""
+    kept = job("job", operator("work", 3, instances=instances, standby=1))
+    town = Town(kept, nodes=5, sites=5, seed=seed, death=death)
     which = InstanceId("job", "work", 0)
     town.wait_until(lambda: len(town.plan().directives.standbys) == 3, "all are kept warm")
     held = town.plan().assignments[which]
     (warm,) = town.plan().directives.standbys[which]
     assert warm.name != held.run.name
+    town.submit(job("more", operator("work", CAPACITY // 4, sites=(town.host(warm.name).site,))))
     failed = town.running()[which]
     town.doom(
         lambda change: isinstance(change, Assign) and change.instance == which,
