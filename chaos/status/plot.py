@@ -18,16 +18,16 @@ def draw(path: Path, outcomes: Sequence[Outcome]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     shares, sizes = figure.subplots(1, 2)
+    styles = ((":", "run again"), ("--", "known to run"), ("-", "workers that know all"))
+    for style, what in styles:
+        shares.plot([], [], style, color="black", label=what)
     for number, each in enumerate(outcomes):
         name, color = f"{each.workers:,} workers", f"C{number}"
-        for style, times, what in (
-            (":", each.runs_s, "run again"),
-            ("--", each.pairs_s, "known to run"),
-            ("-", each.knows_s, "workers that know all"),
-        ):
+        shares.plot([], [], "s", color=color, label=name)
+        for (style, _), times in zip(styles, (each.runs_s, each.pairs_s, each.knows_s), strict=True):
             ended = [at for at in times if at < float("inf")]
             height = [(index + 1) / len(times) for index in range(len(ended))]
-            shares.step(ended, height, style, where="post", color=color, label=f"{name}: {what}")
+            shares.step(ended, height, style, where="post", color=color)
         at = [rate.at_s for rate in each.rates]
         sizes.plot(at, [(rate.datagrams + rate.streams) / 1_000 for rate in each.rates], color=color, label=name)
         sizes.plot(at, [rate.datagrams / 1_000 for rate in each.rates], ":", color=color, label=f"{name}: datagrams")
@@ -37,6 +37,6 @@ def draw(path: Path, outcomes: Sequence[Outcome]) -> None:
     )
     for axes in (shares, sizes):
         axes.grid(alpha=0.3)
-    shares.legend(fontsize=7, loc="center left")
+    shares.legend(fontsize=7, loc="upper left")
     sizes.legend(fontsize=7)
     figure.savefig(path, format="svg")
