@@ -303,7 +303,7 @@ def _explained(path: Path) -> Iterator[None]:
         raise StorageError(
             f"{path}: cannot be read or written ({error}); check the disk and who else uses it"
         ) from error
-    except (sqlite3.Error, WireError) as error:
+    except (sqlite3.Error, WireError, UnicodeDecodeError) as error:  # SQLite complains in the words of a damaged schema
         raise StorageError(f"{path}: damaged ({error}); {_ADVICE}") from error
 
 

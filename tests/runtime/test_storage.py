@@ -343,6 +343,20 @@ def test_a_flipped_bit_anywhere_never_changes_what_is_loaded(tmp_path: Path) -> 
     assert outcomes == {"same", "refused"}
 
 
+def test_a_schema_whose_words_are_no_text_any_more_is_refused_or_does_no_harm(tmp_path: Path) -> None:
+    saved = saved_after(tmp_path, [VoteRecord(7, "b")])
+    whole = (tmp_path / FILE_NAME).read_bytes()
+    begin, end = whole.index(b"CREATE TABLE"), whole.rindex(b"CREATE TABLE")
+    for position in range(begin, end):
+        broken = bytearray(whole)
+        broken[position] |= 0x80
+        (tmp_path / FILE_NAME).write_bytes(broken)
+        try:
+            assert reopened(tmp_path) == saved
+        except StorageError as error:
+            assert "damaged" in str(error) or "cannot be read" in str(error), position
+
+
 FILES = [FILE_NAME, FILE_NAME + "-wal", LOCK_NAME]
 
 
