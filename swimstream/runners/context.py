@@ -58,6 +58,10 @@ class OperatorContext:
         self._load: tuple[int | None, bool] = (None, False)
         """Backlog, and whether it waits for its outputs, as it said last."""
         self._waits: dict[object, Callable[[BaseException], None]] = {}
+        # A wait that nobody awaits any more stays until it is settled. The same question has one: whoever gives up and
+        # asks again, as those do who read from an upstream that is out of reach, does not add to them.
+        self._locating: dict[tuple[InstanceId, Address | None], Reply[Address]] = {}
+        self._finishing: dict[InstanceId, Reply[None]] = {}
 
     @property
     def cancelled(self) -> bool:
@@ -152,11 +156,14 @@ class OperatorContext:
 
     def locate(self, instance: InstanceId) -> Reply[Address]:
         """Return a reply that is settled once `locate_now` knows; it fails when this execution is to stop."""
-        return self._wait_for(self._neighbours.located(instance, other_than=None))
+        return self._located(instance, other_than=None)
 
     def finished(self, instance: InstanceId) -> Reply[None]:
         """Return a reply that is settled once the plan says that `instance` of this job has finished for good."""
-        return self._wait_for(self._neighbours.finished(instance))
+        asked = self._finishing.get(instance)
+        if asked is None or asked.is_settled:
+            asked = self._finishing[instance] = self._wait_for(self._neighbours.finished(instance))
+        return asked
 
     async def watch(self, instance: InstanceId) -> AsyncIterator[Address]:
         """Yield where `instance` is, and again whenever that is another address. For tasks of trio or asyncio.
@@ -165,7 +172,7 @@ class OperatorContext:
         """
         last: Address | None = None
         while True:
-            last = await self._wait_for(self._neighbours.located(instance, other_than=last))
+            last = await self._located(instance, other_than=last)
             yield last
 
     def cancel(self) -> None:
@@ -176,6 +183,18 @@ class OperatorContext:
             self._waits.clear()
         for fail in waits:
             fail(WorkerStopped(f"{self.instance} has been asked to stop"))
+
+    def _located(self, instance: InstanceId, *, other_than: Address | None) -> Reply[Address]:
+        asked = self._locating.get((instance, other_than))
+        if asked is None or asked.is_settled:
+            asked = self._wait_for(self._neighbours.located(instance, other_than=other_than))
+            self._locating[instance, other_than] = asked
+            asked.on_settled("located", lambda: self._is_located(instance, other_than, asked))
+        return asked
+
+    def _is_located(self, instance: InstanceId, other_than: Address | None, reply: Reply[Address]) -> None:
+        if self._locating.get((instance, other_than)) is reply:
+            del self._locating[instance, other_than]
 
     def _wait_for(self, reply: Reply[T]) -> Reply[T]:
         if reply.is_settled:

@@ -21,7 +21,7 @@ from swimstream.runners.neighbours import SeenNeighbours
 from swimstream.runners.registry import OperatorFunction, Registry
 from swimstream.runtime import clock
 from swimstream.runtime.reports import REPORT_INTERVAL_S, Report, Reports
-from swimstream.runtime.view import View, Views
+from swimstream.runtime.view import WAITS_MAX, View, Views
 from tests.runtime.stage import INSTANCE, NEIGHBOUR, RUN, WAIT_S, Stage, serving, start
 
 if TYPE_CHECKING:
@@ -243,6 +243,24 @@ def test_a_reader_has_finished_when_the_plan_says_so_and_not_before() -> None:
         held = Assignment(instance=NEIGHBOUR, run=RUN, epoch=8, finished=finished)
         views.publish(View(run=RUN, plan=Plan(assignments={NEIGHBOUR: held})))
     reply.wait(0)
+
+
+def test_a_wait_that_is_given_up_and_asked_for_again_is_one_wait() -> None:
+    views = Views(View(run=RUN))
+    context = OperatorContext(start(3), worker="w1", reports=Reports(), neighbours=SeenNeighbours(views))
+
+    async def give_up_again_and_again() -> None:
+        for _ in range(WAITS_MAX + 1):
+            for question in (context.locate, context.finished, lambda instance: anext(context.watch(instance))):
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    await question(NEIGHBOUR)
+
+    trio.run(give_up_again_and_again)
+    found = context.locate(NEIGHBOUR)
+    assigned = Assignment(instance=NEIGHBOUR, run=RUN, epoch=8)
+    views.publish(View(run=RUN, plan=Plan(assignments={NEIGHBOUR: assigned}), statuses=(serving(8, 99),)))
+    assert found.wait(0) == Address("127.0.0.1", 99)
 
 
 def test_a_thread_that_waits_for_a_neighbour_is_released_by_a_stop(stage: Stage) -> None:
